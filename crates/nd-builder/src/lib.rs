@@ -1,0 +1,1 @@
+//! Build plan, step cache and the embedded engine that turns instructions into layers.

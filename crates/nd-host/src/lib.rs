@@ -1,0 +1,1 @@
+//! The machine behind ports: programs, atomic writes, locks, confined directories, clock, environment.

@@ -1,0 +1,13 @@
+//! The instruction list of an image as data: stages, instructions, origins.
+//!
+//! Between those who write instructions (recipes, the command line of `neurodocker`) and those
+//! who read them (Dockerfile and Apptainer renderers, the builder) stands this one model. Nothing
+//! in it is expanded or resolved: `$PATH` in an environment value is still a reference. It is
+//! plain data with a JSON form; it knows no recipe, no engine and no file system.
+
+mod model;
+
+pub use model::{
+    Base, BindMount, CopySource, Definition, EnvPair, Instruction, Network, Op, Origin,
+    PackageManager, Script, Stage, UnknownPackageManager,
+};

@@ -1,0 +1,1 @@
+//! The template language of recipes: minijinja with Python-style methods, limits and error spans.

@@ -1,0 +1,1 @@
+//! OCI layouts, archives and configuration; layer tar to and from a layer index; no network.

@@ -1,0 +1,1 @@
+//! JSON documents that two crates share: release, labels, test report, tree record; versioned.

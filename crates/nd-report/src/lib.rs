@@ -1,0 +1,12 @@
+//! What a library tells or asks its caller: diagnostics, progress events, cancellation.
+//!
+//! Libraries never print. Problems *in the input* go to a [`Sink`] as [`Diagnostic`]s, all of
+//! them; what *happens* goes to a [`Reporter`]; the caller's wish to stop comes in as [`Cancel`].
+
+mod cancel;
+mod diagnostic;
+mod progress;
+
+pub use cancel::{Cancel, Cancelled};
+pub use diagnostic::{Code, Diagnostic, FileId, Fix, Hint, Label, Severity, Sink, Span};
+pub use progress::{Event, Reporter, Silent, StepId, StepOutcome};

@@ -1,0 +1,1 @@
+//! Run a command in an image: embedded sandbox or Apptainer.

@@ -1,0 +1,1 @@
+//! Singularity image format: header, descriptors, data objects.

@@ -1,0 +1,1 @@
+//! Squashfs images: read, list and write, in parallel, with hard links and extended attributes.

@@ -1,0 +1,1 @@
+//! Content-addressed store on disk: blobs, layer indexes, leases, single flight, prune.

@@ -1,0 +1,1 @@
+//! What every binary shares: streams, colour, progress, exit codes, rendering of diagnostics.

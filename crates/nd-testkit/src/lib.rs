@@ -1,0 +1,1 @@
+//! Test support: hermetic command-line environment, fixtures, hostile trees.

@@ -1,0 +1,1 @@
+//! NeuroContainers recipes, pure: load, check, variants, lowering to instructions.

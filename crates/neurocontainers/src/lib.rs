@@ -1,0 +1,1 @@
+//! Stage, build, test and release NeuroContainers recipes.

@@ -1,0 +1,1 @@
+//! Renders instruction lists as Dockerfile and Apptainer definition; installation templates.

@@ -1,0 +1,3 @@
+//! Set-up, checks, pipelines and benches of this workspace.
+
+fn main() {}
