@@ -124,6 +124,11 @@ impl TreePath {
         }
     }
 
+    /// Joins parts that come from other paths of one tree.
+    pub(crate) fn from_parts(parts: &[&[u8]]) -> Self {
+        Self(parts.join(&b'/').into())
+    }
+
     /// Whether this path lies below `dir` (and is not `dir` itself).
     pub fn is_below(&self, dir: &[u8]) -> bool {
         self.0
