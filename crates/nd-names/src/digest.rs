@@ -19,7 +19,7 @@ pub struct ParseDigestError {
 
 impl Sha256 {
     /// Wraps 32 digest bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 

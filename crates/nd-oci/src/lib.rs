@@ -1,1 +1,29 @@
-//! OCI layouts, archives and configuration; layer tar to and from a layer index; no network.
+//! OCI images on disk: layouts and archives, configuration, and layers to and from indexes.
+//!
+//! No network, no async. Everything read is hostile until parsed: errors name the entry, sizes are
+//! limited, digests are verified.
+
+mod compression;
+mod contents;
+mod digest;
+mod directory;
+mod error;
+mod index_layer;
+mod layout;
+mod tar;
+mod tree;
+mod upper;
+mod walk;
+mod write_layer;
+
+pub use compression::Compression;
+pub use contents::{LayerBlob, LayerContents};
+pub use directory::{DirectoryContents, DirectoryError, read_directory};
+pub use error::{OciError, TarError};
+pub use index_layer::{IndexedLayer, index_layer};
+pub use layout::{BlobSource, Image, ImageSpec, Layout};
+pub use tar::Limits;
+pub use tree::ImageTree;
+pub use upper::{Ids, UNREAD, Upper, UpperError};
+pub use walk::WalkError;
+pub use write_layer::{LayerOptions, WrittenLayer, write_layer};

@@ -1,0 +1,173 @@
+//! What the store holds, and removing what was used longest ago.
+
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Store, StoreError,
+    lock::{Mode, flock, lock},
+};
+
+/// What an item of the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ItemKind {
+    /// A blob.
+    Blob,
+    /// The index of a layer.
+    Index,
+    /// A record.
+    Record,
+    /// An unpacked tree.
+    Tree,
+}
+
+/// One item of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What it is.
+    pub kind: ItemKind,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// When it was last used: nanoseconds since 1970.
+    pub used: i128,
+}
+
+/// What a prune removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Items removed.
+    pub items: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that stay.
+    pub left: u64,
+}
+
+impl Store {
+    /// Everything in the store, used longest ago first.
+    pub fn list(&self) -> Result<Vec<Item>, StoreError> {
+        let mut out = Vec::new();
+        let root = self.root();
+        for (folder, kind) in [("blobs", ItemKind::Blob), ("indexes", ItemKind::Index)] {
+            files(&root.join(folder), kind, &mut out)?;
+        }
+        for path in entries(&root.join("records"))? {
+            files(&path, ItemKind::Record, &mut out)?;
+        }
+        for path in entries(&root.join("trees"))? {
+            let Ok(meta) = fs_err::symlink_metadata(&path) else {
+                continue;
+            };
+            if meta.is_dir() {
+                let used = fs_err::metadata(path.with_extension("lease")).map_or(0, |m| time(&m));
+                out.push(Item {
+                    kind: ItemKind::Tree,
+                    bytes: size(&path),
+                    path,
+                    used,
+                });
+            }
+        }
+        out.sort_by(|a, b| (a.used, &a.path).cmp(&(b.used, &b.path)));
+        Ok(out)
+    }
+
+    /// Removes items, those used longest ago first, until at most `keep` bytes are left. Leased
+    /// trees stay. Refused while another process has the store open, since that may count on
+    /// anything it has seen.
+    pub fn prune(&self, keep: u64) -> Result<Pruned, StoreError> {
+        let fail = StoreError::io("lock", self.root());
+        if !flock(&self.inner.in_use, Mode::TryExclusive).map_err(fail)? {
+            // A refused exclusive lock may have cost us the shared one.
+            flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
+            return Err(StoreError::Busy(self.root().into()));
+        }
+        let result = self.prune_alone(keep);
+        flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
+        result
+    }
+
+    fn prune_alone(&self, keep: u64) -> Result<Pruned, StoreError> {
+        let items = self.list()?;
+        let mut pruned = Pruned {
+            left: items.iter().map(|item| item.bytes).sum(),
+            ..Pruned::default()
+        };
+        for item in items {
+            if pruned.left <= keep {
+                break;
+            }
+            let mut removed = true;
+            if item.kind == ItemKind::Tree {
+                removed = self.remove_tree(&item.path)?;
+            } else {
+                fs_err::remove_file(&item.path).map_err(StoreError::io("remove", &item.path))?;
+            }
+            if removed {
+                pruned.items += 1;
+                pruned.bytes += item.bytes;
+                pruned.left -= item.bytes;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Moves a tree away before it is taken apart: a name stands for a whole tree or for none.
+    fn remove_tree(&self, path: &Path) -> Result<bool, StoreError> {
+        let name = path.with_extension("lease");
+        let Some(_held) = lock(&name, Mode::TryExclusive).map_err(StoreError::io("lock", &name))?
+        else {
+            return Ok(false);
+        };
+        let away = tempfile::tempdir_in(self.temporary())
+            .map_err(StoreError::io("make", self.temporary()))?;
+        fs_err::rename(path, away.path().join("tree")).map_err(StoreError::io("remove", path))?;
+        away.close().map_err(StoreError::io("remove", path))?;
+        fs_err::remove_file(&name).map_err(StoreError::io("remove", &name))?;
+        Ok(true)
+    }
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let read = fs_err::read_dir(dir).map_err(StoreError::io("list", dir))?;
+    Ok(read.flatten().map(|entry| entry.path()).collect())
+}
+
+fn files(dir: &Path, kind: ItemKind, out: &mut Vec<Item>) -> Result<(), StoreError> {
+    for path in entries(dir)? {
+        if let Ok(meta) = fs_err::symlink_metadata(&path) {
+            out.push(Item {
+                kind,
+                path,
+                bytes: meta.len(),
+                used: time(&meta),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn time(meta: &std::fs::Metadata) -> i128 {
+    i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+}
+
+/// Bytes on disk of a folder and all below; what cannot be read counts nothing.
+fn size(dir: &Path) -> u64 {
+    let mut total = 0;
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(dir) = pending.pop() {
+        for path in entries(&dir).unwrap_or_default() {
+            if let Ok(meta) = fs_err::symlink_metadata(&path) {
+                total += meta.blocks() * 512;
+                if meta.is_dir() {
+                    pending.push(path);
+                }
+            }
+        }
+    }
+    total
+}
