@@ -68,15 +68,13 @@ fn read(tar: impl Read, limits: Limits) -> Result<LayerIndex, TarError> {
                 .notes
                 .push(format!("`{entry}`: attribute `{name}` is ignored"));
         }
-        let Some(path) = TreePath::clean(&header.name)? else {
-            continue;
-        };
-        match whiteout(&path)? {
+        match whiteout(&header.name)? {
             Special::None => {}
             Special::Bookkeeping => {
+                let name = show(&header.name);
                 index
                     .notes
-                    .push(format!("`{path}` is old AUFS bookkeeping and ignored"));
+                    .push(format!("`{name}` is old AUFS bookkeeping and ignored"));
                 continue;
             }
             Special::Entry(entry) => {
@@ -84,6 +82,9 @@ fn read(tar: impl Read, limits: Limits) -> Result<LayerIndex, TarError> {
                 continue;
             }
         }
+        let Some(path) = TreePath::clean(&header.name)? else {
+            continue;
+        };
         if header.kind == HeaderKind::HardLink {
             let problem = "a hard link to the root";
             let target = TreePath::clean(&header.link)?.ok_or_else(|| TarError::Entry {
@@ -185,34 +186,43 @@ enum Special {
     Entry(LayerEntry),
 }
 
-/// What a name starting with `.wh.` says.
-fn whiteout(path: &TreePath) -> Result<Special, TarError> {
+/// What a name starting with `.wh.` says. Looked at before the name becomes a path, since the name
+/// it removes may have all of 255 bytes.
+fn whiteout(name: &[u8]) -> Result<Special, TarError> {
     let refuse = |problem| {
         Err(TarError::Entry {
-            entry: path.to_string(),
+            entry: show(name),
             problem,
         })
     };
-    let count = path.parts().count();
-    for part in path.parts().take(count - 1) {
+    let mut parts = name
+        .split(|&b| b == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."));
+    let Some(last) = parts.next_back() else {
+        return Ok(Special::None);
+    };
+    let mut above: Vec<u8> = Vec::new();
+    for part in parts {
         if part.starts_with(b".wh..wh.") {
             return Ok(Special::Bookkeeping);
         }
         if part.starts_with(b".wh.") {
             return refuse("it lies below a whiteout");
         }
+        above.extend_from_slice(part);
+        above.push(b'/');
     }
-    let Some(name) = path.name().strip_prefix(b".wh.") else {
+    let Some(removed) = last.strip_prefix(b".wh.") else {
         return Ok(Special::None);
     };
-    let parent = path.parent();
-    match name {
+    let parent = TreePath::clean(&above)?;
+    match removed {
         b"" | b"." | b".." => refuse("a whiteout of nothing"),
         b".wh..opq" => Ok(Special::Entry(LayerEntry::Opaque(parent))),
-        _ if name.starts_with(b".wh.") => Ok(Special::Bookkeeping),
+        _ if removed.starts_with(b".wh.") => Ok(Special::Bookkeeping),
         _ => Ok(Special::Entry(LayerEntry::Whiteout(TreePath::below(
             parent.as_ref(),
-            name,
+            removed,
         )?))),
     }
 }
