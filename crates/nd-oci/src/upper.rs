@@ -1,6 +1,6 @@
 //! The upper directory of an overlay, read as a layer.
 
-use std::{collections::HashMap, io, path::Path};
+use std::{collections::HashSet, io, path::Path};
 
 use nd_names::Sha256;
 use nd_rootfs::{CAPABILITY, DeviceClass, Entry, Index, Kind, LayerEntry, TreePath};
@@ -118,26 +118,28 @@ impl Upper {
 /// upper one does not have itself. Directories of the upper tree below them hide likewise.
 fn hide(entries: &mut Vec<LayerEntry>, opaque: &[TreePath], lower: &Index) {
     let mut whiteouts = Vec::new();
-    {
-        let upper: HashMap<&TreePath, &LayerEntry> = entries
-            .iter()
-            .filter_map(|e| e.path().map(|path| (path, e)))
-            .collect();
-        for path in upper.keys().filter(|path| {
-            opaque
-                .iter()
-                .any(|dir| *dir == ***path || path.is_below(dir.as_bytes()))
-        }) {
-            let is_dir =
-                |entry: &LayerEntry| matches!(entry, LayerEntry::Entry(e) if e.kind.is_dir());
-            if !upper.get(path).is_some_and(|entry| is_dir(entry)) {
-                continue;
+    let upper: HashSet<&TreePath> = entries.iter().filter_map(LayerEntry::path).collect();
+    // Both lists are in tree order, so one opaque directory at a time matters.
+    let mut opaque = opaque.iter().peekable();
+    let mut inside: Option<&TreePath> = None;
+    for entry in entries.iter() {
+        let LayerEntry::Entry(entry) = entry else {
+            continue;
+        };
+        if !entry.kind.is_dir() {
+            continue;
+        }
+        while let Some(next) = opaque.next_if(|next| **next <= entry.path) {
+            if inside.is_none_or(|dir| !next.is_below(dir.as_bytes())) {
+                inside = Some(next);
             }
-            for child in lower.children(path.as_bytes()) {
-                if !upper.contains_key(&child.path) {
-                    whiteouts.push(LayerEntry::Whiteout(child.path.clone()));
-                }
-            }
+        }
+        let hides = |dir: &TreePath| *dir == entry.path || entry.path.is_below(dir.as_bytes());
+        if inside.is_some_and(hides) {
+            let gone = lower
+                .children(entry.path.as_bytes())
+                .filter(|c| !upper.contains(&c.path));
+            whiteouts.extend(gone.map(|child| LayerEntry::Whiteout(child.path.clone())));
         }
     }
     entries.extend(whiteouts);

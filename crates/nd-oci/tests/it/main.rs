@@ -2,7 +2,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "helpers of tests unwrap as the tests do"
+    clippy::print_stdout,
+    reason = "helpers of tests unwrap and say what they skip, as the tests do"
 )]
 
 mod golden;
