@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use nd_oci::{Compression, ImageTree, Layout, Limits, read_directory};
-use nd_rootfs::{CAPABILITY, DeviceClass, Kind, LayerEntry, Level, LinkGroup, diff, digests};
+use nd_rootfs::{
+    CAPABILITY, DeviceClass, Kind, LayerEntry, Level, LinkGroup, TreeRecord, diff, digests,
+};
 
 use crate::{round_trip::image, support::*};
 
@@ -125,6 +127,18 @@ fn umoci_unpacks_what_we_merge() {
             copied.image(None).unwrap().config_digest,
             image.config_digest
         );
+
+        let list = root.path().join("tree.mtree");
+        let (record, text) = TreeRecord::of(&tree.index);
+        // libarchive reads every line but complains about the attribute.
+        let text = String::from_utf8(text).unwrap();
+        let known = text
+            .lines()
+            .map(|line| line.split(" xattr.").next().unwrap().to_owned() + "\n");
+        fs_err::write(&list, known.collect::<String>()).unwrap();
+        if let Some(names) = peer("bsdtar", &[&"-tf", &list]) {
+            assert_eq!(names.lines().count() as u64, record.entries);
+        }
 
         // umoci 0.4 knows no zstd.
         let bundle = root.path().join("bundle");

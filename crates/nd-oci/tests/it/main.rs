@@ -10,5 +10,6 @@ mod golden;
 mod hostile;
 mod overlay;
 mod round_trip;
+mod stacks;
 mod support;
 mod tar_formats;

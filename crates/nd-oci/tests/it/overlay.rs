@@ -8,10 +8,10 @@ use nd_rootfs::{Duplicates, Index, LayerEntry, LayerIndex, Level, diff, merge};
 use crate::support::*;
 
 /// A small generator of numbers, so that a failure can be repeated by its seed.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -19,7 +19,7 @@ impl Random {
         (self.0 >> 33) % n
     }
 
-    fn path(&mut self) -> String {
+    pub(crate) fn path(&mut self) -> String {
         let depth = 1 + self.below(3);
         let parts: Vec<_> = (0..depth)
             .map(|_| ["a", "b", "c"][self.below(3) as usize])
