@@ -9,16 +9,17 @@ use std::{
 };
 
 use nd_names::Sha256;
+use nd_rootfs::{Entry, LayerEntry};
 use nd_store::Store;
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use crate::{
-    Compression, LayerBlob, Limits, OciError,
+    Compression, LayerBlob, LayerOptions, Limits, OciError, WrittenLayer,
     digest::{Hashing, sha256},
     tar::{HeaderKind, TarReader},
-    write_layer::descriptor,
+    write_layer::{descriptor, write_layer},
 };
 
 /// The annotation that names an image in a layout.
@@ -200,6 +201,19 @@ impl Layout {
         file.persist(&path)
             .map_err(|e| OciError::io(&path)(e.error))?;
         Ok(())
+    }
+
+    /// Writes a layer as a blob of the layout; see [`crate::write_layer`].
+    pub fn write_layer(
+        &self,
+        entries: &[LayerEntry],
+        source: &mut dyn FnMut(&Entry) -> io::Result<Box<dyn Read>>,
+        options: LayerOptions,
+    ) -> Result<WrittenLayer, OciError> {
+        let mut blob = self.new_blob()?;
+        let layer = write_layer(entries, source, options, &mut blob)?;
+        self.finish_blob(blob, &layer.digest)?;
+        Ok(layer)
     }
 
     fn put(

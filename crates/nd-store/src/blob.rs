@@ -1,6 +1,9 @@
 //! Blobs: files named by the SHA-256 of their bytes.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    os::unix::fs::PermissionsExt as _,
+};
 
 use nd_names::Sha256;
 use sha2::Digest as _;
@@ -44,7 +47,10 @@ impl BlobWriter {
 impl Store {
     /// Starts a blob.
     pub fn new_blob(&self) -> Result<BlobWriter, StoreError> {
-        let file = tempfile::NamedTempFile::new_in(self.temporary())
+        // Blobs are linked into layouts, which others than their owner may read.
+        let file = tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(0o644))
+            .tempfile_in(self.temporary())
             .map_err(StoreError::io("make a file in", self.temporary()))?;
         Ok(BlobWriter {
             store: self.clone(),

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use nd_oci::{
-    Compression, ImageSpec, ImageTree, LayerOptions, Layout, Limits, index_layer, write_layer,
-};
+use nd_oci::{Compression, ImageSpec, ImageTree, LayerOptions, Layout, Limits, index_layer};
 use nd_rootfs::{Contents as _, Kind, LayerEntry, LinkGroup, Wanted};
 use oci_spec::image::{ImageConfigurationBuilder, RootFsBuilder};
 use proptest::prelude::*;
@@ -96,10 +94,7 @@ pub(crate) fn image(
     };
     let mut written = Vec::new();
     for entries in layers {
-        let mut blob = layout.new_blob().unwrap();
-        let layer = write_layer(entries, &mut source, options, &mut blob).unwrap();
-        layout.finish_blob(blob, &layer.digest).unwrap();
-        written.push(layer);
+        written.push(layout.write_layer(entries, &mut source, options).unwrap());
     }
     let ids: Vec<_> = written.iter().map(|layer| layer.diff_id.oci()).collect();
     let rootfs = RootFsBuilder::default().diff_ids(ids).build().unwrap();
