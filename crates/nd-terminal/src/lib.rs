@@ -1,1 +1,46 @@
 //! What every binary shares: streams, colour, progress, exit codes, rendering of diagnostics.
+//!
+//! A binary's `main` is one call of [`run`]: it parses the arguments (usage errors get our exit
+//! code), hands a [`Printer`] on, and turns a [`Failure`] into text and an exit code. Standard
+//! output carries data only; everything for people goes to standard error.
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use nd_terminal::{Failure, OutputArgs};
+//!
+//! /// Greet somebody
+//! #[derive(Parser)]
+//! struct Cli {
+//!     #[command(flatten)]
+//!     output: OutputArgs,
+//!     name: String,
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     nd_terminal::run(|cli: Cli| -> Result<(), Failure> {
+//!         let printer = cli.output.printer();
+//!         printer.data(&format!("hello {}", cli.name))
+//!     })
+//! }
+//! ```
+
+mod args;
+mod diagnostics;
+pub mod env;
+mod failure;
+mod generate;
+mod human;
+mod printer;
+mod reporter;
+mod run;
+mod table;
+
+pub use args::{ColorArg, OutputArgs, OutputFormat};
+pub use diagnostics::{DiagnosticStyle, Sources, render_diagnostic, render_diagnostics};
+pub use failure::{Failure, FailureKind, OrFail};
+pub use generate::{completions, man_pages};
+pub use human::{human_bytes, human_duration};
+pub use printer::{Printer, Verbosity};
+pub use reporter::TerminalReporter;
+pub use run::run;
+pub use table::{Align, Table};

@@ -1,0 +1,5 @@
+//! What binaries say and which exit code they end with.
+
+mod diagnostics;
+mod failure;
+mod text;
