@@ -1,3 +1,70 @@
-//! Set-up, checks, pipelines and benches of this workspace.
+//! Set-up, checks, pipelines and benches of this workspace; `.github` and `.ci` call only this.
 
-fn main() {}
+mod apptainer;
+mod bench;
+mod build;
+mod checks;
+mod corpus;
+mod dist;
+mod machine;
+mod setup;
+mod tidy;
+mod totals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use nd_terminal::{Failure, FailureKind, OutputArgs};
+
+/// Build containers of this repository, and check the repository itself
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build and test one container of `recipes/`
+    BuildContainer(build::BuildArgs),
+    /// Run every test, and build and test the recipes
+    Test(checks::TestArgs),
+    /// Run everything that a change has to pass
+    Ci(checks::TestArgs),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
+    /// Compare with recorded recipes of the catalogue
+    Corpus(corpus::CorpusArgs),
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Install what building and testing need
+    Setup(setup::SetupArgs),
+    /// Write man pages and completions of the released binaries
+    Dist(dist::DistArgs),
+}
+
+fn main() -> ExitCode {
+    nd_terminal::run(|cli: Cli| {
+        let machine = machine::Machine::new(cli.output)?;
+        match cli.command {
+            Command::BuildContainer(args) => build::run(&machine, &args),
+            Command::Test(args) => checks::test(&machine, &args),
+            Command::Ci(args) => checks::ci(&machine, &args),
+            Command::Tidy => tidy::run(&machine).and_then(|found| {
+                if found == 0 {
+                    Ok(())
+                } else {
+                    Err(Failure::told(FailureKind::Failed))
+                }
+            }),
+            Command::Corpus(args) => corpus::run(&machine, &args),
+            Command::Bench(bench) => bench::run(&machine, &bench),
+            Command::Setup(args) => setup::run(&machine, &args),
+            Command::Dist(args) => dist::run(&machine, &args),
+        }
+    })
+}

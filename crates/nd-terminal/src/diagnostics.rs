@@ -83,7 +83,7 @@ pub fn render_diagnostic(
         );
     }
     text.lines()
-        .map(|line| format!("{}\n", line.trim_end()))
+        .flat_map(|line| [line.trim_end(), "\n"])
         .collect()
 }
 

@@ -39,9 +39,7 @@ pub fn human_duration(took: Duration) -> String {
 fn digits(value: f64) -> usize {
     if value < 9.995 {
         2
-    } else if value < 99.95 {
-        1
     } else {
-        0
+        usize::from(value < 99.95)
     }
 }

@@ -1,0 +1,53 @@
+//! `bench`: runs the crates' own benches, which print their tables.
+
+use clap::{Args, Subcommand};
+use nd_terminal::{Failure, FailureKind};
+
+use crate::{
+    checks,
+    machine::Machine,
+    setup::{self, Purpose},
+};
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Base image to SIF, layout to SIF and sandbox set-up, each against its peers
+    Engine(EngineArgs),
+}
+
+/// Arguments of `bench engine`.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// Install nothing; name the package for each missing part
+    #[arg(long)]
+    no_install: bool,
+}
+
+/// The command `bench`.
+pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
+    match bench {
+        Bench::Engine(args) => {
+            let example = "crates/neurocontainers/examples/bench_engine.rs";
+            if !machine.root.join(example).is_file() {
+                return Err(Failure::new(
+                    FailureKind::Failed,
+                    "this version has no engine to measure",
+                ));
+            }
+            setup::ensure(machine, Purpose::Bench, args.no_install)?;
+            checks::cargo(
+                machine,
+                &[
+                    "run",
+                    "--quiet",
+                    "--release",
+                    "--package",
+                    "neurocontainers",
+                    "--example",
+                    "bench_engine",
+                ],
+            )
+        }
+    }
+}

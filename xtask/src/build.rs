@@ -1,0 +1,77 @@
+//! `build-container`: hands over to the `neurocontainers` binary, compiled optimised.
+
+use std::{os::unix::process::CommandExt as _, path::PathBuf};
+
+use clap::Args;
+use nd_terminal::{Failure, FailureKind, env};
+use xshell::cmd;
+
+use crate::{
+    machine::{Machine, run_tool},
+    setup::{self, Purpose},
+};
+
+/// Arguments of `build-container`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Name of the recipe: a folder of `recipes/`
+    name: String,
+    /// Install nothing; name the package for each missing part
+    #[arg(long)]
+    no_install: bool,
+    /// Run the container's tests again even when nothing changed
+    #[arg(long)]
+    retest: bool,
+    /// Further arguments for `neurocontainers build`
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// The command `build-container`.
+pub(crate) fn run(machine: &Machine, args: &BuildArgs) -> Result<(), Failure> {
+    if !machine.root.join("recipes").join(&args.name).is_dir() {
+        return Err(Failure::new(
+            FailureKind::Failed,
+            format!("there is no recipe `{}`", args.name),
+        )
+        .hint(format!("recipes: {}", recipes(machine)?.join(", "))));
+    }
+    setup::ensure(machine, Purpose::Build, args.no_install)?;
+    let binary = compile(machine)?;
+    let mut words = vec!["build".to_owned(), args.name.clone()];
+    if args.retest {
+        words.push("--retest".to_owned());
+    }
+    words.extend(machine.output.to_args());
+    words.extend(args.rest.iter().cloned());
+    let peers = machine.peers()?;
+    let command = cmd!(machine.shell, "{binary} {words...}").env(env::ND_PEERS, peers);
+    // Its streams, signals and exit code become ours.
+    let error = std::process::Command::from(command).exec();
+    Err(Failure::new(FailureKind::Tool, error))
+}
+
+/// The `neurocontainers` binary, compiled optimised when it is not already.
+pub(crate) fn compile(machine: &Machine) -> Result<PathBuf, Failure> {
+    let shell = &machine.shell;
+    run_tool(cmd!(
+        shell,
+        "cargo build --quiet --release --package neurocontainers --bin neurocontainers"
+    ))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| machine.root.join("target"), PathBuf::from);
+    Ok(target.join("release/neurocontainers"))
+}
+
+/// The names of the recipes, sorted.
+pub(crate) fn recipes(machine: &Machine) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for entry in fs_err::read_dir(machine.root.join("recipes"))? {
+        let entry = entry?;
+        if entry.path().join("build.yaml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,156 @@
+//! `test` and `ci`.
+
+use clap::Args;
+use nd_terminal::{Failure, FailureKind, OrFail as _, env};
+use xshell::cmd;
+
+use crate::{
+    build, corpus,
+    machine::{Machine, find_program, run_tool},
+    setup::{self, Purpose},
+    tidy,
+    totals::Totals,
+};
+
+/// Arguments of `test` and `ci`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Also run what takes minutes
+    #[arg(long)]
+    slow: bool,
+    /// Install nothing; tests whose peers are missing are skipped
+    #[arg(long)]
+    no_install: bool,
+    /// Leave the recipes alone
+    #[arg(long)]
+    no_recipes: bool,
+}
+
+/// The command `test`: the workspace's tests, the rules of the house, the recipes.
+pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
+    setup::ensure(machine, Purpose::Test, args.no_install)?;
+    let mut totals = workspace(machine, args.slow)?;
+    totals += Totals::one(tidy::run(machine)? == 0);
+    if !args.no_recipes {
+        totals += recipes(machine)?;
+    }
+    finish(machine, totals)
+}
+
+/// The command `ci`: formatting and lints first because they are quick, then everything.
+pub(crate) fn ci(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
+    let shell = &machine.shell;
+    let mut totals = Totals::default();
+    let mut check = |name: &str, command: xshell::Cmd<'_>| {
+        let passed = command.quiet().run().is_ok();
+        machine
+            .printer
+            .note(&format!("{name}: {}", if passed { "ok" } else { "failed" }));
+        totals += Totals::one(passed);
+    };
+    check("formatting", cmd!(shell, "cargo fmt --all --check"));
+    check(
+        "lints",
+        cmd!(
+            shell,
+            "cargo clippy --quiet --workspace --all-targets -- -D warnings"
+        ),
+    );
+    for (tool, words) in [
+        ("cargo-deny", vec!["cargo", "deny", "check"]),
+        ("typos", vec!["typos"]),
+        ("cargo-shear", vec!["cargo", "shear"]),
+    ] {
+        if find_program(tool).is_some() {
+            let (program, rest) = (words[0], &words[1..]);
+            check(tool, cmd!(shell, "{program} {rest...}"));
+        } else {
+            machine
+                .printer
+                .note(&format!("{tool}: not installed, not run"));
+        }
+    }
+    setup::ensure(machine, Purpose::Test, args.no_install)?;
+    totals += workspace(machine, args.slow)?;
+    totals += Totals::one(tidy::run(machine)? == 0);
+    totals += Totals::one(corpus::run(machine, &corpus::CorpusArgs::default()).is_ok());
+    if !args.no_recipes {
+        totals += recipes(machine)?;
+    }
+    finish(machine, totals)
+}
+
+fn finish(machine: &Machine, totals: Totals) -> Result<(), Failure> {
+    machine.printer.data(&totals.to_string())?;
+    if totals.failed == 0 {
+        Ok(())
+    } else {
+        Err(Failure::told(FailureKind::Failed))
+    }
+}
+
+/// Unit, integration and documentation tests of every crate.
+fn workspace(machine: &Machine, slow: bool) -> Result<Totals, Failure> {
+    let shell = &machine.shell;
+    let log = shell.create_temp_dir().or_fail(FailureKind::Failed)?;
+    let file = log.path().join("output");
+    // bash keeps the status of the tests while the output is both shown and counted.
+    let script = format!(
+        "set -o pipefail; cargo test --quiet --workspace --no-fail-fast -- --show-output 2>&1 | tee '{}' 1>&2",
+        file.display()
+    );
+    let mut command = cmd!(shell, "bash -c {script}")
+        .quiet()
+        .env(env::ND_PEERS, machine.peers()?);
+    if slow {
+        command = command.env("ND_SLOW_TESTS", "1");
+    }
+    let ended_well = command.run().is_ok();
+    let output = String::from_utf8_lossy(&fs_err::read(&file)?).into_owned();
+    let mut totals = Totals::from_cargo_test(&output);
+    if !ended_well && totals.failed == 0 {
+        // Something did not compile, or a test binary died.
+        totals.failed = 1;
+    }
+    if totals.passed == 0 && totals.failed == 0 {
+        totals.failed = 1;
+    }
+    Ok(totals)
+}
+
+/// Builds each recipe and runs its tests, as a user would.
+fn recipes(machine: &Machine) -> Result<Totals, Failure> {
+    let binary = build::compile(machine)?;
+    let mut totals = Totals::default();
+    for name in build::recipes(machine)? {
+        machine.printer.note(&format!("recipe {name}"));
+        let shell = &machine.shell;
+        let output = cmd!(shell, "{binary} build {name} --json")
+            .env(env::ND_PEERS, machine.peers()?)
+            .quiet()
+            .ignore_status()
+            .read()
+            .or_fail(FailureKind::Tool)?;
+        let summary = output
+            .lines()
+            .last()
+            .and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let found = summary
+            .as_ref()
+            .and_then(|summary| summary.get("tests"))
+            .map_or(Totals::default(), Totals::from_summary);
+        machine.printer.note(&format!("recipe {name}: {found}"));
+        // A container without a test that passed has not been tested.
+        totals += if found.passed + found.failed == 0 {
+            Totals::one(false)
+        } else {
+            found
+        };
+    }
+    Ok(totals)
+}
+
+/// Runs `cargo` quietly with `words`.
+pub(crate) fn cargo(machine: &Machine, words: &[&str]) -> Result<(), Failure> {
+    run_tool(cmd!(machine.shell, "cargo {words...}"))
+}

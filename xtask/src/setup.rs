@@ -1,0 +1,153 @@
+//! Brings what building and testing need onto a bare machine, and says what it does.
+
+use clap::Args;
+use nd_terminal::{Failure, FailureKind};
+use xshell::cmd;
+
+use crate::{
+    apptainer,
+    machine::{Machine, find_program},
+};
+
+/// What a command is about to do, which decides what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// Build and test a container.
+    Build,
+    /// Run the tests of the workspace as well.
+    Test,
+    /// Compare with other tools.
+    Bench,
+}
+
+/// Arguments of `setup`.
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// Install nothing; name the package for each missing part
+    #[arg(long)]
+    no_install: bool,
+    /// Also install what `bench` compares with
+    #[arg(long)]
+    bench: bool,
+}
+
+/// A program and the Debian package that has it.
+struct Need {
+    purpose: Purpose,
+    program: &'static str,
+    package: &'static str,
+}
+
+const fn need(purpose: Purpose, program: &'static str, package: &'static str) -> Need {
+    Need {
+        purpose,
+        program,
+        package,
+    }
+}
+
+/// Everything but Rust itself (which brings a linker) and Apptainer (`apptainer.rs`).
+const NEEDS: &[Need] = &[
+    need(Purpose::Build, "mmdebstrap", "mmdebstrap"),
+    need(
+        Purpose::Build,
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+    ),
+    need(Purpose::Test, "skopeo", "skopeo"),
+    need(Purpose::Test, "umoci", "umoci"),
+    need(Purpose::Test, "unsquashfs", "squashfs-tools"),
+    need(Purpose::Test, "tar2sqfs", "squashfs-tools-ng"),
+    need(Purpose::Test, "bsdtar", "libarchive-tools"),
+    need(Purpose::Test, "setcap", "libcap2-bin"),
+    need(Purpose::Test, "setfattr", "attr"),
+    need(Purpose::Test, "busybox", "busybox-static"),
+    need(Purpose::Test, "newuidmap", "uidmap"),
+    need(Purpose::Bench, "buildah", "buildah"),
+];
+
+/// The command `setup`.
+pub(crate) fn run(machine: &Machine, args: &SetupArgs) -> Result<(), Failure> {
+    let purpose = if args.bench {
+        Purpose::Bench
+    } else {
+        Purpose::Test
+    };
+    ensure(machine, purpose, args.no_install)?;
+    machine.printer.note("everything that is needed is here");
+    Ok(())
+}
+
+/// Makes sure that what `purpose` needs is installed. Costs a few file look-ups when it is.
+///
+/// What only tests need may stay missing (those tests are skipped, or fail by `ND_REQUIRE_PEERS`).
+pub(crate) fn ensure(machine: &Machine, purpose: Purpose, no_install: bool) -> Result<(), Failure> {
+    let printer = &machine.printer;
+    let missing: Vec<&Need> = NEEDS
+        .iter()
+        .filter(|need| need.purpose <= purpose && find_program(need.program).is_none())
+        .collect();
+    if !missing.is_empty() {
+        let mut packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+        packages.sort_unstable();
+        packages.dedup();
+        if !no_install && find_program("apt-get").is_some() && machine.is_root() {
+            printer.note(&format!("installing packages: {}", packages.join(" ")));
+            install(machine, &packages)?;
+        } else {
+            for need in &missing {
+                printer.note(&format!(
+                    "missing: `{}`, in the package `{}`",
+                    need.program, need.package
+                ));
+            }
+            if missing.iter().any(|need| need.purpose == Purpose::Build) {
+                return Err(Failure::new(
+                    FailureKind::Tool,
+                    "a program that building needs is missing",
+                )
+                .hint(format!(
+                    "install the packages: apt-get install {}",
+                    packages.join(" ")
+                )));
+            }
+        }
+    }
+    match apptainer::ensure(machine, no_install) {
+        Err(failure) if purpose == Purpose::Build => {
+            printer.warn(&failure.render());
+            printer.warn("without Apptainer the container is tested in the embedded sandbox only");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn install(machine: &Machine, packages: &[&str]) -> Result<(), Failure> {
+    let shell = &machine.shell;
+    let _no_questions = shell.push_env("DEBIAN_FRONTEND", "noninteractive");
+    let install = || {
+        // Standard output carries our data: apt's goes nowhere, its errors are kept.
+        cmd!(
+            shell,
+            "apt-get -qq -y --no-install-recommends install {packages...}"
+        )
+        .quiet()
+        .ignore_stdout()
+        .run()
+    };
+    let known = |package: &&str| {
+        cmd!(shell, "apt-cache show {package}")
+            .quiet()
+            .ignore_stdout()
+            .ignore_stderr()
+            .run()
+            .is_ok()
+    };
+    if packages.iter().all(known) && install().is_ok() {
+        return Ok(());
+    }
+    machine.printer.note("updating the package lists");
+    crate::machine::run_tool(cmd!(shell, "apt-get -qq update").ignore_stdout())?;
+    install().map_err(|error| Failure::new(FailureKind::Tool, error))
+}
