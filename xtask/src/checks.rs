@@ -120,7 +120,13 @@ fn workspace(machine: &Machine, slow: bool) -> Result<Totals, Failure> {
 
 /// Builds each recipe and runs its tests, as a user would.
 fn recipes(machine: &Machine) -> Result<Totals, Failure> {
-    let binary = build::compile(machine)?;
+    let binary = match build::compile(machine) {
+        Ok(binary) => binary,
+        Err(failure) => {
+            machine.printer.error_line(&failure.render());
+            return Ok(Totals::one(false));
+        }
+    };
     let mut totals = Totals::default();
     for name in build::recipes(machine)? {
         machine.printer.note(&format!("recipe {name}"));

@@ -1,1 +1,11 @@
-//! Test support: hermetic command-line environment, fixtures, hostile trees.
+//! Test support: peers, a hermetic environment for commands, filters for snapshots.
+//!
+//! Only `dev-dependencies` name this crate.
+
+mod command;
+mod filters;
+mod peer;
+
+pub use command::TestEnv;
+pub use filters::filters;
+pub use peer::peer;
