@@ -54,6 +54,7 @@ const NEEDS: &[Need] = &[
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "debian-archive-keyring",
     ),
+    need(Purpose::Test, "python3", "python3"),
     need(Purpose::Test, "skopeo", "skopeo"),
     need(Purpose::Test, "umoci", "umoci"),
     need(Purpose::Test, "unsquashfs", "squashfs-tools"),
