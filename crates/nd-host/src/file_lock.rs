@@ -1,0 +1,70 @@
+//! Locks that end with their process.
+
+use std::{fs::File, io, os::unix::fs::MetadataExt as _, path::Path};
+
+use rustix::{fs::FlockOperation, io::Errno};
+
+/// A lock on a file, held until dropped or until every process that inherited it is gone.
+///
+/// The file stays where it is: its name means nothing, only the lock on it does.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+impl FileLock {
+    /// Waits until nobody else holds the lock in any way.
+    pub fn exclusive(path: &Path) -> io::Result<Self> {
+        let file = open(path, FlockOperation::LockExclusive)?;
+        file.ok_or_else(|| Errno::WOULDBLOCK.into())
+    }
+
+    /// Waits until nobody else holds the lock exclusively.
+    pub fn shared(path: &Path) -> io::Result<Self> {
+        let file = open(path, FlockOperation::LockShared)?;
+        file.ok_or_else(|| Errno::WOULDBLOCK.into())
+    }
+
+    /// The lock, or `None` when somebody else holds it.
+    pub fn try_exclusive(path: &Path) -> io::Result<Option<Self>> {
+        open(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// The locked file, to write into it who holds it.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+fn open(path: &Path, operation: FlockOperation) -> io::Result<Option<FileLock>> {
+    loop {
+        let file: File = fs_err::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)?
+            .into();
+        if !flock(&file, operation)? {
+            return Ok(None);
+        }
+        // A file that was removed while we waited locks nobody out.
+        let same = fs_err::metadata(path)
+            .is_ok_and(|now| file.metadata().is_ok_and(|ours| now.ino() == ours.ino()));
+        if same {
+            return Ok(Some(FileLock { file }));
+        }
+    }
+}
+
+/// Whether the lock was taken.
+pub(crate) fn flock(file: &File, operation: FlockOperation) -> io::Result<bool> {
+    loop {
+        match rustix::fs::flock(file, operation) {
+            Ok(()) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
