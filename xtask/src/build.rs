@@ -58,9 +58,7 @@ pub(crate) fn compile(machine: &Machine) -> Result<PathBuf, Failure> {
         shell,
         "cargo build --quiet --release --package neurocontainers --bin neurocontainers"
     ))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| machine.root.join("target"), PathBuf::from);
-    Ok(target.join("release/neurocontainers"))
+    Ok(machine.target().join("release/neurocontainers"))
 }
 
 /// The names of the recipes, sorted.

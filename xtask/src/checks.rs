@@ -5,7 +5,7 @@ use nd_terminal::{Failure, FailureKind, OrFail as _, env};
 use xshell::cmd;
 
 use crate::{
-    build, corpus,
+    build, corpus, fuzz,
     machine::{Machine, find_program, run_tool},
     setup::{self, Purpose},
     tidy,
@@ -31,10 +31,39 @@ pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     setup::ensure(machine, Purpose::Test, args.no_install)?;
     let mut totals = workspace(machine, args.slow)?;
     totals += Totals::one(tidy::run(machine)? == 0);
+    totals += recorded(machine);
+    totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {
         totals += recipes(machine)?;
     }
     finish(machine, totals)
+}
+
+/// The comparison with recorded recipes; skipped, and said to be, where there are none.
+fn recorded(machine: &Machine) -> Totals {
+    if corpus::folder(machine).is_none() {
+        machine
+            .printer
+            .note("skipped: no recorded recipes at hand, nothing to compare with");
+        return Totals {
+            skipped: 1,
+            ..Totals::default()
+        };
+    }
+    match corpus::run(machine, &corpus::CorpusArgs::default()) {
+        Ok(()) => Totals::one(true),
+        Err(failure) => {
+            machine.printer.error_line(&failure.render());
+            Totals::one(false)
+        }
+    }
+}
+
+/// Each fuzz target, for a moment or for a minute.
+fn fuzz(machine: &Machine, slow: bool) -> Result<Totals, Failure> {
+    let seconds = if slow { 60 } else { 2 };
+    let recordings = corpus::folder(machine);
+    fuzz::fuzz(machine, &[], seconds, recordings.as_deref())
 }
 
 /// The command `ci`: formatting and lints first because they are quick, then everything.
@@ -73,7 +102,8 @@ pub(crate) fn ci(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     setup::ensure(machine, Purpose::Test, args.no_install)?;
     totals += workspace(machine, args.slow)?;
     totals += Totals::one(tidy::run(machine)? == 0);
-    totals += Totals::one(corpus::run(machine, &corpus::CorpusArgs::default()).is_ok());
+    totals += recorded(machine);
+    totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {
         totals += recipes(machine)?;
     }

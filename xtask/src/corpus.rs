@@ -18,25 +18,31 @@ pub(crate) struct CorpusArgs {
 /// The crates that have an example named `corpus`.
 const CRATES: &[&str] = &["nd-yaml", "neurocontainers-recipe", "neurodocker"];
 
+/// The folder of recordings beside this repository, if there is one.
+pub(crate) fn folder(machine: &Machine) -> Option<PathBuf> {
+    Some(machine.root.join("../shared/corpus")).filter(|folder| folder.is_dir())
+}
+
 /// The command `corpus`.
 pub(crate) fn run(machine: &Machine, args: &CorpusArgs) -> Result<(), Failure> {
-    let given = args.corpus.is_some();
-    let folder = args
-        .corpus
-        .clone()
-        .unwrap_or_else(|| machine.root.join("../shared/corpus"));
-    if !folder.is_dir() {
-        if given {
+    let folder = match &args.corpus {
+        Some(given) if !given.is_dir() => {
             return Err(Failure::new(
                 FailureKind::Failed,
-                format!("there is no folder `{}`", folder.display()),
+                format!("there is no folder `{}`", given.display()),
             ));
         }
-        machine
-            .printer
-            .note("no recordings at hand: nothing to compare");
-        return Ok(());
-    }
+        Some(given) => given.clone(),
+        None => {
+            let Some(folder) = folder(machine) else {
+                machine
+                    .printer
+                    .note("no recordings at hand: nothing to compare");
+                return Ok(());
+            };
+            folder
+        }
+    };
     let folder = folder.to_string_lossy();
     for name in CRATES {
         let example = machine

@@ -51,6 +51,11 @@ impl Machine {
         }
     }
 
+    /// Where cargo puts what it compiles.
+    pub(crate) fn target(&self) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
+    }
+
     /// Whether this process is root.
     pub(crate) fn is_root(&self) -> bool {
         xshell::cmd!(self.shell, "id -u")

@@ -6,6 +6,7 @@ mod build;
 mod checks;
 mod corpus;
 mod dist;
+mod fuzz;
 mod machine;
 mod setup;
 mod tidy;
@@ -41,6 +42,8 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Feed the readers of hostile input with random bytes
+    Fuzz(fuzz::FuzzArgs),
     /// Install what building and testing need
     Setup(setup::SetupArgs),
     /// Write man pages and completions of the released binaries
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
             }),
             Command::Corpus(args) => corpus::run(&machine, &args),
             Command::Bench(bench) => bench::run(&machine, &bench),
+            Command::Fuzz(args) => fuzz::run(&machine, &args),
             Command::Setup(args) => setup::run(&machine, &args),
             Command::Dist(args) => dist::run(&machine, &args),
         }

@@ -55,6 +55,7 @@ const NEEDS: &[Need] = &[
         "debian-archive-keyring",
     ),
     need(Purpose::Test, "python3", "python3"),
+    need(Purpose::Test, "g++", "g++"),
     need(Purpose::Test, "skopeo", "skopeo"),
     need(Purpose::Test, "umoci", "umoci"),
     need(Purpose::Test, "unsquashfs", "squashfs-tools"),
