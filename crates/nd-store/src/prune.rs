@@ -19,6 +19,8 @@ pub enum ItemKind {
     Index,
     /// A record.
     Record,
+    /// A file that was not filled to its end.
+    Partial,
     /// An unpacked tree.
     Tree,
 }
@@ -52,7 +54,11 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Item>, StoreError> {
         let mut out = Vec::new();
         let root = self.root();
-        for (folder, kind) in [("blobs", ItemKind::Blob), ("indexes", ItemKind::Index)] {
+        for (folder, kind) in [
+            ("blobs", ItemKind::Blob),
+            ("indexes", ItemKind::Index),
+            ("partials", ItemKind::Partial),
+        ] {
             files(&root.join(folder), kind, &mut out)?;
         }
         for path in entries(&root.join("records"))? {

@@ -49,7 +49,9 @@ impl Store {
     /// Opens the store below `root`, making it if need be, and removes what dead processes left.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();
-        for folder in ["blobs", "indexes", "records", "trees", "locks", "tmp"] {
+        for folder in [
+            "blobs", "indexes", "records", "partials", "trees", "locks", "tmp",
+        ] {
             let path = root.join(folder);
             fs_err::create_dir_all(&path).map_err(StoreError::io("make", path))?;
         }

@@ -1,7 +1,7 @@
 //! Blobs, records, trees, locks, and what is left when a process dies.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
     process::{Command, Stdio},
     sync::{
         Arc, Barrier,
@@ -114,6 +114,34 @@ fn prune_keeps_what_was_used_last_and_what_is_leased() {
     store.prune(0).unwrap();
     assert_eq!(fs_err::read(lease.path().join("file")).unwrap().len(), 9000);
     assert!(store.tree(&key(4)).unwrap().is_none());
+    assert_eq!(store.list().unwrap().len(), 1);
+}
+
+#[test]
+fn a_partial_is_held_by_one_goes_on_where_it_stood_and_becomes_a_blob() {
+    let (dir, store) = open();
+    let other = Store::open(dir.path()).unwrap();
+    let mut partial = store.try_partial(&key(1)).unwrap().unwrap();
+    partial.file().write_all(b"ab").unwrap();
+    assert!(other.try_partial(&key(1)).unwrap().is_none());
+    assert!(other.try_lock(&key(1)).unwrap().is_none());
+    drop(partial);
+
+    let mut partial = other.try_partial(&key(1)).unwrap().unwrap();
+    assert_eq!(partial.bytes().unwrap(), 2);
+    partial.file().seek(SeekFrom::End(0)).unwrap();
+    partial.file().write_all(b"c").unwrap();
+    assert_eq!(store.list().unwrap()[0].kind, ItemKind::Partial);
+    let (digest, _) = store.put_blob(&b"abc"[..], None).unwrap();
+    let (path, lock) = partial.into_blob(&digest).unwrap();
+    assert!(store.try_partial(&key(1)).unwrap().is_none());
+    drop(lock);
+    assert_eq!(fs_err::read(path).unwrap(), b"abc");
+    assert_eq!(store.list().unwrap().len(), 1);
+
+    let partial = store.try_partial(&key(1)).unwrap().unwrap();
+    assert_eq!(partial.bytes().unwrap(), 0);
+    partial.discard().unwrap();
     assert_eq!(store.list().unwrap().len(), 1);
 }
 
