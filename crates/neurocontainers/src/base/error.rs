@@ -1,0 +1,113 @@
+//! Why there is no base image.
+
+use std::{io, path::PathBuf};
+
+use nd_host::ProgramError;
+use nd_oci::OciError;
+use nd_rootfs::ContentsError;
+use nd_store::StoreError;
+
+/// A base image could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// A program that bootstraps is missing.
+    #[error("`{program}` is not installed, which bootstraps base images")]
+    Tool {
+        /// Its name.
+        program: &'static str,
+        /// The Debian package that has it.
+        package: &'static str,
+    },
+    /// A program failed.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The bootstrap tool says of no archive for this suite.
+    #[error("`mmdebstrap` knows no archive for the suite `{suite}`")]
+    UnknownSuite {
+        /// The suite.
+        suite: String,
+    },
+    /// A bootstrap of a distribution that cannot be made.
+    #[error("cannot bootstrap `{what}`, expected `debian:SUITE` or `ubuntu:SUITE`")]
+    Distribution {
+        /// What was asked for.
+        what: String,
+    },
+    /// The archive cannot be asked, and no base of this suite was made before.
+    #[error("the archive of `{suite}` cannot be reached, and no base of it is in the cache")]
+    Unreachable {
+        /// The suite.
+        suite: String,
+        /// Why.
+        #[source]
+        source: ProgramError,
+    },
+    /// The base on disk is no image.
+    #[error("`{}` is no base image: {problem}", path.display())]
+    NoImage {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// The base on disk is for another architecture.
+    #[error("`{}` is an image for {found}, not for {wanted}", path.display())]
+    Architecture {
+        /// Where.
+        path: PathBuf,
+        /// What it is for.
+        found: String,
+        /// What is built.
+        wanted: &'static str,
+    },
+    /// The recipe's base image is to come from a registry.
+    #[error("base image `{reference}` is neither in a file nor bootstrapped")]
+    Registry {
+        /// The reference.
+        reference: String,
+    },
+    /// A file.
+    #[error("failed to access `{}`", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An image.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// Contents of an image.
+    #[error(transparent)]
+    Contents(#[from] ContentsError),
+    /// A document of ours.
+    #[error("failed to write a document")]
+    Json(#[from] serde_json::Error),
+}
+
+impl BaseError {
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Tool { package, .. } => Some(format!("install the package `{package}`")),
+            Self::Registry { .. } => Some(
+                "give an OCI layout or archive with `--base PATH`, or add `bootstrap: debian:SUITE` to \
+                 the recipe's `build`"
+                    .into(),
+            ),
+            Self::Unreachable { .. } => {
+                Some("check the machine's apt sources, or give a base with `--base PATH`".into())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Base images from disk: an OCI layout or an OCI archive.
+
+use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
+
+use nd_host::Programs;
+use nd_names::{Architecture, Sha256};
+use nd_oci::{BlobSource as _, Image, ImageTree, Layout, Limits};
+use nd_store::Store;
+use sha2::Digest as _;
+
+use super::{Base, BaseError, BaseKind, BaseOrigin, archive, facts::Facts};
+
+/// Kind of the records that remember which image an archive holds.
+const ARCHIVES: &str = "base-archive";
+
+/// Takes the image at `path` into the store, where it is verified layer by layer.
+pub fn import(
+    path: &Path,
+    reference: &str,
+    architecture: Architecture,
+    store: &Store,
+    programs: &dyn Programs,
+) -> Result<Base, BaseError> {
+    let meta = fs_err::metadata(path).map_err(BaseError::io(path))?;
+    let (image, kind, cached) = if meta.is_dir() {
+        let layout = Layout::open(path)?;
+        let image = only_image(&layout, path)?;
+        let cached = take(&layout, &image, store)?;
+        (image, BaseKind::Layout, cached)
+    } else {
+        let (image, cached) = archive_image(path, &meta, store)?;
+        (image, BaseKind::Archive, cached)
+    };
+    let found = image.config.architecture().to_string();
+    if found != architecture.oci() {
+        return Err(BaseError::Architecture {
+            path: path.into(),
+            found,
+            wanted: architecture.oci(),
+        });
+    }
+    let facts = Facts::of(store, &image)?;
+    // Without the tool nobody knows the public archives; the image's own lists stay as they are.
+    let public = match &facts.suite {
+        Some(suite) if !facts.lists.is_empty() => {
+            archive::default_sources(programs, archive::mode(), suite).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Base {
+        origin: BaseOrigin {
+            name: reference.into(),
+            digest: image.digest.oci(),
+            how: kind,
+        },
+        image,
+        public,
+        lists: facts.lists,
+        cached,
+    })
+}
+
+fn only_image(layout: &Layout, path: &Path) -> Result<Image, BaseError> {
+    match &layout.images()?[..] {
+        [_] => Ok(layout.image(None)?),
+        [] => Err(BaseError::NoImage {
+            path: path.into(),
+            problem: "the layout is empty",
+        }),
+        _ => Err(BaseError::NoImage {
+            path: path.into(),
+            problem: "the layout holds several images",
+        }),
+    }
+}
+
+/// Copies what the store lacks. Says whether it lacked nothing.
+fn take(layout: &Layout, image: &Image, store: &Store) -> Result<bool, BaseError> {
+    let documents = [image.digest, image.config_digest];
+    let layers = image.layers.iter().map(|layer| layer.digest);
+    let mut lacking = false;
+    for digest in documents.into_iter().chain(layers) {
+        if store.blob(&digest)?.is_none() {
+            lacking = true;
+            store.put_blob(layout.open(&digest)?, Some(&digest))?;
+        }
+    }
+    // Checks diff ids and makes the indexes that are missing.
+    ImageTree::open(
+        image,
+        Arc::new(store.clone()),
+        Some(store),
+        Limits::default(),
+    )?;
+    Ok(!lacking)
+}
+
+/// An archive that has not changed since it was last taken is not read again.
+fn archive_image(
+    path: &Path,
+    meta: &std::fs::Metadata,
+    store: &Store,
+) -> Result<(Image, bool), BaseError> {
+    let identity = format!(
+        "{} {} {} {} {}",
+        path.display(),
+        meta.dev(),
+        meta.ino(),
+        meta.len(),
+        i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+    );
+    let key = Sha256::from_bytes(sha2::Sha256::digest(identity).into());
+    if let Some(known) = store.record(ARCHIVES, &key)?
+        && let Some(digest) = String::from_utf8(known)
+            .ok()
+            .and_then(|hex| hex.parse().ok())
+        && let Ok(image) = Image::load(store, digest)
+        && image
+            .layers
+            .iter()
+            .all(|layer| store.blob_path(&layer.digest).is_file())
+    {
+        return Ok((image, true));
+    }
+    let temporary = store.temporary();
+    let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
+    let file = fs_err::File::open(path).map_err(BaseError::io(path))?;
+    let layout = Layout::unpack_archive(file, folder.path().join("layout"))?;
+    let image = only_image(&layout, path)?;
+    take(&layout, &image, store)?;
+    store.put_record(ARCHIVES, &key, image.digest.hex().as_bytes())?;
+    Ok((image, false))
+}

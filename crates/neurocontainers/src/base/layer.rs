@@ -1,0 +1,129 @@
+//! From the bootstrap tool's archive to the one layer of a base image.
+
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::Path;
+
+use nd_oci::{Compression, LayerOptions, Limits, UNREAD, WrittenLayer, index_layer, write_layer};
+use nd_rootfs::{Entry, Kind, LayerEntry, Location};
+use nd_store::Store;
+
+use super::BaseError;
+
+/// Part of the key of every bootstrapped base: raise it whenever the same archive would give other
+/// bytes.
+pub(super) const VERSION: u32 = 1;
+
+/// Directories whose files go: lists, packages and logs of the bootstrap.
+const EMPTIED: [&str; 5] = [
+    "run",
+    "tmp",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "var/log",
+];
+/// Files that go: those of the machine, and what programs make anew.
+const FILES: [&str; 6] = [
+    "etc/apt/apt.conf.d/99mmdebstrap",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+    "var/cache/debconf/config.dat-old",
+    "var/cache/ldconfig/aux-cache",
+];
+/// The list of archives, which names the public ones.
+const SOURCES: &str = "etc/apt/sources.list";
+
+/// Writes the layer into the store: what `tar` has without traces of the machine and of the moment,
+/// with `sources` as the list of archives, and no time later than `date`.
+pub(super) fn write_base_layer(
+    store: &Store,
+    tar: &Path,
+    sources: &str,
+    date: i64,
+    compression: Compression,
+) -> Result<WrittenLayer, BaseError> {
+    let open = || fs_err::File::open(tar).map_err(BaseError::io(tar));
+    let indexed = index_layer(open()?, Compression::None, Limits::default())?;
+    let mut entries: Vec<LayerEntry> = Vec::with_capacity(indexed.index.entries.len());
+    for mut entry in indexed.index.entries {
+        if let Some(path) = entry.path()
+            && dropped(path.as_bytes(), is_dir(&entry))
+        {
+            continue;
+        }
+        if let LayerEntry::Entry(entry) = &mut entry
+            && entry.path.as_bytes() == SOURCES.as_bytes()
+            && let Kind::File { size, content, .. } = &mut entry.kind
+        {
+            (*size, *content) = (sources.len() as u64, UNREAD);
+        }
+        entries.push(entry);
+    }
+    let mut source = |entry: &Entry| -> io::Result<Box<dyn Read>> {
+        if entry.path.as_bytes() == SOURCES.as_bytes() {
+            return Ok(Box::new(io::Cursor::new(sources.as_bytes().to_vec())));
+        }
+        let Kind::File {
+            size,
+            at: Location::Layer { offset, .. },
+            ..
+        } = entry.kind
+        else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut file = fs_err::File::open(tar)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(file.take(size)))
+    };
+    let options = LayerOptions {
+        compression,
+        clamp: Some(date),
+    };
+    let mut blob = store.new_blob()?;
+    let layer = write_layer(&entries, &mut source, options, &mut blob)?;
+    blob.finish()?;
+    store.put_layer_index(&layer.diff_id, &layer.index)?;
+    Ok(layer)
+}
+
+fn is_dir(entry: &LayerEntry) -> bool {
+    matches!(entry, LayerEntry::Entry(entry) if entry.kind.is_dir())
+}
+
+fn dropped(path: &[u8], is_dir: bool) -> bool {
+    let below = |dir: &str| {
+        path.strip_prefix(dir.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&b'/'))
+    };
+    !is_dir
+        && (FILES.iter().any(|file| path == file.as_bytes())
+            || EMPTIED.iter().any(|dir| below(dir))
+            || (below("var/lib/dpkg") || below("var/cache/debconf")) && path.ends_with(b"-old"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_and_the_moment_leave_no_trace() {
+        for gone in [
+            "etc/hostname",
+            "etc/resolv.conf",
+            "var/log/dpkg.log",
+            "var/lib/dpkg/status-old",
+            "var/lib/apt/lists/lock",
+        ] {
+            assert!(dropped(gone.as_bytes(), false), "{gone}");
+        }
+        for kept in [
+            "etc/apt/sources.list",
+            "var/lib/dpkg/status",
+            "var/logs",
+            "etc/hostname.d",
+        ] {
+            assert!(!dropped(kept.as_bytes(), false), "{kept}");
+        }
+        assert!(!dropped(b"var/log/apt", true));
+    }
+}

@@ -1,0 +1,78 @@
+//! Base images: bootstrapped from the distribution's archive, or taken from disk, into the store.
+
+mod archive;
+mod bootstrap;
+mod error;
+mod facts;
+mod import;
+mod layer;
+
+use nd_oci::Image;
+use serde::{Deserialize, Serialize};
+
+pub use bootstrap::{Bootstrap, Bootstrapper};
+pub use error::BaseError;
+pub use import::import;
+
+use crate::machine::AptSource;
+
+/// A base image whose documents and layers are in the store.
+#[derive(Debug)]
+pub struct Base {
+    /// The image.
+    pub image: Image,
+    /// What it is and where it came from.
+    pub origin: BaseOrigin,
+    /// The archives that its distribution names by default; empty where that is unknown.
+    pub public: Vec<AptSource>,
+    /// Its own lists of archives: absolute path and text.
+    pub lists: Vec<(String, String)>,
+    /// Whether it was in the store already.
+    pub cached: bool,
+}
+
+/// What a base image is and where it came from; recorded in the image and its release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseOrigin {
+    /// Its reference, as the recipe has it (`debian:bullseye`).
+    pub name: String,
+    /// Digest of its manifest, `sha256:…`.
+    pub digest: String,
+    /// How it came about.
+    #[serde(flatten)]
+    pub how: BaseKind,
+}
+
+/// How a base image came about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum BaseKind {
+    /// Made from a distribution's archive.
+    Bootstrap {
+        /// `debian:bullseye`.
+        bootstrap: String,
+        /// Digest over what the archive's suites stated, `sha256:…`.
+        archive_state: String,
+        /// When the archive was last changed, RFC 3339.
+        archive_date: String,
+    },
+    /// An OCI layout.
+    Layout,
+    /// An OCI archive.
+    Archive,
+}
+
+impl BaseOrigin {
+    /// The origin in one line.
+    pub fn describe(&self) -> String {
+        match &self.how {
+            BaseKind::Bootstrap {
+                bootstrap,
+                archive_date,
+                ..
+            } => format!("{bootstrap}, bootstrapped from the archive of {archive_date}"),
+            BaseKind::Layout => format!("{}, from an OCI layout", self.name),
+            BaseKind::Archive => format!("{}, from an OCI archive", self.name),
+        }
+    }
+}
