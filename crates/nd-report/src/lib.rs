@@ -5,8 +5,14 @@
 
 mod cancel;
 mod diagnostic;
+mod explanation;
+mod fixes;
+mod position;
 mod progress;
 
 pub use cancel::{Cancel, Cancelled};
 pub use diagnostic::{Code, Diagnostic, FileId, Fix, Hint, Label, Severity, Sink, Span};
+pub use explanation::Explanation;
+pub use fixes::{Fixed, apply_safe_fixes};
+pub use position::{ColumnUnit, LineIndex, Position};
 pub use progress::{Event, Reporter, Silent, StepId, StepOutcome};

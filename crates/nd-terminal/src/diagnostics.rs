@@ -28,6 +28,21 @@ impl Sources {
         self.insert(file, name, text);
         self
     }
+
+    /// The name of a file.
+    pub fn name(&self, file: FileId) -> Option<&str> {
+        self.0.get(&file).map(NamedSource::name)
+    }
+
+    /// The text of a file.
+    pub fn text(&self, file: FileId) -> Option<&str> {
+        self.0.get(&file).map(|source| source.inner().as_str())
+    }
+
+    /// The files in the order of their numbers.
+    pub fn files(&self) -> impl Iterator<Item = FileId> {
+        self.0.keys().copied()
+    }
 }
 
 /// How diagnostics look.

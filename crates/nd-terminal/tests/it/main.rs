@@ -2,4 +2,5 @@
 
 mod diagnostics;
 mod failure;
+mod report;
 mod text;
