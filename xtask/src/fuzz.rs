@@ -148,12 +148,19 @@ fn one(
         "-max_len=65536".to_owned(),
         "-verbosity=0".to_owned(),
     ];
-    let ended_well = cmd!(shell, "{binary} {limits...} {inputs...}")
+    let output = cmd!(shell, "{binary} {limits...} {inputs...}")
         .quiet()
-        .ignore_stdout()
-        .run()
-        .is_ok();
+        .ignore_status()
+        .output()
+        .or_fail(FailureKind::Tool)?;
+    let ended_well = output.status.success();
     if !ended_well {
+        // Only then is what libFuzzer says of interest.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.lines().collect();
+        for line in &lines[lines.len().saturating_sub(60)..] {
+            machine.printer.error_line(line);
+        }
         machine.printer.error_line(&format!(
             "fuzz {name}: the input that broke it is in {}; repeat with {} FILE",
             artifacts.display(),
