@@ -3,9 +3,11 @@
 //! Only `dev-dependencies` name this crate.
 
 mod command;
+mod corpus;
 mod filters;
 mod peer;
 
 pub use command::TestEnv;
+pub use corpus::corpus;
 pub use filters::filters;
 pub use peer::peer;

@@ -1,1 +1,24 @@
-//! YAML text to nodes that remember where they stood, with YAML 1.1 values as PyYAML reads them.
+//! YAML text to nodes that remember where they stood, with the values PyYAML would give.
+//!
+//! Recipes were always read by PyYAML's safe loader, so plain scalars are typed by the rules of
+//! YAML 1.1 (`yes` is a boolean, `1:30` is 90, `1e3` is a string). This crate reads events from
+//! `saphyr-parser` and builds [`Node`]s that keep byte ranges and the text of scalars as written,
+//! so that `1.10` can stay `1.10`. [`dump`] is the way back: `yaml.dump` with its default options,
+//! byte for byte, because cache names hash it.
+//!
+//! Whatever the bytes are, [`parse`] ends soon and does not panic: size, depth, number of values
+//! and expansion of aliases are limited, and every problem is a diagnostic in the sink.
+
+pub mod codes;
+mod construct;
+mod dump;
+mod integer;
+mod load;
+mod node;
+mod python;
+mod resolve;
+
+pub use dump::dump;
+pub use load::{Limits, parse};
+pub use node::{Date, DateTime, Entry, Map, Node, Style, Value};
+pub use python::{float_repr, python_repr, python_str};
