@@ -31,10 +31,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bytes: 4 << 20,
+            bytes: 2 << 20,
             depth: 100,
             nodes: 100_000,
-            alias_bytes: 4 << 20,
+            alias_bytes: 2 << 20,
         }
     }
 }

@@ -32,32 +32,32 @@ fn refuses_depth() {
     for depth in 0..3_000 {
         writeln!(text, "{}a:", " ".repeat(depth)).unwrap();
     }
-    let text = &text.as_bytes()[..text.len().min(4 << 20)];
+    let text = &text.as_bytes()[..text.len().min(1 << 20)];
     refused(text, "yaml-limit");
 }
 
 #[test]
 fn refuses_many_values() {
     refused(
-        format!("[{}]", "a,".repeat(1 << 20)).as_bytes(),
+        format!("[{}]", "a,".repeat(1 << 18)).as_bytes(),
         "yaml-limit",
     );
-    refused("a: b\n".repeat(1 << 19).as_bytes(), "yaml-limit");
+    refused("a: b\n".repeat(1 << 18).as_bytes(), "yaml-limit");
 }
 
 #[test]
 fn reads_large_text_in_time() {
     for text in [
-        "a: ".to_owned() + &"x ".repeat(1 << 20),
-        "a: |\n".to_owned() + &"  line\n".repeat(1 << 19),
-        "#".repeat(1 << 22),
-        "a: '".to_owned() + &"''".repeat(1 << 20) + "'",
+        "a: ".to_owned() + &"x ".repeat(1 << 19),
+        "a: |\n".to_owned() + &"  line\n".repeat(1 << 17),
+        "#".repeat(1 << 20),
+        "a: '".to_owned() + &"''".repeat(1 << 19) + "'",
         "[".to_owned() + &"é, ".repeat(50_000) + "]",
         "[".to_owned() + &"'a': b, ".repeat(20_000) + "]",
-        "a: &a b\n".to_owned()
-            + &(0..30_000)
-                .map(|n| format!("k{n}: *a\n"))
-                .collect::<String>(),
+        (0..30_000).fold("a: &a b\n".to_owned(), |mut text, n| {
+            writeln!(text, "k{n}: *a").unwrap();
+            text
+        }),
     ] {
         let begun = Instant::now();
         let (node, codes) = read_all(text.as_bytes());

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "helpers of tests unwrap and say what they skip, as the tests do"
 )]

@@ -24,7 +24,7 @@ fn spans_cover_what_was_written() {
     assert_eq!(at(text, items[1].span), "{x: 1.10}");
     assert_eq!(at(text, items[1].get("x").unwrap().span), "1.10");
     assert_eq!(map.get("last").unwrap().as_str(), Some("é\n"));
-    assert!(at(text, map.get("last").unwrap().span).starts_with("|"));
+    assert!(at(text, map.get("last").unwrap().span).starts_with('|'));
 }
 
 #[test]

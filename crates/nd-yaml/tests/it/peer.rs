@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use crate::{corpus::files, read_all};
 
-const SCRIPT: &str = r#"
+const SCRIPT: &str = r"
 import json, sys, yaml
 out = []
 for text in json.load(sys.stdin):
@@ -24,7 +24,7 @@ for text in json.load(sys.stdin):
     except Exception as problem:
         out.append([None, str(problem)])
 json.dump(out, sys.stdout)
-"#;
+";
 
 /// `repr(safe_load(text))` and `dump(safe_load(text))` for each text, the first null for errors;
 /// `None` where there is no PyYAML.
