@@ -1,0 +1,542 @@
+//! Filling a partial from a source: parts, validators, lengths, digests.
+
+use std::{
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use nd_names::Sha256;
+use nd_report::{Cancel, Event, Reporter, StepId};
+use nd_store::{KeyLock, Partial, Store};
+use reqwest::{
+    Client, StatusCode,
+    header::{
+        ACCEPT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+        IF_RANGE, RANGE,
+    },
+};
+use sha2::Digest as _;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    Cause, FetchError, FetchOptions, Request, SafeUrl,
+    error::TransportError,
+    http::{self, Answer},
+    records::{Download, PartialNote, Validators, boot},
+    retry,
+};
+
+/// Progress is told at most this often.
+const PROGRESS: Duration = Duration::from_millis(100);
+/// Bytes may come slowly, but not a drop at a time: less than [`FORWARD`] in this many idle limits is
+/// a stall.
+const CRAWL: u32 = 4;
+/// An attempt that brought this much counts as progress.
+const FORWARD: u64 = 64 << 10;
+
+/// What a download needs and does not own.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) options: &'a FetchOptions,
+    pub(crate) store: &'a Store,
+    pub(crate) reporter: &'a dyn Reporter,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) request: &'a Request,
+    pub(crate) step: StepId,
+}
+
+/// A partial on its way to become a blob.
+pub(crate) struct Job<'a> {
+    means: Means<'a>,
+    key: Sha256,
+    partial: Partial,
+    hasher: sha2::Sha256,
+    have: u64,
+    note: Option<PartialNote>,
+    boot: String,
+    /// Whether bytes of an earlier run or of another source are among those it has.
+    mixed: bool,
+    /// Whether such bytes were just thrown away because the whole was wrong.
+    suspect: bool,
+}
+
+/// What a source gave.
+pub(crate) enum Given {
+    /// All bytes are in the partial.
+    Whole(Validators),
+    /// The server says that what we have is still right.
+    NotModified,
+}
+
+/// A partial that became a blob.
+pub(crate) struct Finished {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: Sha256,
+    pub(crate) bytes: u64,
+    pub(crate) lock: KeyLock,
+}
+
+/// Why an attempt ended: the source's fault, which another attempt or source may mend, or ours.
+pub(crate) enum Stop {
+    Cause(Cause),
+    Error(FetchError),
+}
+
+impl From<Cause> for Stop {
+    fn from(cause: Cause) -> Self {
+        Self::Cause(cause)
+    }
+}
+
+impl<E: Into<FetchError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Takes up a partial: what is in it is hashed if it can be of use.
+    pub(crate) fn new(means: Means<'a>, key: Sha256, partial: Partial) -> Result<Self, FetchError> {
+        let mut job = Self {
+            means,
+            key,
+            partial,
+            hasher: sha2::Sha256::new(),
+            have: 0,
+            note: PartialNote::read(means.store, &key)?,
+            boot: boot(),
+            mixed: false,
+            suspect: false,
+        };
+        let bytes = job.partial.bytes()?;
+        if bytes == 0 {
+            return Ok(job);
+        }
+        let limit = job.limit();
+        let trusted = job.note.as_ref().is_some_and(|note| {
+            job.means.request.sha256.is_some() || (note.boot == job.boot && !note.boot.is_empty())
+        });
+        if trusted && bytes <= limit {
+            job.hash_partial()?;
+            job.mixed = true;
+        } else {
+            job.restart()?;
+        }
+        Ok(job)
+    }
+
+    fn hash_partial(&mut self) -> Result<(), FetchError> {
+        let path = self.partial.path().to_path_buf();
+        let fail = |error| FetchError::io(&path)(error);
+        let mut buffer = vec![0; 256 << 10];
+        let file = self.partial.file();
+        file.seek(SeekFrom::Start(0)).map_err(fail)?;
+        loop {
+            self.means.cancel.check()?;
+            let n = match self.partial.file().read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(fail(error)),
+            };
+            self.hasher.update(&buffer[..n]);
+            self.have += n as u64;
+        }
+    }
+
+    /// Asks one source until it has given all, or is given up.
+    pub(crate) async fn source(
+        &mut self,
+        url: &SafeUrl,
+        known: Option<&Download>,
+    ) -> Result<Given, (u32, Stop)> {
+        let retries = self.means.options.retries;
+        // Where an earlier download can be used instead, patience would only be in the way.
+        let patience = if known.is_some() {
+            1
+        } else {
+            retries.attempts.max(1)
+        };
+        let (mut asked, mut failures) = (0u32, 0u32);
+        loop {
+            let before = self.have;
+            asked += 1;
+            let cause = match self.attempt(url, known).await {
+                Ok(given) => return Ok(given),
+                Err(Stop::Error(error)) => return Err((asked, Stop::Error(error))),
+                Err(Stop::Cause(cause)) => cause,
+            };
+            if std::mem::take(&mut self.suspect) {
+                // What came earlier may have been wrong rather than this source.
+                continue;
+            }
+            if self.have >= before + FORWARD {
+                failures = 0;
+            }
+            failures += 1;
+            let enough = failures >= patience || asked >= patience.saturating_mul(10);
+            let wait = retry::wait(&retries, failures, &cause);
+            let Some(wait) = wait.filter(|_| !enough && retry::may_pass(&cause)) else {
+                return Err((asked, cause.into()));
+            };
+            let text = format!(
+                "`{}`: {}; asking {} again in {} s",
+                self.means.request.title(),
+                crate::error::Chain(&cause),
+                url,
+                wait.as_secs_f32()
+            );
+            self.means.reporter.event(Event::Note { text: &text });
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&mut self, url: &SafeUrl, known: Option<&Download>) -> Result<Given, Stop> {
+        if let (Some(expected), true) = (self.means.request.sha256, self.have > 0) {
+            // A process may have died between the last byte and the name.
+            if self.digest() == expected {
+                return Ok(Given::Whole(Validators::default()));
+            }
+        }
+        if self.have > 0 && !self.can_go_on(url) {
+            self.restart()?;
+        }
+        let headers = self.headers(url, known);
+        let request = self.means.request;
+        let answer = http::get(
+            self.means.client,
+            self.means.options,
+            url,
+            &headers,
+            request.credential.as_ref(),
+        )
+        .await?;
+        let status = answer.response.status();
+        let total = match status {
+            StatusCode::OK => {
+                if self.have > 0 {
+                    // The server knows no parts, or has something newer.
+                    self.restart()?;
+                }
+                answer.response.content_length()
+            }
+            StatusCode::PARTIAL_CONTENT if headers.contains_key(RANGE) => {
+                let Some(total) = self.part(url, &answer) else {
+                    self.restart()?;
+                    return Err(Cause::Range.into());
+                };
+                Some(total)
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if headers.contains_key(RANGE) => {
+                self.restart()?;
+                return Err(Cause::Range.into());
+            }
+            StatusCode::NOT_MODIFIED if known.is_some() && !headers.contains_key(RANGE) => {
+                return Ok(Given::NotModified);
+            }
+            _ => return Err(answer.status_cause().into()),
+        };
+        self.check_total(total)?;
+        let validators = self.write_note(url, &answer, total)?;
+        self.body(answer, total).await?;
+        if let Err(cause) = self.check_whole(total) {
+            // Fewer bytes than there should be are a beginning.
+            if !matches!(cause, Cause::Cut { .. }) {
+                self.suspect = self.mixed;
+                self.restart()?;
+            }
+            return Err(cause.into());
+        }
+        Ok(Given::Whole(validators))
+    }
+
+    /// Whether the rest of what is there can be asked for at `url`.
+    fn can_go_on(&self, url: &SafeUrl) -> bool {
+        let Some(note) = &self.note else {
+            return false;
+        };
+        self.means.request.sha256.is_some()
+            || (note.url == url.key() && note.validators.for_range().is_some())
+    }
+
+    fn headers(&self, url: &SafeUrl, known: Option<&Download>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        // The bytes as they are: they are counted, and their digest is that of the file.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let mut put = |name, text: &str| {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(name, value);
+            }
+        };
+        if self.have > 0 {
+            put(RANGE, &format!("bytes={}-", self.have));
+            let same = self.note.as_ref().filter(|note| note.url == url.key());
+            if let Some(validator) = same.and_then(|note| note.validators.for_range()) {
+                put(IF_RANGE, validator);
+            }
+        } else if let Some(known) = known {
+            if let Some(etag) = &known.validators.etag {
+                put(IF_NONE_MATCH, etag);
+            }
+            if let Some(date) = &known.validators.last_modified {
+                put(IF_MODIFIED_SINCE, date);
+            }
+        }
+        headers
+    }
+
+    /// The size of the whole that a part belongs to; `None` if it is not the part that is missing.
+    fn part(&self, url: &SafeUrl, answer: &Answer) -> Option<u64> {
+        let headers = answer.response.headers();
+        let (start, end, total) = content_range(headers.get(CONTENT_RANGE)?.to_str().ok()?)?;
+        let length = answer.response.content_length();
+        let fits = start == self.have
+            && end + 1 == total
+            && length.is_none_or(|length| length == total - start);
+        let note = self.note.as_ref()?;
+        let same = note.total.is_none_or(|noted| noted == total);
+        let ours = note.url != url.key() || note.validators.agree(&Validators::of(headers));
+        (fits && same && ours).then_some(total)
+    }
+
+    fn limit(&self) -> u64 {
+        let ours = self.means.options.max_bytes;
+        self.means
+            .request
+            .max_bytes
+            .map_or(ours, |max| max.min(ours))
+    }
+
+    fn check_total(&self, total: Option<u64>) -> Result<(), Cause> {
+        let Some(total) = total else {
+            return Ok(());
+        };
+        match self.means.request.size {
+            Some(expected) if expected != total => Err(Cause::Size {
+                expected,
+                found: total,
+            }),
+            _ if total > self.limit() => Err(Cause::TooLarge {
+                limit: self.limit(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_note(
+        &mut self,
+        url: &SafeUrl,
+        answer: &Answer,
+        total: Option<u64>,
+    ) -> Result<Validators, FetchError> {
+        let mut validators = Validators::of(answer.response.headers());
+        if self.have > 0
+            && let Some(note) = self.note.as_ref().filter(|note| note.url == url.key())
+        {
+            // A part need not repeat what the whole came with.
+            validators.etag = validators.etag.or_else(|| note.validators.etag.clone());
+            let date = || note.validators.last_modified.clone();
+            validators.last_modified = validators.last_modified.or_else(date);
+        }
+        let note = PartialNote {
+            url: url.key(),
+            validators: validators.clone(),
+            total,
+            boot: self.boot.clone(),
+        };
+        if self.note.as_ref().is_some_and(|old| old.url != note.url) && self.have > 0 {
+            self.mixed = true;
+        }
+        note.write(self.means.store, &self.key)?;
+        self.note = Some(note);
+        Ok(validators)
+    }
+
+    async fn body(&mut self, answer: Answer, total: Option<u64>) -> Result<(), Stop> {
+        let idle = self.means.options.timeouts.idle;
+        let limit = self
+            .means
+            .request
+            .size
+            .unwrap_or(u64::MAX)
+            .min(self.limit());
+        let path = self.partial.path().to_path_buf();
+        let file = self.partial.file();
+        file.seek(SeekFrom::Start(self.have))
+            .map_err(FetchError::io(&path))?;
+        let mut response = answer.response;
+        let mut told = Instant::now();
+        let mut crawl = (Instant::now(), self.have);
+        loop {
+            if crawl.0.elapsed() > idle * CRAWL {
+                if self.have - crawl.1 < FORWARD {
+                    let (what, limit) = ("hardly any bytes", idle * CRAWL);
+                    return Err(Cause::Timeout { what, limit }.into());
+                }
+                crawl = (Instant::now(), self.have);
+            }
+            let chunk = match timeout(idle, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => {
+                    return Err(self.cut(total, Some(TransportError::new(error))).into());
+                }
+                Err(_) => {
+                    let what = "no further bytes";
+                    return Err(Cause::Timeout { what, limit: idle }.into());
+                }
+            };
+            let after = self.have + chunk.len() as u64;
+            if after > limit {
+                self.suspect = self.mixed;
+                self.restart()?;
+                return Err(match self.means.request.size {
+                    Some(expected) if expected == limit => Cause::Size {
+                        expected,
+                        found: after,
+                    },
+                    _ => Cause::TooLarge { limit },
+                }
+                .into());
+            }
+            let written = self.partial.file().write_all(&chunk);
+            if let Err(error) = written {
+                // A piece may be half there; the next attempt or run must not count it.
+                self.trim();
+                return Err(FetchError::io(&path)(error).into());
+            }
+            self.hasher.update(&chunk);
+            self.have = after;
+            if told.elapsed() >= PROGRESS {
+                told = Instant::now();
+                self.tell();
+            }
+        }
+        self.tell();
+        match total {
+            Some(total) if total != self.have => Err(self.cut(Some(total), None).into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn cut(&self, expected: Option<u64>, source: Option<TransportError>) -> Cause {
+        Cause::Cut {
+            got: self.have,
+            expected,
+            source,
+        }
+    }
+
+    fn tell(&self) {
+        self.means.reporter.event(Event::Advanced {
+            id: self.means.step,
+            bytes: self.have,
+        });
+    }
+
+    fn check_whole(&self, total: Option<u64>) -> Result<(), Cause> {
+        let request = self.means.request;
+        if let Some(expected) = request.size.filter(|expected| *expected != self.have) {
+            // Without an announced length, fewer bytes look like a connection that was cut.
+            return Err(match total {
+                None if self.have < expected => self.cut(Some(expected), None),
+                _ => Cause::Size {
+                    expected,
+                    found: self.have,
+                },
+            });
+        }
+        match request.sha256 {
+            Some(expected) if self.digest() != expected => Err(Cause::Digest {
+                expected,
+                found: self.digest(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Digest of the bytes so far.
+    pub(crate) fn digest(&self) -> Sha256 {
+        Sha256::from_bytes(self.hasher.clone().finalize().into())
+    }
+
+    /// Makes the partial the blob of its digest. Whoever waits for it waits until the lock is
+    /// dropped.
+    pub(crate) fn finish(self) -> Result<Finished, FetchError> {
+        let digest = self.digest();
+        let (path, lock) = self.partial.into_blob(&digest)?;
+        PartialNote::remove(self.means.store, &self.key)?;
+        Ok(Finished {
+            path,
+            digest,
+            bytes: self.have,
+            lock,
+        })
+    }
+
+    /// Leaves a partial that the next run can go on with, or nothing.
+    pub(crate) fn leave(self) -> Result<(), FetchError> {
+        if self.have == 0 {
+            self.partial.discard()?;
+            PartialNote::remove(self.means.store, &self.key)?;
+        }
+        Ok(())
+    }
+
+    /// Throws away what is there.
+    fn restart(&mut self) -> Result<(), FetchError> {
+        // The note first: bytes without one are worth nothing.
+        PartialNote::remove(self.means.store, &self.key)?;
+        self.note = None;
+        let path = self.partial.path().to_path_buf();
+        let emptied = self.partial.file().set_len(0);
+        emptied.map_err(FetchError::io(path))?;
+        self.hasher = sha2::Sha256::new();
+        self.have = 0;
+        self.mixed = false;
+        Ok(())
+    }
+
+    fn trim(&mut self) {
+        let have = self.have;
+        let _ = self.partial.file().set_len(have);
+    }
+}
+
+/// Start, end (both within) and whole size of `Content-Range: bytes START-END/SIZE`.
+fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let parsed = (
+        start.trim().parse().ok()?,
+        end.trim().parse().ok()?,
+        total.trim().parse().ok()?,
+    );
+    (parsed.0 <= parsed.1 && parsed.1 < parsed.2).then_some(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Parts, as servers announce them.
+
+    use super::content_range;
+
+    #[test]
+    fn only_whole_and_possible_ranges_are_understood() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, 9, 10)));
+        for bad in [
+            "bytes 5-9/*",
+            "bytes */10",
+            "bytes 9-5/10",
+            "bytes 5-10/10",
+            "items 5-9/10",
+            "bytes 5-18446744073709551615/18446744073709551615",
+            "bytes -5-9/10",
+            "",
+        ] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+}

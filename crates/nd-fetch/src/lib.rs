@@ -1,0 +1,24 @@
+//! Every connection of the workspace: downloads into the store that resume, retry, revalidate and
+//! verify.
+//!
+//! A [`Fetcher`] brings what a [`Request`] names into the blobs of an [`nd_store::Store`]. Servers
+//! are hostile: lengths, ranges, redirects and bytes are checked, sizes and times are limited, and
+//! no text that is shown holds a password or a signature ([`SafeUrl`]). This is the only
+//! asynchronous crate; [`Fetcher::fetch_all_blocking`] is the door for callers that are not.
+
+mod client;
+mod download;
+mod error;
+mod fetcher;
+mod http;
+mod options;
+mod records;
+mod request;
+mod retry;
+mod safe_url;
+
+pub use error::{Cause, FetchError, TransportError, Tried};
+pub use fetcher::Fetcher;
+pub use options::{Downgrade, FetchOptions, FileUrls, Network, Proxies, Retries, Timeouts, Trust};
+pub use request::{Credential, Fetched, Freshness, Origin, Request};
+pub use safe_url::{SafeUrl, UrlError};
