@@ -93,6 +93,17 @@ pub enum OciError {
     /// A layer that is not a usable tar.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// An entry that cannot be unpacked.
+    #[error("failed to unpack `{path}`: {what}")]
+    Unpack {
+        /// Which entry.
+        path: TreePath,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
     /// Layers that make no tree.
     #[error(transparent)]
     Merge(#[from] MergeError),

@@ -36,8 +36,52 @@ pub fn index_layer(
     compression: Compression,
     limits: Limits,
 ) -> Result<IndexedLayer, OciError> {
-    let (index, digests) =
-        unpack_beside(input, compression, Digests::Take, |tar| read(tar, limits));
+    visit_layer(input, compression, limits, &mut Nothing)
+}
+
+/// Takes a layer's entries while they are read.
+pub(crate) trait Visitor {
+    /// What goes wrong.
+    type Error: From<TarError>;
+
+    /// A regular file; what is left unread of its bytes is read afterwards.
+    fn file(
+        &mut self,
+        path: &TreePath,
+        attr: &Attr,
+        size: u64,
+        bytes: &mut dyn Read,
+    ) -> Result<(), Self::Error>;
+
+    /// Anything else.
+    fn other(&mut self, entry: &LayerEntry) -> Result<(), Self::Error>;
+}
+
+/// Only the index is wanted.
+struct Nothing;
+
+impl Visitor for Nothing {
+    type Error = OciError;
+
+    fn file(&mut self, _: &TreePath, _: &Attr, _: u64, _: &mut dyn Read) -> Result<(), OciError> {
+        Ok(())
+    }
+
+    fn other(&mut self, _: &LayerEntry) -> Result<(), OciError> {
+        Ok(())
+    }
+}
+
+/// The pass of [`index_layer`], with a visitor that sees every entry.
+pub(crate) fn visit_layer<V: Visitor>(
+    input: impl Read + Send,
+    compression: Compression,
+    limits: Limits,
+    visitor: &mut V,
+) -> Result<IndexedLayer, V::Error> {
+    let (index, digests) = unpack_beside(input, compression, Digests::Take, |tar| {
+        read(tar, limits, visitor)
+    });
     let index = index?;
     let after = "the end".to_owned();
     let digests = digests.map_err(|source| TarError::Read {
@@ -58,7 +102,11 @@ pub fn index_layer(
     })
 }
 
-fn read(tar: impl Read, limits: Limits) -> Result<LayerIndex, TarError> {
+fn read<V: Visitor>(
+    tar: impl Read,
+    limits: Limits,
+    visitor: &mut V,
+) -> Result<LayerIndex, V::Error> {
     let mut reader = TarReader::new(tar, limits);
     let mut index = LayerIndex::default();
     while let Some(header) = reader.next()? {
@@ -78,58 +126,82 @@ fn read(tar: impl Read, limits: Limits) -> Result<LayerIndex, TarError> {
                 continue;
             }
             Special::Entry(entry) => {
+                visitor.other(&entry)?;
                 index.entries.push(entry);
                 continue;
             }
         }
-        let Some(path) = TreePath::clean(&header.name)? else {
+        let Some(path) = TreePath::clean(&header.name).map_err(TarError::from)? else {
             continue;
         };
         if header.kind == HeaderKind::HardLink {
             let problem = "a hard link to the root";
-            let target = TreePath::clean(&header.link)?.ok_or_else(|| TarError::Entry {
+            let target = TreePath::clean(&header.link).map_err(TarError::from)?;
+            let target = target.ok_or_else(|| TarError::Entry {
                 entry: path.to_string(),
                 problem,
             })?;
-            index.entries.push(LayerEntry::Link { path, target });
+            let entry = LayerEntry::Link { path, target };
+            visitor.other(&entry)?;
+            index.entries.push(entry);
             continue;
         }
-        let kind = kind(&path, &header, &mut reader)?;
-        let xattrs = header.xattrs.into_iter().collect();
-        let Header {
-            mode,
-            uid,
-            gid,
-            mtime,
-            ..
-        } = header;
-        let mode = if matches!(kind, Kind::Symlink { .. }) {
-            0o777
-        } else {
-            mode
-        };
         let attr = Attr {
-            mode,
-            uid,
-            gid,
-            mtime,
-            xattrs,
+            mode: if header.kind == HeaderKind::Symlink {
+                0o777
+            } else {
+                header.mode
+            },
+            uid: header.uid,
+            gid: header.gid,
+            mtime: header.mtime,
+            xattrs: header.xattrs.iter().cloned().collect(),
         };
-        index.entries.push(LayerEntry::Entry(Entry {
+        let file = header.kind == HeaderKind::File;
+        let kind = if file {
+            file_kind(&path, &attr, &header, &mut reader, visitor)?
+        } else {
+            kind(&path, &header)?
+        };
+        let entry = LayerEntry::Entry(Entry {
             path,
             attr,
             kind,
             group: None,
-        }));
+        });
+        if !file {
+            visitor.other(&entry)?;
+        }
+        index.entries.push(entry);
     }
     Ok(index)
 }
 
-fn kind<R: Read>(
+fn file_kind<R: Read, V: Visitor>(
     path: &TreePath,
+    attr: &Attr,
     header: &Header,
     reader: &mut TarReader<R>,
-) -> Result<Kind, TarError> {
+    visitor: &mut V,
+) -> Result<Kind, V::Error> {
+    let mut bytes = Hashing::new(reader.contents(header));
+    visitor.file(path, attr, header.size, &mut bytes)?;
+    io::copy(&mut bytes, &mut io::sink()).map_err(|source| TarError::Read {
+        after: path.to_string(),
+        source,
+    })?;
+    let (_, content, size) = bytes.finish();
+    Ok(Kind::File {
+        size,
+        content,
+        at: Location::Layer {
+            layer: 0,
+            offset: header.offset,
+        },
+    })
+}
+
+fn kind(path: &TreePath, header: &Header) -> Result<Kind, TarError> {
     let refuse = |problem| TarError::Entry {
         entry: path.to_string(),
         problem,
@@ -141,22 +213,6 @@ fn kind<R: Read>(
     };
     Ok(match header.kind {
         HeaderKind::Dir => Kind::Dir { implicit: false },
-        HeaderKind::File => {
-            let mut bytes = Hashing::new(reader.contents(header));
-            io::copy(&mut bytes, &mut io::sink()).map_err(|source| TarError::Read {
-                after: path.to_string(),
-                source,
-            })?;
-            let (_, content, size) = bytes.finish();
-            Kind::File {
-                size,
-                content,
-                at: Location::Layer {
-                    layer: 0,
-                    offset: header.offset,
-                },
-            }
-        }
         HeaderKind::Symlink => {
             let target = &header.link;
             if target.is_empty() || target.len() > MAX_TARGET || target.contains(&0) {
@@ -176,7 +232,7 @@ fn kind<R: Read>(
         }
         HeaderKind::Char => device(DeviceClass::Char),
         HeaderKind::Block => device(DeviceClass::Block),
-        HeaderKind::HardLink => return Err(refuse("a hard link here")),
+        HeaderKind::File | HeaderKind::HardLink => return Err(refuse("its type here")),
     })
 }
 

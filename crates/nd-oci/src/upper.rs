@@ -164,7 +164,7 @@ pub(crate) fn kept(name: &[u8]) -> bool {
     name == CAPABILITY || (name.starts_with(b"user.") || name.starts_with(b"trusted.")) && !overlay
 }
 
-fn translate(entry: &mut Entry, ids: Ids) -> Result<(), UpperError> {
+pub(crate) fn translate(entry: &mut Entry, ids: Ids) -> Result<(), UpperError> {
     match ids {
         Ids::Same => {}
         Ids::Root => (entry.attr.uid, entry.attr.gid) = (0, 0),

@@ -6,7 +6,7 @@ use std::{
     ffi::OsStr,
     io,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
@@ -76,82 +76,26 @@ impl Root {
         let mut pending: Vec<Option<TreePath>> = vec![None];
         while let Some(dir) = pending.pop() {
             let fd = self.directory(dir.as_ref())?;
-            for name in names(&fd, dir.as_ref())? {
+            for name in entry_names(&fd, dir.as_ref())? {
                 let path = TreePath::below(dir.as_ref(), &name)?;
-                let fail = |e: rustix::io::Errno| WalkError::Entry {
-                    entry: path.clone(),
-                    source: e.into(),
-                };
-                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let at = rustix::fs::openat(&fd, &name[..], flags, Mode::empty()).map_err(fail)?;
-                let stat = rustix::fs::fstat(&at).map_err(fail)?;
-                let shared = stat.st_nlink > 1;
-                let known = inodes.get(&(stat.st_dev, stat.st_ino)).copied();
+                let (mut entry, stat) = entry_at(fd.as_fd(), &path)?;
+                let inode = (stat.st_dev, stat.st_ino);
+                let known = inodes.get(&inode).copied();
                 let number = known.map_or(files, |(_, number)| number);
-                let class = FileType::from_raw_mode(stat.st_mode);
-                let kind = match class {
-                    FileType::Directory => Kind::Dir { implicit: false },
-                    FileType::RegularFile => Kind::File {
-                        size: stat.st_size as u64,
-                        content: UNREAD,
-                        at: Location::Host(number),
-                    },
-                    FileType::Symlink => {
-                        let target = rustix::fs::readlinkat(&at, "", Vec::new()).map_err(fail)?;
-                        Kind::Symlink {
-                            target: target.into_bytes().into(),
-                        }
-                    }
-                    FileType::Fifo => Kind::Fifo,
-                    FileType::Socket => Kind::Socket,
-                    FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
-                        Kind::Device {
-                            class: if class == FileType::BlockDevice {
-                                DeviceClass::Block
-                            } else {
-                                DeviceClass::Char
-                            },
-                            major: rustix::fs::major(stat.st_rdev),
-                            minor: rustix::fs::minor(stat.st_rdev),
-                        }
-                    }
-                };
-                let group = (shared && !kind.is_dir()).then(|| {
+                if stat.st_nlink > 1 && !entry.kind.is_dir() {
                     let next = LinkGroup(inodes.len() as u32);
-                    inodes
-                        .entry((stat.st_dev, stat.st_ino))
-                        .or_insert((next, number))
-                        .0
-                });
-                if matches!(kind, Kind::File { .. }) && number == files {
-                    files += 1;
+                    entry.group = Some(inodes.entry(inode).or_insert((next, number)).0);
                 }
-                let xattrs = match class {
-                    FileType::Symlink | FileType::CharacterDevice | FileType::BlockDevice => {
-                        Xattrs::default()
+                if let Kind::File { at, .. } = &mut entry.kind {
+                    *at = Location::Host(number);
+                    if number == files {
+                        files += 1;
                     }
-                    _ => xattrs(&at).map_err(fail)?,
-                };
-                let attr = Attr {
-                    mode: if class == FileType::Symlink {
-                        0o777
-                    } else {
-                        (stat.st_mode & 0o7777) as u16
-                    },
-                    uid: stat.st_uid,
-                    gid: stat.st_gid,
-                    mtime: stat.st_mtime,
-                    xattrs,
-                };
-                if kind.is_dir() {
-                    pending.push(Some(path.clone()));
                 }
-                out.push(Entry {
-                    path,
-                    attr,
-                    kind,
-                    group,
-                });
+                if entry.kind.is_dir() {
+                    pending.push(Some(path));
+                }
+                out.push(entry);
             }
         }
         Ok(out)
@@ -174,7 +118,76 @@ impl Root {
     }
 }
 
-fn names(fd: &OwnedFd, dir: Option<&TreePath>) -> Result<Vec<Vec<u8>>, WalkError> {
+/// The entry of this path, whose directory is `dir`; no symlink is followed. Content is [`UNREAD`].
+pub(crate) fn entry_at(
+    dir: BorrowedFd<'_>,
+    path: &TreePath,
+) -> Result<(Entry, rustix::fs::Stat), WalkError> {
+    let fail = |e: rustix::io::Errno| WalkError::Entry {
+        entry: path.clone(),
+        source: e.into(),
+    };
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let at = rustix::fs::openat(dir, path.name(), flags, Mode::empty()).map_err(fail)?;
+    let stat = rustix::fs::fstat(&at).map_err(fail)?;
+    let class = FileType::from_raw_mode(stat.st_mode);
+    let kind = match class {
+        FileType::Directory => Kind::Dir { implicit: false },
+        FileType::RegularFile => Kind::File {
+            size: stat.st_size as u64,
+            content: UNREAD,
+            at: Location::Host(0),
+        },
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(&at, "", Vec::new()).map_err(fail)?;
+            Kind::Symlink {
+                target: target.into_bytes().into(),
+            }
+        }
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Kind::Device {
+            class: if class == FileType::BlockDevice {
+                DeviceClass::Block
+            } else {
+                DeviceClass::Char
+            },
+            major: rustix::fs::major(stat.st_rdev),
+            minor: rustix::fs::minor(stat.st_rdev),
+        },
+    };
+    let xattrs = match class {
+        FileType::Symlink | FileType::CharacterDevice | FileType::BlockDevice => Xattrs::default(),
+        _ => xattrs(&at).map_err(fail)?,
+    };
+    let attr = Attr {
+        mode: if class == FileType::Symlink {
+            0o777
+        } else {
+            (stat.st_mode & 0o7777) as u16
+        },
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: stat.st_mtime,
+        xattrs,
+    };
+    let entry = Entry {
+        path: path.clone(),
+        attr,
+        kind,
+        group: None,
+    };
+    Ok((entry, stat))
+}
+
+/// The directory itself, open for reading its names.
+pub(crate) fn open_directory(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(fd, ".", flags, Mode::empty())?)
+}
+
+/// Names in a directory, in no particular order.
+pub(crate) fn entry_names(fd: &OwnedFd, dir: Option<&TreePath>) -> Result<Vec<Vec<u8>>, WalkError> {
     let fail = |e: rustix::io::Errno| match dir {
         Some(dir) => WalkError::Entry {
             entry: dir.clone(),

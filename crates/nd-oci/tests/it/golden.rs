@@ -13,7 +13,7 @@ fn put(entry: nd_rootfs::Entry) -> LayerEntry {
     LayerEntry::Entry(entry)
 }
 
-fn layers() -> Vec<Vec<LayerEntry>> {
+pub(crate) fn layers() -> Vec<Vec<LayerEntry>> {
     let mut capable = file("usr/bin/ping", 4000);
     capable.attr.mode = 0o755;
     let capability = [

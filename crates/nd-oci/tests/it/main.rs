@@ -13,3 +13,4 @@ mod round_trip;
 mod stacks;
 mod support;
 mod tar_formats;
+mod unpack;

@@ -8,7 +8,7 @@ use nd_rootfs::{Index, Kind, LayerEntry, Level, TreePath, diff};
 use crate::{overlay::Random, round_trip::image, support::*};
 
 /// One layer that names all parents and never both removes and brings a name.
-fn layer(random: &mut Random) -> Vec<LayerEntry> {
+pub(crate) fn layer(random: &mut Random) -> Vec<LayerEntry> {
     let mut out: BTreeMap<TreePath, LayerEntry> = BTreeMap::new();
     for _ in 0..random.below(7) {
         let at = path(random.path());
