@@ -28,4 +28,4 @@ pub use tree::ImageTree;
 pub use unpack::{OverlayMarks, UnpackOptions, Unpacked, unpack_layer};
 pub use upper::{Ids, UNREAD, Upper, UpperError};
 pub use walk::WalkError;
-pub use write_layer::{LayerOptions, WrittenLayer, write_layer};
+pub use write_layer::{LayerOptions, WrittenLayer, layer_descriptor, write_layer};

@@ -45,8 +45,13 @@ pub struct WrittenLayer {
 impl WrittenLayer {
     /// The descriptor for a manifest.
     pub fn descriptor(&self) -> Descriptor {
-        descriptor(self.compression.media_type(), self.digest, self.size)
+        layer_descriptor(self.compression, self.digest, self.size)
     }
+}
+
+/// The descriptor of a layer blob for a manifest.
+pub fn layer_descriptor(compression: Compression, digest: Sha256, size: u64) -> Descriptor {
+    descriptor(compression.media_type(), digest, size)
 }
 
 pub(crate) fn descriptor(
