@@ -237,31 +237,32 @@ impl TransportError {
             if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
                 return true;
             }
-            // An `io::Error` hides what it wraps from `source`.
-            let inner = error
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref);
-            if let Some(rustls::Error::InvalidCertificate(_)) =
-                inner.and_then(|inner| inner.downcast_ref())
-            {
-                return true;
-            }
-            next = error.source();
+            next = inner(error);
         }
         false
     }
 }
 
+/// What an error is about; an `io::Error` hides what it wraps from `source`.
+fn inner<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    wrapped
+        .map(|wrapped| wrapped as &(dyn std::error::Error + 'static))
+        .or_else(|| error.source())
+}
+
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The outer words ("error sending request") say nothing; the innermost ones do.
-        let mut text = self.0.to_string();
-        let mut next = std::error::Error::source(&self.0);
-        while let Some(error) = next {
-            text = error.to_string();
-            next = error.source();
+        let mut error: &(dyn std::error::Error + 'static) = &self.0;
+        while let Some(next) = inner(error) {
+            error = next;
         }
-        f.write_str(&text)
+        write!(f, "{error}")
     }
 }
 

@@ -233,12 +233,14 @@ impl Fetcher {
             // Somebody else may have been asked the same while we waited.
             if let Some(digest) = &request.sha256 {
                 if let Some(mut found) = self.by_digest(request, digest)? {
+                    partial.discard()?;
                     found.origin = Origin::Network;
                     return Ok(found);
                 }
             } else {
                 let now = Download::read(&inner.store, &urls[0])?;
                 if let Some(now) = now.filter(|now| Some(now) != before.as_ref()) {
+                    partial.discard()?;
                     return Ok(self.known(&now, &urls[0], Origin::Network));
                 }
             }

@@ -1,0 +1,16 @@
+//! Tests of downloads, against servers of our own that behave as servers do and as they should not.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests unwrap as the tests do"
+)]
+
+mod cache;
+mod credentials;
+mod failures;
+mod processes;
+mod resume;
+mod server;
+mod support;
+mod tls;
