@@ -47,17 +47,43 @@ impl BlobWriter {
 impl Store {
     /// Starts a blob.
     pub fn new_blob(&self) -> Result<BlobWriter, StoreError> {
-        // Blobs are linked into layouts, which others than their owner may read.
-        let file = tempfile::Builder::new()
-            .permissions(std::fs::Permissions::from_mode(0o644))
-            .tempfile_in(self.temporary())
-            .map_err(StoreError::io("make a file in", self.temporary()))?;
         Ok(BlobWriter {
             store: self.clone(),
-            file,
+            file: self.new_blob_file()?,
             hasher: sha2::Sha256::new(),
             size: 0,
         })
+    }
+
+    /// A temporary file for a blob that another process writes; [`Self::keep_blob`] names it.
+    pub fn new_blob_file(&self) -> Result<tempfile::NamedTempFile, StoreError> {
+        // Blobs are linked into layouts, which others than their owner may read.
+        tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(0o644))
+            .tempfile_in(self.temporary())
+            .map_err(StoreError::io("make a file in", self.temporary()))
+    }
+
+    /// Names a blob by the digest that its writer has taken while writing.
+    pub fn keep_blob(
+        &self,
+        file: tempfile::NamedTempFile,
+        digest: &Sha256,
+    ) -> Result<(), StoreError> {
+        let path = self.path("blobs", digest);
+        file.persist(&path)
+            .map_err(|e| StoreError::io("write", &path)(e.error))?;
+        Ok(())
+    }
+
+    /// Whether a blob is there; if so, it is marked as used.
+    pub fn has_blob(&self, digest: &Sha256) -> bool {
+        let path = self.path("blobs", digest);
+        let there = path.is_file();
+        if there {
+            touch(&path);
+        }
+        there
     }
 
     /// Stores what `input` gives. With `expected`, other bytes are refused and not kept.

@@ -34,6 +34,14 @@ pub struct NewTree {
     path: PathBuf,
 }
 
+impl Drop for NewTree {
+    fn drop(&mut self) {
+        // Gone already if it was kept. What only its own namespace can remove stays for those who
+        // can enter that.
+        let _ = fs_err::remove_dir_all(&self.path);
+    }
+}
+
 impl NewTree {
     /// The folder to fill.
     pub fn path(&self) -> &Path {
@@ -46,9 +54,7 @@ impl NewTree {
         let lease = self.store.lease(key)?;
         match fs_err::rename(&self.path, &to) {
             Ok(()) => {}
-            Err(_) if to.is_dir() => {
-                fs_err::remove_dir_all(&self.path).map_err(StoreError::io("remove", &self.path))?;
-            }
+            Err(_) if to.is_dir() => {}
             Err(error) => return Err(StoreError::io("name", to)(error)),
         }
         touch(&to.with_extension("lease"));
