@@ -1,4 +1,6 @@
 //! Stage, build, test and release NeuroContainers recipes.
 
 pub mod base;
+pub mod check;
 pub mod machine;
+pub mod stage;
