@@ -110,19 +110,23 @@ impl Fetcher {
         parallelism: NonZeroUsize,
         cancel: &Cancel,
     ) -> Result<Vec<Result<Fetched, FetchError>>, FetchError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(FetchError::Runtime)?;
-        // Connections live and die with the runtime that opened them, so they are not shared.
+        let alone = self.with_own_connections();
+        blocking(alone.fetch_all(requests, parallelism, cancel))
+    }
+
+    /// The same with connections of its own: they live and die with the runtime that opens them.
+    pub(crate) fn with_own_connections(&self) -> Self {
         let inner = &self.inner;
-        let alone = Self::with_steps(
+        Self::with_steps(
             inner.options.clone(),
             inner.store.clone(),
             inner.reporter.clone(),
             inner.steps.clone(),
-        );
-        Ok(runtime.block_on(alone.fetch_all(requests, parallelism, cancel)))
+        )
+    }
+
+    pub(crate) fn say(&self, text: &str) {
+        self.inner.reporter.event(Event::Note { text });
     }
 
     /// Fetches all of `requests`, at most `parallelism` at a time; one result for each, in their
@@ -434,7 +438,7 @@ impl Fetcher {
         }
     }
 
-    fn client(&self) -> Result<&Client, FetchError> {
+    pub(crate) fn client(&self) -> Result<&Client, FetchError> {
         if let Some(client) = self.inner.client.get() {
             return Ok(client);
         }
@@ -460,10 +464,10 @@ fn partial_key(of: &Sha256) -> Sha256 {
 }
 
 /// Runs `work` until it ends or the caller wishes to stop; the bytes that came are in the partial.
-async fn until_cancelled<T>(
-    work: impl Future<Output = Result<T, FetchError>>,
+pub(crate) async fn until_cancelled<T, E: From<Cancelled>>(
+    work: impl Future<Output = Result<T, E>>,
     cancel: &Cancel,
-) -> Result<T, FetchError> {
+) -> Result<T, E> {
     let mut work = std::pin::pin!(work);
     loop {
         match tokio::time::timeout(LOOK, &mut work).await {
@@ -471,4 +475,13 @@ async fn until_cancelled<T>(
             Err(_) => cancel.check()?,
         }
     }
+}
+
+/// Runs `work` on a runtime of its own in this thread.
+pub(crate) fn blocking<T>(work: impl Future<Output = T>) -> Result<T, FetchError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(FetchError::Runtime)?;
+    Ok(runtime.block_on(work))
 }

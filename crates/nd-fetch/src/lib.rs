@@ -13,6 +13,7 @@ mod fetcher;
 mod http;
 mod options;
 mod records;
+pub mod registry;
 mod request;
 mod retry;
 mod safe_url;

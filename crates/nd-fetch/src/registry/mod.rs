@@ -1,0 +1,53 @@
+//! Images from registries into the store, by the distribution specification, over the same
+//! connections as other downloads.
+//!
+//! Manifests are small and asked for as they are; every blob is a [`crate::Request`] with a digest,
+//! so that it is downloaded once, resumed, verified while it streams and never torn.
+
+mod auth;
+mod challenge;
+mod error;
+mod pull;
+mod talk;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+pub use auth::Credentials;
+pub use error::RegistryError;
+pub use oci_spec::distribution::Reference;
+pub use pull::{Pulled, Quota};
+
+use crate::{Credential, Fetcher};
+
+/// How registries are spoken to.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryOptions {
+    /// Who we are, by registry.
+    pub credentials: Credentials,
+    /// Registries (`host:port`) that are spoken to without encryption.
+    pub plain_http: Vec<String>,
+}
+
+/// Registries, spoken to through a [`Fetcher`] and into its store. Clones share what they have
+/// learnt: a token is asked for once per repository.
+#[derive(Debug, Clone)]
+pub struct Registries {
+    fetcher: Fetcher,
+    options: Arc<RegistryOptions>,
+    /// What was accepted, by registry and repository.
+    accepted: Arc<Mutex<BTreeMap<(String, String), Credential>>>,
+}
+
+impl Registries {
+    /// Nothing is opened yet.
+    pub fn new(fetcher: Fetcher, options: RegistryOptions) -> Self {
+        Self {
+            fetcher,
+            options: Arc::new(options),
+            accepted: Arc::default(),
+        }
+    }
+}

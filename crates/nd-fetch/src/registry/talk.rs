@@ -1,0 +1,314 @@
+//! One question to a registry: who asks, patience, small answers.
+
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use serde::Deserialize;
+
+use super::{
+    Registries, RegistryError,
+    challenge::{Challenge, parse},
+};
+use crate::{
+    Cause, Credential, SafeUrl,
+    error::{Chain, TransportError},
+    http, retry,
+};
+
+/// Documents above this size are refused, as registries do.
+const DOCUMENT: u64 = 4 << 20;
+
+/// A repository of a registry.
+#[derive(Debug, Clone)]
+pub(crate) struct Repository {
+    /// As people write it.
+    pub(crate) registry: String,
+    pub(crate) name: String,
+    /// `https://HOST/v2/NAME`.
+    base: String,
+}
+
+impl Repository {
+    pub(crate) fn url(&self, rest: &str) -> Result<SafeUrl, RegistryError> {
+        let text = format!("{}/{rest}", self.base);
+        text.parse().map_err(|_| RegistryError::Address {
+            registry: self.registry.clone(),
+        })
+    }
+
+    fn key(&self) -> (String, String) {
+        (self.registry.clone(), self.name.clone())
+    }
+}
+
+/// A small answer.
+pub(crate) struct Document {
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Registries {
+    pub(crate) fn repository(&self, registry: &str, name: &str) -> Repository {
+        let plain = self.options.plain_http.iter().any(|host| host == registry);
+        let scheme = if plain { "http" } else { "https" };
+        let host = match registry {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            other => other,
+        };
+        Repository {
+            registry: registry.to_owned(),
+            name: name.to_owned(),
+            base: format!("{scheme}://{host}/v2/{name}"),
+        }
+    }
+
+    /// What was accepted for a repository before.
+    pub(crate) fn accepted(&self, repository: &Repository) -> Option<Credential> {
+        self.locked().get(&repository.key()).cloned()
+    }
+
+    /// Forgets it, since it is accepted no more.
+    pub(crate) fn forget(&self, repository: &Repository) {
+        self.locked().remove(&repository.key());
+    }
+
+    fn locked(
+        &self,
+    ) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<(String, String), Credential>> {
+        // Every change is one insertion or removal, whole even if its thread panicked.
+        self.accepted
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks for a document, saying who we are when the registry wants to know; `None` for 404.
+    pub(crate) async fn document(
+        &self,
+        repository: &Repository,
+        url: &SafeUrl,
+        headers: &HeaderMap,
+    ) -> Result<Option<Document>, RegistryError> {
+        let retries = self.fetcher.options().retries;
+        let (mut introduced, mut failures) = (false, 0);
+        loop {
+            let credential = self.accepted(repository);
+            let answer = self.ask(url, headers, credential.as_ref()).await?;
+            match answer.response.status().as_u16() {
+                200 => match self.read(url, answer).await {
+                    Err(RegistryError::Answer { url, cause }) => {
+                        failures += 1;
+                        let wait = retry::wait(&retries, failures, &cause);
+                        let may = failures < retries.attempts && retry::may_pass(&cause);
+                        let Some(wait) = wait.filter(|_| may) else {
+                            return Err(RegistryError::Answer { url, cause });
+                        };
+                        tokio::time::sleep(wait).await;
+                    }
+                    other => return other.map(Some),
+                },
+                404 => return Ok(None),
+                401 if !introduced => {
+                    introduced = true;
+                    let headers = answer.response.headers();
+                    self.introduce(repository, url, headers).await?;
+                }
+                401 | 403 => return Err(self.denied(repository)),
+                _ => {
+                    return Err(RegistryError::Answer {
+                        url: url.clone(),
+                        cause: Box::new(answer.status_cause()),
+                    });
+                }
+            }
+        }
+    }
+
+    fn denied(&self, repository: &Repository) -> RegistryError {
+        let of = &self.options.credentials;
+        RegistryError::Denied {
+            registry: repository.registry.clone(),
+            repository: repository.name.clone(),
+            shown: of.of(&repository.registry, &repository.name).is_some(),
+        }
+    }
+
+    /// Asks for something that was refused, to learn how to ask.
+    pub(crate) async fn introduce_for(
+        &self,
+        repository: &Repository,
+        url: &SafeUrl,
+    ) -> Result<(), RegistryError> {
+        let answer = self.ask(url, &HeaderMap::new(), None).await?;
+        if answer.response.status().as_u16() == 401 {
+            self.introduce(repository, url, answer.response.headers())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Finds out how the registry wants to be told who asks, and keeps what to show it.
+    async fn introduce(
+        &self,
+        repository: &Repository,
+        url: &SafeUrl,
+        headers: &HeaderMap,
+    ) -> Result<(), RegistryError> {
+        let ours = &self.options.credentials;
+        let ours = ours.of(&repository.registry, &repository.name);
+        let values = headers.get_all(WWW_AUTHENTICATE);
+        let challenges = values.iter().filter_map(|value| value.to_str().ok());
+        for challenge in challenges.flat_map(parse) {
+            let accepted = match challenge {
+                Challenge::Basic => match ours {
+                    Some(ours) => ours.clone(),
+                    None => continue,
+                },
+                Challenge::Bearer {
+                    realm,
+                    service,
+                    scope,
+                } => {
+                    let scope =
+                        scope.unwrap_or_else(|| format!("repository:{}:pull", repository.name));
+                    self.token(url, &realm, service.as_deref(), &scope, ours)
+                        .await?
+                        .ok_or_else(|| self.denied(repository))?
+                }
+            };
+            self.locked().insert(repository.key(), accepted);
+            return Ok(());
+        }
+        Err(self.denied(repository))
+    }
+
+    /// A token; `None` if it is refused.
+    async fn token(
+        &self,
+        asked: &SafeUrl,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+        ours: Option<&Credential>,
+    ) -> Result<Option<Credential>, RegistryError> {
+        let invalid = |problem| RegistryError::Invalid {
+            url: asked.clone(),
+            problem,
+        };
+        let realm: SafeUrl = realm
+            .parse()
+            .map_err(|_| invalid("it names no address for tokens"))?;
+        let encrypted = |url: &SafeUrl| url.url().scheme() == "https";
+        if realm.is_file() || (encrypted(asked) && !encrypted(&realm)) {
+            return Err(invalid("its address for tokens is not encrypted"));
+        }
+        let mut url = realm.bare();
+        if let Some(service) = service {
+            url.query_pairs_mut().append_pair("service", service);
+        }
+        for scope in scope.split(' ') {
+            url.query_pairs_mut().append_pair("scope", scope);
+        }
+        let url = SafeUrl::from_url(url).map_err(|_| invalid("it names no address for tokens"))?;
+        let answer = self.ask(&url, &HeaderMap::new(), ours).await?;
+        match answer.response.status().as_u16() {
+            200 => {}
+            400 | 401 | 403 | 404 => return Ok(None),
+            _ => {
+                return Err(RegistryError::Answer {
+                    cause: Box::new(answer.status_cause()),
+                    url,
+                });
+            }
+        }
+        let document = self.read(&url, answer).await?;
+        let token: Token =
+            serde_json::from_slice(&document.bytes).map_err(|source| RegistryError::Json {
+                url: url.clone(),
+                source,
+            })?;
+        let token = token.token.or(token.access_token);
+        let token = token.filter(|token| !token.is_empty());
+        token
+            .map(|token| Some(Credential::Bearer(token)))
+            .ok_or(RegistryError::Invalid {
+                url,
+                problem: "it holds no token",
+            })
+    }
+
+    /// Asks until there is an answer that will not pass by waiting.
+    async fn ask(
+        &self,
+        url: &SafeUrl,
+        headers: &HeaderMap,
+        credential: Option<&Credential>,
+    ) -> Result<http::Answer, RegistryError> {
+        let options = self.fetcher.options();
+        let mut failures = 0;
+        loop {
+            let client = self.fetcher.client()?;
+            let cause = match http::get(client, options, url, headers, credential).await {
+                Ok(answer) => {
+                    let cause = answer.status_cause();
+                    let code = answer.response.status().as_u16();
+                    // A registry that forbids means it.
+                    if code == 403 || !retry::may_pass(&cause) {
+                        return Ok(answer);
+                    }
+                    cause
+                }
+                Err(cause) => cause,
+            };
+            failures += 1;
+            let wait = retry::wait(&options.retries, failures, &cause);
+            let may = failures < options.retries.attempts && retry::may_pass(&cause);
+            let Some(wait) = wait.filter(|_| may) else {
+                let url = url.clone();
+                let cause = Box::new(cause);
+                return Err(RegistryError::Answer { url, cause });
+            };
+            self.fetcher.say(&format!(
+                "{}; asking {url} again in {} s",
+                Chain(&cause),
+                wait.as_secs_f32()
+            ));
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn read(&self, url: &SafeUrl, answer: http::Answer) -> Result<Document, RegistryError> {
+        let fail = |cause| RegistryError::Answer {
+            url: url.clone(),
+            cause: Box::new(cause),
+        };
+        let headers = answer.response.headers().clone();
+        let expected = answer.response.content_length();
+        let mut response = answer.response;
+        let mut bytes = Vec::new();
+        let limit = self.fetcher.options().timeouts.idle;
+        loop {
+            let chunk = tokio::time::timeout(limit, response.chunk()).await;
+            let what = "no further bytes";
+            match chunk.map_err(|_| fail(Cause::Timeout { what, limit }))? {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => return Ok(Document { headers, bytes }),
+                Err(error) => {
+                    let got = bytes.len() as u64;
+                    let source = Some(TransportError::new(error));
+                    return Err(fail(Cause::Cut {
+                        got,
+                        expected,
+                        source,
+                    }));
+                }
+            }
+            if bytes.len() as u64 > DOCUMENT {
+                return Err(fail(Cause::TooLarge { limit: DOCUMENT }));
+            }
+        }
+    }
+}
