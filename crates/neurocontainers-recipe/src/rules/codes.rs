@@ -126,7 +126,12 @@ mod tests {
         for words in EXPLANATIONS {
             assert!(!words.summary.ends_with('.'), "{}", words.code);
             assert!(words.details.ends_with('.'), "{}", words.code);
-            assert_eq!(words.wrong.is_empty(), words.right.is_empty(), "{}", words.code);
+            assert_eq!(
+                words.wrong.is_empty(),
+                words.right.is_empty(),
+                "{}",
+                words.code
+            );
         }
     }
 }

@@ -47,9 +47,7 @@ pub(super) fn steps(root: &Node) -> Vec<Step<'_>> {
 /// The strings of a string or of a list of strings, with the nodes they stand in.
 pub(super) fn strings(node: &Node) -> impl Iterator<Item = (&Node, &str)> {
     let items = node.as_seq().unwrap_or(std::slice::from_ref(node));
-    items
-        .iter()
-        .filter_map(|item| Some((item, item.as_str()?)))
+    items.iter().filter_map(|item| Some((item, item.as_str()?)))
 }
 
 /// Calls `visit` with every string in `node`, keys left out.

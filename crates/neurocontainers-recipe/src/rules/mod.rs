@@ -13,6 +13,7 @@ mod download;
 mod environment;
 mod home;
 mod icon;
+mod licence;
 mod pip;
 mod shell;
 mod version;
@@ -54,6 +55,7 @@ const RULES: &[&dyn Rule] = &[
     &pip::Pip,
     &deploy::Deploy,
     &icon::Icon,
+    &licence::Licence,
     &version::Version,
 ];
 
@@ -108,6 +110,9 @@ impl Recipe<'_> {
         };
         // A word that goes over several lines is folded in the text; its first line is there.
         let line = word.lines().next().unwrap_or_default();
+        if line.is_empty() {
+            return node.span;
+        }
         let nth = value[..range.start].matches(line).count();
         self.place(node, line, nth)
     }

@@ -69,7 +69,19 @@ impl Command {
                     .is_some_and(|(name, _)| is_variable(name));
                 let prefix = matches!(
                     word.text.as_str(),
-                    "if" | "then" | "else" | "elif" | "do" | "while" | "until" | "!" | "{" | "}" | "sudo" | "time" | "exec" | "command"
+                    "if" | "then"
+                        | "else"
+                        | "elif"
+                        | "do"
+                        | "while"
+                        | "until"
+                        | "!"
+                        | "{"
+                        | "}"
+                        | "sudo"
+                        | "time"
+                        | "exec"
+                        | "command"
                 );
                 !assigns && !prefix
             })
@@ -93,6 +105,8 @@ struct Reader {
     text: String,
     start: Option<usize>,
     to_output: bool,
+    /// Ends of here-documents that begin after this line.
+    documents: Vec<String>,
 }
 
 impl Reader {
@@ -171,6 +185,31 @@ fn split(script: &str, found: &mut Vec<Command>) {
                 }
                 reader.to_output = true;
             }
+            b'<' if rest.starts_with("<<") && !rest.starts_with("<<<") => {
+                reader.end_word(at);
+                let marker = rest[2..]
+                    .trim_start_matches('-')
+                    .trim_start_matches([' ', '\t']);
+                let length = marker
+                    .find(|c: char| c.is_whitespace() || ";&|<>()".contains(c))
+                    .unwrap_or(marker.len());
+                let end = marker[..length].trim_matches(['\'', '"']);
+                reader.documents.push(end.to_owned());
+                at += rest.len() - marker.len() + length;
+            }
+            b'\n' if !reader.documents.is_empty() => {
+                reader.end_command(at, found);
+                at += 1;
+                // The documents are data; commands go on after the last one.
+                for end in std::mem::take(&mut reader.documents) {
+                    for line in script[at..].split_inclusive('\n') {
+                        at += line.len();
+                        if line.trim() == end {
+                            break;
+                        }
+                    }
+                }
+            }
             b'\n' | b';' | b'&' | b'|' | b'(' | b')' => {
                 reader.end_command(at, found);
                 at += 1;
@@ -226,8 +265,16 @@ mod tests {
         commands(script)
             .into_iter()
             .map(|command| {
-                let outputs = command.outputs.into_iter().map(|word| format!(">{}", word.text));
-                command.words.into_iter().map(|word| word.text).chain(outputs).collect()
+                let outputs = command
+                    .outputs
+                    .into_iter()
+                    .map(|word| format!(">{}", word.text));
+                command
+                    .words
+                    .into_iter()
+                    .map(|word| word.text)
+                    .chain(outputs)
+                    .collect()
             })
             .collect()
     }
@@ -235,7 +282,9 @@ mod tests {
     #[test]
     fn splits_what_recipes_write() {
         assert_eq!(
-            words("cd /opt && curl -L \"{{ get_file('a b') }}\" \\\n  | tar x; echo 'a;b' 2>&1 >> ~/.bashrc # c && d"),
+            words(
+                "cd /opt && curl -L \"{{ get_file('a b') }}\" \\\n  | tar x; echo 'a;b' 2>&1 >> ~/.bashrc # c && d"
+            ),
             [
                 vec!["cd", "/opt"],
                 vec!["curl", "-L", "{{ get_file('a b') }}"],
@@ -245,7 +294,19 @@ mod tests {
         );
         assert_eq!(
             words("bash -lc \"pip install x && y\""),
-            [vec!["bash", "-lc", "pip install x && y"], vec!["pip", "install", "x"], vec!["y"]]
+            [
+                vec!["bash", "-lc", "pip install x && y"],
+                vec!["pip", "install", "x"],
+                vec!["y"]
+            ]
+        );
+        assert_eq!(
+            words("cat > /opt/run <<'EOF' && chmod +x /opt/run\nexport A=b\nEOF\nls"),
+            [
+                vec!["cat", ">/opt/run"],
+                vec!["chmod", "+x", "/opt/run"],
+                vec!["ls"]
+            ]
         );
         assert_eq!(commands("if X=1 sudo /usr/bin/curl a")[0].program(), "curl");
     }
