@@ -91,7 +91,7 @@ mod tests {
             Some("registry"),
             Some("repository:a/b:pull,push"),
         );
-        assert_eq!(parse(text), [expected.clone()]);
+        assert_eq!(parse(text), std::slice::from_ref(&expected));
         let two = format!(r#"Basic realm="a \"b\", c", {text}"#);
         assert_eq!(parse(&two), [Challenge::Basic, expected]);
         assert_eq!(

@@ -9,7 +9,9 @@
 mod cache;
 mod credentials;
 mod failures;
+mod peer_registry;
 mod processes;
+mod registry;
 mod resume;
 mod server;
 mod support;

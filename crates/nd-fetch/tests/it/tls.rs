@@ -3,7 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use nd_fetch::{Cause, FetchError, Trust};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+};
 use rustls::pki_types::PrivateKeyDer;
 
 use crate::{
@@ -23,11 +25,22 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// What a server needs.
-    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
+    /// A certificate for a server and its key.
+    fn issue(&self) -> (Certificate, KeyPair) {
         let params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (params.signed_by(&key, &self.0).unwrap(), key)
+    }
+
+    /// What a server needs, as text.
+    pub(crate) fn pem(&self) -> (String, String) {
+        let (certificate, key) = self.issue();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// What a server of ours needs.
+    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
+        let (certificate, key) = self.issue();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)

@@ -1,0 +1,199 @@
+//! The registry that Debian ships, filled by skopeo.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests start the registry and its tools"
+)]
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use nd_fetch::{Network, Retries, registry::RegistryError};
+use nd_oci::{ImageSpec, Layout};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    registry::{Sample, ask, basic, registries},
+    support::{Bench, sha256},
+    tls::Authority,
+};
+
+/// `me`, `pass word`.
+const USERS: &str = "me:$2b$04$l.WI6XlvcNuNLtIcpPd3KuCu9ft2L8CJK6QBSEg9aVS7qJelzoUsm\n";
+
+/// A running registry; killed when dropped.
+struct Running {
+    child: Child,
+    dir: TempDir,
+    host: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the registry; `None` with a printed reason where it is not installed.
+fn start(authority: Option<&Authority>, users: bool) -> Option<Running> {
+    let program = nd_testkit::peer("docker-registry")?;
+    let dir = tempfile::tempdir().unwrap();
+    // The port is free now; nobody else takes it in the moment until the registry does.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = port.local_addr().unwrap().to_string();
+    drop(port);
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let mut config = json!({
+        "version": "0.1",
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": at("data")}},
+        "http": {"addr": host},
+    });
+    if let Some(authority) = authority {
+        let (certificate, key) = authority.pem();
+        fs_err::write(at("server.pem"), certificate).unwrap();
+        fs_err::write(at("server.key"), key).unwrap();
+        config["http"]["tls"] = json!({"certificate": at("server.pem"), "key": at("server.key")});
+    }
+    if users {
+        fs_err::write(at("users"), USERS).unwrap();
+        config["auth"] = json!({"htpasswd": {"realm": "r", "path": at("users")}});
+    }
+    fs_err::write(at("config.yml"), config.to_string()).unwrap();
+    let child = Command::new(program)
+        .args(["serve", &at("config.yml")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut running = Running { child, dir, host };
+    while TcpStream::connect(&running.host).is_err() {
+        let ended = running.child.try_wait().unwrap();
+        assert!(ended.is_none(), "the registry ended: {ended:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(running)
+}
+
+/// The sample as a layout on disk, written by nd-oci.
+fn layout(at: &Path, sample: &Sample) -> Layout {
+    let layout = Layout::create(at).unwrap();
+    let manifest: oci_spec::image::ImageManifest =
+        serde_json::from_slice(&sample.manifest).unwrap();
+    for layer in &sample.layers {
+        layout.put_blob(&layer[..]).unwrap();
+    }
+    let spec = ImageSpec {
+        config: serde_json::from_slice(&sample.config).unwrap(),
+        layers: manifest.layers().clone(),
+        annotations: std::collections::BTreeMap::new(),
+        reference: Some("latest".into()),
+    };
+    layout.write_image(&spec).unwrap();
+    layout
+}
+
+/// Runs skopeo; `None` with a printed reason where it is not installed.
+fn skopeo(args: &[&str]) -> Option<()> {
+    let program = nd_testkit::peer("skopeo")?;
+    let output = Command::new(program)
+        .args(["--insecure-policy"])
+        .args(args)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {said}");
+    Some(())
+}
+
+fn push(running: &Running, sample: &Sample, tag: &str, options: &[&str]) -> Option<()> {
+    let folder = running.dir.path().join(tag);
+    layout(&folder, sample);
+    let from = format!("oci:{}:latest", folder.display());
+    let to = format!("docker://{}/group/app:{tag}", running.host);
+    let mut args = vec!["copy", "--dest-tls-verify=false"];
+    args.extend(options);
+    args.extend([&from[..], &to]);
+    skopeo(&args)
+}
+
+#[test]
+fn what_skopeo_pushes_is_pulled_and_is_what_skopeo_pulls() {
+    let Some(running) = start(None, false) else {
+        return;
+    };
+    let sample = Sample::new("amd64", &[3_000_000, 10, 200_000]);
+    if push(&running, &sample, "latest", &[]).is_none() {
+        return;
+    }
+    // As a Docker manifest, too.
+    push(&running, &sample, "docker", &["--format", "v2s2"]).unwrap();
+    let mut bench = Bench::new();
+    let registries = registries(&bench, &running.host, None);
+    for tag in ["latest", "docker"] {
+        let name = format!("{}/group/app:{tag}", running.host);
+        let pulled = ask(&registries, &name).unwrap();
+        assert_eq!(pulled.image.layers.len(), 3);
+        let peer = running.dir.path().join("peer");
+        let from = format!("docker://{name}");
+        let to = format!("dir:{}", peer.display());
+        skopeo(&["copy", "--src-tls-verify=false", &from, &to]).unwrap();
+        let manifest = fs_err::read(peer.join("manifest.json")).unwrap();
+        assert_eq!(sha256(&manifest), pulled.digest);
+        for layer in &pulled.image.layers {
+            let ours = fs_err::read(bench.store.blob_path(&layer.digest)).unwrap();
+            assert_eq!(ours, fs_err::read(peer.join(layer.digest.hex())).unwrap());
+        }
+    }
+    let missing = format!("{}/group/app:missing", running.host);
+    let error = ask(&registries, &missing).unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error}");
+
+    let host = running.host.clone();
+    drop(running);
+    let name = format!("{host}/group/app:latest");
+    bench.options.retries = Retries {
+        attempts: 1,
+        ..bench.options.retries
+    };
+    bench.options.network = Network::Off;
+    ask(&crate::registry::registries(&bench, &host, None), &name).unwrap();
+}
+
+#[test]
+fn encrypted_and_with_a_password() {
+    let authority = Authority::new("ours");
+    let Some(running) = start(Some(&authority), true) else {
+        return;
+    };
+    let sample = Sample::new("amd64", &[300_000]);
+    let creds = ["--dest-creds", "me:pass word"];
+    if push(&running, &sample, "latest", &creds).is_none() {
+        return;
+    }
+    let mut bench = Bench::new();
+    bench.options.trust = authority.trust(bench.dir.path());
+    let name = format!("{}/group/app:latest", running.host);
+    let pull = |bench: &Bench, password: &str| {
+        let mut credentials = nd_fetch::registry::Credentials::default();
+        credentials.insert(&running.host, basic("me", password));
+        let options = nd_fetch::registry::RegistryOptions {
+            credentials,
+            plain_http: Vec::new(),
+        };
+        let registries = nd_fetch::registry::Registries::new(bench.fetcher(), options);
+        ask(&registries, &name)
+    };
+    let error = pull(&bench, "wrong").unwrap_err();
+    assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
+    assert_eq!(pull(&bench, "pass word").unwrap().image.layers.len(), 1);
+    let stranger = Bench::new();
+    let error = pull(&stranger, "pass word").unwrap_err();
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
