@@ -1,0 +1,275 @@
+//! What Jinja2's lexer takes and the engine's does not: brought into a form both take.
+//!
+//! - `\r\n` and `\r` are newlines.
+//! - String literals that follow one another are one literal.
+//! - `'text' % value` formats; the engine knows `%` for numbers alone, so it becomes a filter.
+
+use std::borrow::Cow;
+
+/// Name of the filter that `%` on a string literal becomes.
+pub(crate) const PERCENT: &str = "percent__";
+
+/// The template in the form that the engine reads; borrowed when nothing is to be done.
+pub(crate) fn prepare(template: &str) -> Cow<'_, str> {
+    let mut source = Cow::Borrowed(template);
+    if template.contains('\r') {
+        source = Cow::Owned(template.replace("\r\n", "\n").replace('\r', "\n"));
+    }
+    let bytes = source.as_bytes();
+    let suspicious = bytes.iter().enumerate().any(|(index, byte)| {
+        matches!(byte, b'\'' | b'"') && {
+            let after = bytes[index + 1..].iter().find(|b| !b.is_ascii_whitespace());
+            matches!(after, Some(b'\'' | b'"' | b'%'))
+        }
+    });
+    if suspicious && let Some(changed) = rewrite(&source) {
+        return Cow::Owned(changed);
+    }
+    source
+}
+
+/// Rewrites the expressions of a template; `None` if nothing changes.
+fn rewrite(source: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = source[at..].find('{') {
+        let open = at + found;
+        let rest = &source[open..];
+        if rest.starts_with("{#") {
+            at = rest.find("#}").map_or(source.len(), |end| open + end + 2);
+            continue;
+        }
+        let close = if rest.starts_with("{{") {
+            "}}"
+        } else if rest.starts_with("{%") {
+            "%}"
+        } else {
+            at = open + 1;
+            continue;
+        };
+        let Some(end) = block_end(source, open + 2, close) else {
+            break;
+        };
+        let inner = &source[open + 2..end];
+        let word = inner.trim_start_matches(['-', '+']).trim();
+        if close == "%}" && word.trim_end_matches(['-', '+']).trim() == "raw" {
+            // What stands between `raw` and `endraw` is nobody's expression.
+            at = raw_end(source, end + 2);
+            continue;
+        }
+        if let Some(changed) = rewrite_expression(inner) {
+            out.push_str(&source[copied..open + 2]);
+            out.push_str(&changed);
+            copied = end;
+        }
+        at = end + 2;
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.push_str(&source[copied..]);
+    Some(out)
+}
+
+/// Where the block ends that begins before `from`; strings may hold its closing mark.
+fn block_end(source: &str, from: usize, close: &str) -> Option<usize> {
+    let mut at = from;
+    while at < source.len() {
+        let rest = &source[at..];
+        if rest.starts_with(close) {
+            return Some(at);
+        }
+        at += match rest.as_bytes()[0] {
+            b'\'' | b'"' => string_length(rest)?,
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+    }
+    None
+}
+
+/// First byte after the `endraw` block.
+fn raw_end(source: &str, from: usize) -> usize {
+    let mut at = from;
+    while let Some(found) = source[at..].find("{%") {
+        let open = at + found;
+        let Some(end) = source[open..].find("%}") else {
+            break;
+        };
+        let word = source[open + 2..open + end].trim_matches(['-', '+', ' ', '\t', '\n']);
+        at = open + end + 2;
+        if word == "endraw" {
+            return at;
+        }
+    }
+    source.len()
+}
+
+/// Bytes of the string literal that `text` begins with, quotes included.
+fn string_length(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            byte if byte == bytes[0] => return Some(at + 1),
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// Joins adjacent literals and turns `%` after a literal into a filter.
+fn rewrite_expression(inner: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut changed = false;
+    let mut at = 0;
+    while at < inner.len() {
+        let rest = &inner[at..];
+        if !rest.starts_with(['\'', '"']) {
+            let length = rest.chars().next().map_or(1, char::len_utf8);
+            out.push_str(&rest[..length]);
+            at += length;
+            continue;
+        }
+        let mut length = string_length(rest)?;
+        let mut literal = rest[..length].to_owned();
+        loop {
+            let after = &rest[length..];
+            let trimmed = after.trim_start();
+            if !trimmed.starts_with(['\'', '"']) {
+                break;
+            }
+            let next = string_length(trimmed)?;
+            literal = join(&literal, &trimmed[..next]);
+            length += after.len() - trimmed.len() + next;
+            changed = true;
+        }
+        out.push_str(&literal);
+        at += length;
+        let after = &inner[at..];
+        let trimmed = after.trim_start();
+        if let Some(operand) = trimmed.strip_prefix('%')
+            && let Some(length) = operand_length(operand)
+        {
+            let operand_text = &operand[..length];
+            let operand_text =
+                rewrite_expression(operand_text).unwrap_or_else(|| operand_text.to_owned());
+            out.push_str(" | ");
+            out.push_str(PERCENT);
+            out.push('(');
+            out.push_str(operand_text.trim());
+            out.push(')');
+            at = inner.len() - operand.len() + length;
+            changed = true;
+        }
+    }
+    changed.then_some(out)
+}
+
+/// One literal for two.
+fn join(one: &str, other: &str) -> String {
+    let quote = &one[..1];
+    let inner = &other[1..other.len() - 1];
+    let inner = if other.starts_with(quote) {
+        inner.to_owned()
+    } else {
+        inner.replace(quote, &format!("\\{quote}"))
+    };
+    format!("{}{inner}{quote}", &one[..one.len() - 1])
+}
+
+/// Bytes of the operand after `%`: a literal, name or bracketed expression with what follows it
+/// closely (attributes, items, calls).
+fn operand_length(text: &str) -> Option<usize> {
+    let mut at = text.len() - text.trim_start().len();
+    let first = text[at..].chars().next()?;
+    match first {
+        '\'' | '"' => at += string_length(&text[at..])?,
+        '(' | '[' | '{' => at += bracket_length(&text[at..])?,
+        _ if first.is_alphanumeric() || first == '_' => at += word_length(&text[at..]),
+        _ => return None,
+    }
+    loop {
+        let rest = &text[at..];
+        match rest.chars().next() {
+            Some('.') if rest[1..].starts_with(|c: char| c.is_alphanumeric() || c == '_') => {
+                at += 1 + word_length(&rest[1..]);
+            }
+            Some('(' | '[') => at += bracket_length(rest)?,
+            _ => return Some(at),
+        }
+    }
+}
+
+fn word_length(text: &str) -> usize {
+    text.find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len())
+}
+
+/// Bytes up to the bracket that closes the first one.
+fn bracket_length(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        at += match rest.as_bytes()[0] {
+            b'\'' | b'"' => string_length(rest)?,
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                1
+            }
+            b')' | b']' | b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+                1
+            }
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joins_adjacent_literals() {
+        assert_eq!(prepare("{{ 'a' 'b' }}"), "{{ 'ab' }}");
+        assert_eq!(prepare("{{ 'a'\n\"b'\" 'c' }}"), "{{ 'ab\\'c' }}");
+        assert_eq!(prepare("{% if x == 'a' 'b' %}"), "{% if x == 'ab' %}");
+    }
+
+    #[test]
+    fn makes_percent_a_filter() {
+        assert_eq!(prepare("{{ 'a%s' % 'b' }}"), "{{ 'a%s' | percent__('b') }}");
+        assert_eq!(
+            prepare("{{ '%s-%s' % (a.b, c[0]) + d }}"),
+            "{{ '%s-%s' | percent__((a.b, c[0])) + d }}"
+        );
+    }
+
+    #[test]
+    fn leaves_everything_else_alone() {
+        for text in [
+            "{{ a % b }}",
+            "echo 'a' 'b' %",
+            "{{ x }} 'a' 'b' {% if y %}'c' \"d\"{% endif %}",
+            "{% raw %}{{ 'a' 'b' }}{% endraw %}",
+            "{# 'a' 'b' #}",
+            "{{ 'a' 'b",
+            "{{ f('a', 'b') }}",
+            "{% if a == 'b' %}",
+        ] {
+            assert_eq!(prepare(text), text);
+        }
+    }
+
+    #[test]
+    fn knows_every_newline() {
+        assert_eq!(prepare("a\r\nb\rc"), "a\nb\nc");
+    }
+}
