@@ -128,6 +128,7 @@ impl Engine {
 
     /// The value of an expression, for callers that care for more than its text.
     pub fn evaluate(&self, expression: &str, context: &Value) -> Result<Value, TemplateError> {
+        prepare(&format!("{{{{{expression}}}}}"))?;
         let source = prepare(expression)?;
         self.environment
             .compile_expression(&source)
@@ -145,6 +146,13 @@ fn prepare(template: &str) -> Result<Cow<'_, str>, TemplateError> {
         return Err(TemplateError {
             kind: TemplateErrorKind::Limit,
             message: format!("template is longer than {MAX_SOURCE} bytes"),
+            range: None,
+        });
+    }
+    if !source::is_shallow(template) {
+        return Err(TemplateError {
+            kind: TemplateErrorKind::Limit,
+            message: "expression is too long or too deep".into(),
             range: None,
         });
     }

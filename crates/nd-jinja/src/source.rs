@@ -28,6 +28,75 @@ pub(crate) fn prepare(template: &str) -> Cow<'_, str> {
     source
 }
 
+/// Most steps (operators, attributes, calls, filters) in one block. The engine parses and drops
+/// chains of steps by recursion; this many need a fraction of the smallest stack of a thread.
+const MOST_STEPS: usize = 400;
+
+/// Deepest nesting of brackets in one block.
+const MOST_BRACKETS: usize = 50;
+
+/// Whether every block is small enough for the engine's recursion.
+pub(crate) fn is_shallow(source: &str) -> bool {
+    if source.len() <= MOST_BRACKETS {
+        return true;
+    }
+    let mut at = 0;
+    while let Some(found) = source[at..].find('{') {
+        let open = at + found;
+        let close = match source.as_bytes().get(open + 1) {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
+            _ => {
+                at = open + 1;
+                continue;
+            }
+        };
+        // A block without an end is a syntax error, but only after it was parsed.
+        let end = block_end(source, open + 2, close).unwrap_or(source.len());
+        if !is_shallow_block(&source[open + 2..end]) {
+            return false;
+        }
+        at = (end + 2).min(source.len());
+    }
+    true
+}
+
+fn is_shallow_block(inner: &str) -> bool {
+    let (mut steps, mut depth) = (0, 0_usize);
+    let mut at = 0;
+    while at < inner.len() {
+        let rest = &inner[at..];
+        let first = rest.as_bytes()[0];
+        at += match first {
+            b'\'' | b'"' => string_length(rest).unwrap_or(rest.len()),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' => {
+                let length = word_length(rest);
+                if matches!(
+                    &rest[..length],
+                    "not" | "and" | "or" | "if" | "else" | "is" | "in"
+                ) {
+                    steps += 1;
+                }
+                length
+            }
+            b' ' | b'\n' | b'\t' | b',' | b':' => 1,
+            _ => {
+                match first {
+                    b'(' | b'[' | b'{' => depth += 1,
+                    b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                steps += 1;
+                rest.chars().next().map_or(1, char::len_utf8)
+            }
+        };
+        if steps > MOST_STEPS || depth > MOST_BRACKETS {
+            return false;
+        }
+    }
+    true
+}
+
 /// Rewrites the expressions of a template; `None` if nothing changes.
 fn rewrite(source: &str) -> Option<String> {
     let mut out = String::new();

@@ -94,6 +94,23 @@ fn work_is_limited() {
             begun.elapsed()
         );
     }
+    for step in [
+        ".b",
+        "+1",
+        "|upper",
+        "~s",
+        " if s else s",
+        " and s",
+        "**2",
+        "[0]",
+        "()",
+    ] {
+        let template = format!("{{{{ s{} }}}}", step.repeat(50_000));
+        let problem = Engine::new(Undefined::Strict)
+            .render(&template, &context())
+            .unwrap_err();
+        assert_eq!(problem.kind, TemplateErrorKind::Limit, "{step}");
+    }
     for open in ["(", "[", "{{ ", "-", "not ", "{% if a %}", "a.b(", "{'a':"] {
         let template = format!("{{{{ {}", open.repeat(50_000));
         let begun = Instant::now();
