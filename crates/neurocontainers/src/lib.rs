@@ -3,4 +3,6 @@
 pub mod base;
 pub mod check;
 pub mod machine;
+pub mod output;
+pub mod recipes;
 pub mod stage;

@@ -426,7 +426,7 @@ fn classify(start: &[u8]) -> Object {
     };
     let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
     let words = line
-        .split(|b| b.is_ascii_whitespace())
+        .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty());
     Object::Script(words.map(<[u8]>::to_vec).collect())
 }

@@ -1,3 +1,11 @@
-//! Tests of the crate from outside.
+//! Tests of the crate from outside: recipes built for real, outputs judged by the tools that read them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "helpers of tests unwrap and run programs, as the tests do"
+)]
 
 mod deploy;
+mod outputs;
+mod support;

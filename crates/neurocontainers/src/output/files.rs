@@ -1,0 +1,109 @@
+//! A tree with further files that lie in memory.
+
+use std::collections::BTreeMap;
+
+use nd_names::Sha256;
+use nd_rootfs::{
+    Attr, ContentSink, Contents, ContentsError, Entry, Index, IndexError, Kind, Location, TreePath,
+    Wanted,
+};
+use sha2::Digest as _;
+
+/// The contents of a tree, and of files in memory beside it. Their locations are
+/// [`Location::Host`], which no image's layers use.
+#[derive(Debug)]
+pub struct WithFiles<C> {
+    inner: C,
+    files: Vec<Vec<u8>>,
+}
+
+/// A file, folder or link to be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// A directory, unless something is there.
+    Directory(u16),
+    /// A file in place of what is there.
+    File(Vec<u8>, u16),
+    /// An empty file, unless something is there.
+    Mark,
+}
+
+impl<C> WithFiles<C> {
+    /// Adds files to a tree. Missing parents are made; times are `time`.
+    pub(crate) fn new(
+        index: Index,
+        inner: C,
+        added: impl IntoIterator<Item = (TreePath, Added)>,
+        time: i64,
+    ) -> Result<(Index, Self), IndexError> {
+        let mut entries: BTreeMap<TreePath, Entry> = index
+            .into_entries()
+            .into_iter()
+            .map(|entry| (entry.path.clone(), entry))
+            .collect();
+        let mut files = Vec::new();
+        let entry = |path: &TreePath, mode: u16, kind: Kind| Entry {
+            path: path.clone(),
+            attr: Attr {
+                mtime: time,
+                ..Attr::new(mode)
+            },
+            kind,
+            group: None,
+        };
+        for (path, added) in added {
+            for dir in path.ancestors() {
+                if let Ok(dir) = TreePath::new(dir) {
+                    let kind = Kind::Dir { implicit: false };
+                    let made = entry(&dir, 0o755, kind);
+                    entries.entry(dir).or_insert(made);
+                }
+            }
+            let (bytes, mode) = match added {
+                Added::Directory(mode) => {
+                    let made = entry(&path, mode, Kind::Dir { implicit: false });
+                    entries.entry(path).or_insert(made);
+                    continue;
+                }
+                Added::Mark if entries.contains_key(&path) => continue,
+                Added::Mark => (Vec::new(), 0o644),
+                Added::File(bytes, mode) => (bytes, mode),
+            };
+            let kind = Kind::File {
+                size: bytes.len() as u64,
+                content: Sha256::from_bytes(sha2::Sha256::digest(&bytes).into()),
+                at: Location::Host(files.len() as u64),
+            };
+            files.push(bytes);
+            let made = entry(&path, mode, kind);
+            entries.insert(path, made);
+        }
+        let index = Index::from_entries(entries.into_values().collect())?;
+        Ok((index, Self { inner, files }))
+    }
+}
+
+impl<C: Contents> Contents for WithFiles<C> {
+    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
+        let mut others = Wanted::default();
+        let mut own = Vec::new();
+        for (at, file) in wanted.iter() {
+            match at {
+                Location::Host(number) => own.push((at, number, file)),
+                _ => others.insert(at, file.size, file.content),
+            }
+        }
+        self.inner.visit(&others, sink)?;
+        for (at, number, file) in own {
+            let bytes = usize::try_from(number).ok().and_then(|n| self.files.get(n));
+            let mut bytes = &bytes.ok_or(ContentsError::Missing { at })?[..];
+            sink.file(at, file.size, &file.content, &mut bytes)
+                .map_err(|source| ContentsError::Sink {
+                    at,
+                    content: file.content,
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! What a build leaves behind: the OCI layout, the SIF, the release record; all from the same
+//! layers, all with the same identity.
+
+mod error;
+mod files;
+mod image;
+mod oci;
+mod record;
+mod runtime_files;
+mod sif;
+mod tree;
+
+pub use error::OutputError;
+pub use files::WithFiles;
+pub use image::{History, ImageDescription};
+pub use oci::write_layout;
+pub use record::release_json;
+pub use sif::{SifCompression, SifInputs, WrittenSif, write_sif};
+pub use tree::{TreeFacts, tree_facts};

@@ -1,0 +1,201 @@
+//! The SIF file: written straight from the layers, without an unpacked copy.
+
+use std::{
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use nd_host::AtomicFile;
+use nd_names::Sha256;
+use nd_report::{Cancel, Reporter, StepId};
+use nd_rootfs::{TreeDigests, TreePath};
+use nd_sif::{DataType, INSPECT_METADATA, ObjectSpec, SifOptions, SifWriter, id_of};
+use nd_squashfs::{Compression, Progress, WriteOptions};
+use nd_store::Store;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use super::{
+    ImageDescription, OutputError, TreeFacts, WithFiles, files::Added, runtime_files::RuntimeFiles,
+    tree::merged,
+};
+
+/// Directories that whoever runs an image mounts things at; none is part of a tree's identity.
+const MOUNT_POINTS: [(&str, u16); 9] = [
+    ("dev", 0o755),
+    ("etc", 0o755),
+    ("home", 0o755),
+    ("proc", 0o555),
+    ("root", 0o700),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+    ("var", 0o755),
+    ("var/tmp", 0o1777),
+];
+/// Files that whoever runs an image mounts things at.
+const MOUNT_FILES: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
+
+/// How the SIF's file system is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SifCompression {
+    /// zstd level 3: small and quick; every supported Apptainer reads it.
+    Zstd,
+    /// gzip level 6: the oldest runtimes read it, too.
+    Gzip,
+}
+
+impl SifCompression {
+    fn squashfs(self) -> Compression {
+        match self {
+            Self::Zstd => Compression::Zstd(3),
+            Self::Gzip => Compression::Gzip(6),
+        }
+    }
+}
+
+/// What a SIF is made from besides the store.
+#[derive(Debug, Clone, Copy)]
+pub struct SifInputs<'a> {
+    /// The image.
+    pub image: &'a ImageDescription,
+    /// Its identity.
+    pub facts: &'a TreeFacts,
+    /// The same, parsed.
+    pub digests: &'a TreeDigests,
+    /// The definition, in Apptainer's language.
+    pub definition: &'a str,
+    /// How the file system is compressed.
+    pub compression: SifCompression,
+}
+
+/// A SIF that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenSif {
+    /// SHA-256 of the file.
+    pub digest: Sha256,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// Writes the SIF at `path`, in place of what is there.
+///
+/// The partition comes first, descriptors next, the header last, and the file gets its name when all
+/// of that is on disk.
+pub fn write_sif(
+    path: &Path,
+    store: &Store,
+    inputs: &SifInputs<'_>,
+    reporter: &dyn Reporter,
+    step: StepId,
+    cancel: &Cancel,
+) -> Result<WrittenSif, OutputError> {
+    let image = inputs.image;
+    let fail = || OutputError::io(path);
+    let state = image.final_state(inputs.digests);
+    let created = image.created();
+    let runtime = RuntimeFiles {
+        state: &state,
+        definition: inputs.definition,
+        arch: image.architecture.oci(),
+        built: &created,
+    };
+    let (index, contents) = merged(store, &image.layers)?;
+    let added = added(&runtime);
+    let (index, mut contents) = WithFiles::new(index, contents, added, image.epoch)?;
+
+    let mut file = AtomicFile::create(path).map_err(fail())?;
+    let options = SifOptions {
+        architecture: image.architecture,
+        id: id_of(&image.key(&(inputs.compression, inputs.definition))?),
+        time: image.epoch,
+    };
+    let mut sif = SifWriter::new(&mut file, options)?;
+    let definition = ObjectSpec::new(DataType::DefFile, "");
+    let packing = WriteOptions {
+        compression: inputs.compression.squashfs(),
+        epoch: Some(image.epoch),
+        progress: Some(Progress { reporter, step }),
+        cancel: cancel.clone(),
+        ..WriteOptions::default()
+    };
+    let partition = ObjectSpec::squashfs(image.architecture);
+    let partition = sif.put_with::<_, OutputError>(partition, |out| {
+        let start = out.stream_position().map_err(fail())?;
+        let written = {
+            let mut buffered = io::BufWriter::with_capacity(1 << 20, &mut *out);
+            nd_squashfs::write(&index, &mut contents, &mut buffered, &packing)?
+        };
+        // The superblock is written last, so the bytes are complete only now.
+        out.seek(SeekFrom::Start(start)).map_err(fail())?;
+        hash(out, written.bytes).map_err(fail())
+    })?;
+    sif.put(definition, inputs.definition.as_bytes())?;
+    let inspect = ObjectSpec::new(DataType::GenericJson, INSPECT_METADATA);
+    sif.put(inspect, runtime.inspect_metadata().as_bytes())?;
+    let config = image.config_digest()?;
+    let document = inputs
+        .facts
+        .document(image.ids, &config, Some(&partition))?;
+    sif.put(
+        ObjectSpec::new(DataType::GenericJson, "tree.json"),
+        &document,
+    )?;
+    let mut list = Vec::new();
+    nd_oci::BlobSource::open(store, &inputs.facts.list_blob)?
+        .read_to_end(&mut list)
+        .map_err(fail())?;
+    sif.put(ObjectSpec::new(DataType::Generic, "tree.mtree.zst"), &list)?;
+    let bytes = sif.finish()?;
+    file.flush().map_err(fail())?;
+    file.seek(SeekFrom::Start(0)).map_err(fail())?;
+    let digest = hash(&mut file, bytes).map_err(fail())?;
+    make_executable(&file).map_err(fail())?;
+    file.rename().map_err(fail())?;
+    Ok(WrittenSif { digest, bytes })
+}
+
+/// Like any image that Apptainer writes: it can be run by its name.
+fn make_executable(file: &AtomicFile) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.file().metadata()?.permissions().mode();
+    let readable = (mode & 0o444) >> 2;
+    let permissions = std::fs::Permissions::from_mode(mode | readable);
+    file.file().set_permissions(permissions)
+}
+
+fn added(runtime: &RuntimeFiles<'_>) -> Vec<(TreePath, Added)> {
+    // All of these are constants in normal form.
+    let path = |text: &str| TreePath::new(text).ok();
+    let mut out = Vec::new();
+    for (dir, mode) in MOUNT_POINTS {
+        out.extend(path(dir).map(|path| (path, Added::Directory(mode))));
+    }
+    for file in MOUNT_FILES {
+        out.extend(path(file).map(|path| (path, Added::Mark)));
+    }
+    for file in runtime.files() {
+        let mode = if file.executable { 0o755 } else { 0o644 };
+        let at = path(&format!(".singularity.d/{}", file.path));
+        out.extend(at.map(|path| (path, Added::File(file.content.into_bytes(), mode))));
+    }
+    out
+}
+
+fn hash(input: &mut impl Read, length: u64) -> io::Result<Sha256> {
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut left = length;
+    while left > 0 {
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let n = input.read(&mut buffer[..wanted])?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        hasher.update(&buffer[..n]);
+        left -= n as u64;
+    }
+    Ok(Sha256::from_bytes(hasher.finalize().into()))
+}

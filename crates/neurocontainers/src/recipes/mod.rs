@@ -1,0 +1,9 @@
+//! Recipes on disk: where they are, their files, and the date of a build.
+
+mod date;
+mod files;
+mod places;
+
+pub use date::{RecipeState, recipe_state};
+pub use files::DiskFiles;
+pub use places::{PlaceError, Places, RecipeFolder};

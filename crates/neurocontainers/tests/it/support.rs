@@ -1,0 +1,84 @@
+//! What several tests build from.
+
+use std::{
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+};
+
+use nd_oci::{Compression, ImageSpec, LayerOptions, Layout, read_directory};
+use nd_rootfs::{Entry, Kind, LayerEntry, Location};
+use serde_json::json;
+
+/// Applets of busybox that tests use.
+const APPLETS: [&str; 24] = [
+    "sh", "cat", "echo", "ls", "mkdir", "chmod", "ln", "cp", "rm", "grep", "sed", "env", "true",
+    "false", "test", "sleep", "printf", "id", "mv", "head", "wc", "sort", "touch", "uname",
+];
+
+/// An OCI layout of a small system: busybox, users, a time zone. `None` where there is no static
+/// busybox.
+pub(crate) fn busybox_layout(folder: &Path) -> Option<PathBuf> {
+    let busybox = nd_testkit::peer("busybox")?;
+    let root = folder.join("busybox-root");
+    for dir in [
+        "bin", "etc", "usr/bin", "opt", "root", "tmp", "var/tmp", "proc", "sys", "dev",
+    ] {
+        fs_err::create_dir_all(root.join(dir)).unwrap();
+    }
+    fs_err::copy(busybox, root.join("bin/busybox")).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o755);
+    fs_err::set_permissions(root.join("bin/busybox"), mode).unwrap();
+    for applet in APPLETS {
+        symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+    symlink("sh", root.join("bin/bash")).unwrap();
+    symlink("../../bin/busybox", root.join("usr/bin/env")).unwrap();
+    fs_err::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs_err::write(root.join("etc/group"), "root:x:0:\n").unwrap();
+    Some(layout_of(&root, &folder.join("busybox-oci")))
+}
+
+/// A layout of one layer with what `root` holds, owned by root, at time 0.
+pub(crate) fn layout_of(root: &Path, folder: &Path) -> PathBuf {
+    let (index, _) = read_directory(root).unwrap();
+    let entries: Vec<LayerEntry> = index
+        .into_entries()
+        .into_iter()
+        .map(|mut entry| {
+            (entry.attr.uid, entry.attr.gid) = (0, 0);
+            LayerEntry::Entry(entry)
+        })
+        .collect();
+    let mut source = |entry: &Entry| -> std::io::Result<Box<dyn std::io::Read>> {
+        assert!(matches!(
+            entry.kind,
+            Kind::File {
+                at: Location::Host(_),
+                ..
+            }
+        ));
+        let path = root.join(String::from_utf8_lossy(entry.path.as_bytes()).as_ref());
+        Ok(Box::new(fs_err::File::open(path)?))
+    };
+    let layout = Layout::create(folder).unwrap();
+    let options = LayerOptions {
+        compression: Compression::Gzip,
+        clamp: Some(0),
+    };
+    let layer = layout.write_layer(&entries, &mut source, options).unwrap();
+    let architecture = nd_names::Architecture::of_this_program().unwrap();
+    let config = json!({
+        "architecture": architecture.oci(),
+        "os": "linux",
+        "config": { "Env": ["PATH=/bin:/usr/bin"], "Cmd": ["sh"] },
+        "rootfs": { "type": "layers", "diff_ids": [layer.diff_id.oci()] },
+    });
+    let spec = ImageSpec {
+        config: serde_json::from_value(config).unwrap(),
+        layers: vec![layer.descriptor()],
+        annotations: std::collections::BTreeMap::new(),
+        reference: Some("latest".into()),
+    };
+    layout.write_image(&spec).unwrap();
+    folder.to_path_buf()
+}
