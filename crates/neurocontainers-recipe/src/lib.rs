@@ -1,18 +1,23 @@
 //! NeuroContainers recipes, pure: reading, checking, variants, and lowering to instructions.
 
 mod about;
+mod check;
 pub mod codes;
+mod compile;
 mod decode;
 mod files;
 mod load;
 pub mod raw;
 mod request;
 pub mod resolved;
+pub mod rules;
 mod source;
 mod text;
+mod trouble;
 mod variants;
 
 pub use about::{CATEGORIES, IconError, LEGACY_CATEGORIES, check_icon};
+pub use compile::compile;
 pub use files::{FileKind, Folder, MemoryFiles, ReadError, RecipeFiles, is_confined};
 pub use load::{FILE_LIMIT, Recipe, load};
 pub use request::{Compat, LoadOptions, Profile, Request};

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use nd_report::{Diagnostic, FileId, Severity, Sink, Span};
+use nd_report::{Diagnostic, Severity, Sink, Span};
 use nd_yaml::{Limits, Node};
 
 use crate::{
-    Compat, Folder, LoadOptions, ReadError, RecipeFiles, Sources, codes,
+    Compat, Folder, LoadOptions, ReadError, RecipeFiles, Sources,
+    check::TemplateCheck,
+    codes,
     decode::{Decoder, decode_directives, decode_recipe},
     raw,
     raw::{Action, Directive},
@@ -135,6 +137,17 @@ impl Loader<'_> {
         let recipe = decode_recipe(&root, self.folder_name, &mut out)?;
         self.follow_includes(&recipe.build.directives, 0, sink);
         let readme_file = self.read_readme(&recipe, sink);
+        let mut check = TemplateCheck {
+            upstream: settings.compat.is_upstream(),
+            sources: &self.sources,
+            sink,
+        };
+        check.recipe(&recipe);
+        if let Some(text) = &readme_file
+            && !settings.compat.is_upstream()
+        {
+            check.readme_file(text);
+        }
         drop(recipe);
         Some(Recipe {
             root,
@@ -223,6 +236,15 @@ impl Loader<'_> {
             sink,
         };
         if let Some(directives) = include_directives(&root, &mut out) {
+            if !self.settings.compat.is_upstream() {
+                let sources = &self.sources;
+                TemplateCheck {
+                    upstream: false,
+                    sources,
+                    sink,
+                }
+                .directives(&directives);
+            }
             self.follow_includes(&directives, depth + 1, sink);
         }
         self.includes
@@ -237,17 +259,16 @@ impl Loader<'_> {
         }
         let shown = format!("{}/README.md", self.place.trim_end_matches('/'));
         match self.files.read(Folder::Recipe, "README.md", FILE_LIMIT) {
-            Ok(bytes) => match std::str::from_utf8(&bytes) {
-                Ok(text) => {
+            Ok(bytes) => {
+                if let Ok(text) = std::str::from_utf8(&bytes) {
                     self.sources.add(shown, text.to_owned());
                     Some(text.to_owned())
-                }
-                Err(_) => {
+                } else {
                     let message = format!("`{shown}` is not valid UTF-8");
                     sink.push(Diagnostic::new(codes::UNREADABLE, Severity::Error, message));
                     None
                 }
-            },
+            }
             Err(ReadError::Absent) => None,
             Err(problem) => {
                 let message = format!("cannot read `{shown}`: {problem}");
@@ -267,19 +288,10 @@ pub(crate) fn include_directives<'d>(
         out.wrong_type(root, "an included file", "a mapping");
         return None;
     };
-    match map.get("directives") {
-        Some(node) => decode_directives(node, "`directives`", out),
-        None => {
-            out.missing(root.span, "the included file", "directives");
-            None
-        }
+    if let Some(node) = map.get("directives") {
+        decode_directives(node, "`directives`", out)
+    } else {
+        out.missing(root.span, "the included file", "directives");
+        None
     }
-}
-
-/// Number of the first file of a recipe.
-pub(crate) fn first_file(sources: &Sources) -> FileId {
-    sources
-        .iter()
-        .next()
-        .map_or(FileId(0), |source| source.file)
 }

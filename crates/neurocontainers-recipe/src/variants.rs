@@ -194,22 +194,21 @@ fn forced(
         .iter()
         .find(|known| known.name.value == variant)
         .filter(|known| known.has_body || !upstream);
-    match found {
-        Some(known) => Some(Concrete::named(
+    if let Some(known) = found {
+        Some(Concrete::named(
             &recipe.name.value,
             variant,
             architecture,
             presets(known),
-        )),
-        None => {
-            let message = format!(
-                "`{}` does not declare variant `{variant}`",
-                recipe.name.value
-            );
-            let found = Diagnostic::new(codes::UNKNOWN_TARGET, Severity::Error, message);
-            sink.push(found.at(recipe.name.span, ""));
-            None
-        }
+        ))
+    } else {
+        let message = format!(
+            "`{}` does not declare variant `{variant}`",
+            recipe.name.value
+        );
+        let found = Diagnostic::new(codes::UNKNOWN_TARGET, Severity::Error, message);
+        sink.push(found.at(recipe.name.span, ""));
+        None
     }
 }
 

@@ -91,28 +91,26 @@ fn decode_bootstrap(node: &Node, out: &mut Decoder<'_>) -> Option<Spanned<Bootst
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     });
-    match suite {
-        Some(suite) => Some(Spanned {
+    if let Some(suite) = suite {
+        Some(Spanned {
             value: Bootstrap::Debian {
                 suite: suite.to_owned(),
             },
             span: node.span,
-        }),
-        None => {
-            let shown: String = text.chars().take(40).collect();
-            let mut found = Diagnostic::new(
-                codes::BAD_BOOTSTRAP,
-                Severity::Error,
-                format!("`bootstrap` must be `debian:SUITE`, not `{shown}`"),
-            )
-            .at(node.span, "");
-            let distribution = text.split(':').next().unwrap_or_default();
-            if nearest(distribution, ["debian"]).is_none() {
-                found =
-                    found.hint("only Debian's archive is known; leave the key out for other bases");
-            }
-            out.sink.push(found);
-            None
+        })
+    } else {
+        let shown: String = text.chars().take(40).collect();
+        let mut found = Diagnostic::new(
+            codes::BAD_BOOTSTRAP,
+            Severity::Error,
+            format!("`bootstrap` must be `debian:SUITE`, not `{shown}`"),
+        )
+        .at(node.span, "");
+        let distribution = text.split(':').next().unwrap_or_default();
+        if nearest(distribution, ["debian"]).is_none() {
+            found = found.hint("only Debian's archive is known; leave the key out for other bases");
         }
+        out.sink.push(found);
+        None
     }
 }

@@ -90,7 +90,9 @@ fn decode_webapp<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<Webapp<'d>
     };
     fine &= port(fields.required("port", out), out);
     if let Some(icon) = fields.get("icon")
-        && !icon.as_str().is_some_and(|icon| icon.ends_with(".svg"))
+        && icon
+            .as_str()
+            .is_none_or(|icon| icon.strip_suffix(".svg").is_none())
     {
         let shown: String = nd_yaml::python_str(&icon.value).chars().take(60).collect();
         let message = format!("webapp icon must be an SVG file (got `{shown}`)");

@@ -80,16 +80,15 @@ pub(super) fn decode_file<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<F
     });
     let sha256 = fields.get("sha256").and_then(|node| {
         let text = out.words(node, "`sha256`")?;
-        match text.parse::<Sha256>() {
-            Ok(value) => Some(Spanned {
+        if let Ok(value) = text.parse::<Sha256>() {
+            Some(Spanned {
                 value,
                 span: node.span,
-            }),
-            Err(_) => {
-                let message = "`sha256` must be 64 lower-case hex digits";
-                out.error(codes::WRONG_TYPE, node.span, message);
-                None
-            }
+            })
+        } else {
+            let message = "`sha256` must be 64 lower-case hex digits";
+            out.error(codes::WRONG_TYPE, node.span, message);
+            None
         }
     });
     if out.improved() {

@@ -71,16 +71,15 @@ impl Decoder<'_> {
 
     /// The mapping in `node`, or a report.
     pub(crate) fn mapping<'d>(&mut self, node: &'d Node, what: &'static str) -> Option<Fields<'d>> {
-        match node.as_map() {
-            Some(map) => Some(Fields {
+        if let Some(map) = node.as_map() {
+            Some(Fields {
                 what,
                 span: node.span,
                 map,
-            }),
-            None => {
-                self.wrong_type(node, what, "a mapping");
-                None
-            }
+            })
+        } else {
+            self.wrong_type(node, what, "a mapping");
+            None
         }
     }
 

@@ -166,9 +166,7 @@ fn decode_variant<'d>(
         variant.architectures.push(architecture);
     }
     if let Some(node) = fields.get("options") {
-        let Some(presets) = out.mapping(node, "`options` of a variant") else {
-            return None;
-        };
+        let presets = out.mapping(node, "`options` of a variant")?;
         for entry in presets.map {
             let option = python_str(&entry.key.value);
             let Some(known) = options.iter().find(|known| known.name.value == option) else {
@@ -186,19 +184,16 @@ fn decode_variant<'d>(
                 fine = false;
                 continue;
             };
-            match entry.value.value {
-                Value::Bool(value) => variant.presets.push((
-                    Spanned {
-                        value: known.name.value,
-                        span: entry.key.span,
-                    },
-                    value,
-                )),
-                _ => {
-                    let message = format!("variant option `{option}` must be true or false");
-                    out.error(codes::INVALID_OPTION, entry.value.span, message);
-                    fine = false;
-                }
+            if let Value::Bool(value) = entry.value.value {
+                let name = Spanned {
+                    value: known.name.value,
+                    span: entry.key.span,
+                };
+                variant.presets.push((name, value));
+            } else {
+                let message = format!("variant option `{option}` must be true or false");
+                out.error(codes::INVALID_OPTION, entry.value.span, message);
+                fine = false;
             }
         }
     }

@@ -64,10 +64,8 @@ fn percent_decode(text: &str) -> String {
 /// `name` with twelve digits of the digest of `source` before its last extension.
 pub(crate) fn with_digest(name: &str, source: &str) -> String {
     let digest = Sha256::digest(source.as_bytes());
-    let mut hex = String::with_capacity(12);
-    for byte in &digest[..6] {
-        hex.push_str(&format!("{byte:02x}"));
-    }
+    let hex = nd_names::Sha256::from_bytes(digest.into()).hex();
+    let hex = &hex[..12];
     let (folder, file) = match name.rfind('/') {
         Some(at) => name.split_at(at + 1),
         None => ("", name),
