@@ -11,6 +11,7 @@ pub mod raw;
 mod request;
 pub mod resolved;
 pub mod rules;
+pub mod schema;
 mod source;
 mod text;
 mod trouble;

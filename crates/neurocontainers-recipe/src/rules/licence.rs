@@ -40,39 +40,41 @@ fn check(node: &Node, text: &str, out: &mut Sink) {
     }
     let report =
         |message: String| Diagnostic::new(LICENCE, Severity::Warning, message).at(node.span, "");
-    match Expression::parse_mode(text, MODE) {
-        Ok(expression) => {
-            for requirement in expression.requirements() {
-                let LicenseItem::Spdx { id, .. } = requirement.req.license else {
-                    continue;
+    if let Ok(expression) = Expression::parse_mode(text, MODE) {
+        for requirement in expression.requirements() {
+            let LicenseItem::Spdx { id, .. } = requirement.req.license else {
+                continue;
+            };
+            if id.is_deprecated() {
+                let newer = format!("{}-only", id.name);
+                let advice = if spdx::license_id(&newer).is_some() {
+                    format!(
+                        "write `{newer}` or `{}-or-later`, whichever the authors say",
+                        id.name
+                    )
+                } else {
+                    "the list of SPDX says what replaces it".to_owned()
                 };
-                if id.is_deprecated() {
-                    out.push(
-                        report(format!("licence identifier `{}` is outdated", id.name)).hint(
-                            format!(
-                                "write `{0}-only` or `{0}-or-later`, whichever the authors say",
-                                id.name
-                            ),
-                        ),
-                    );
-                }
+                out.push(
+                    report(format!("licence identifier `{}` is outdated", id.name)).hint(advice),
+                );
             }
         }
-        Err(_) => {
-            let found = report(format!("`{text}` is not an SPDX expression"));
-            out.push(match spelling(text) {
-                Some((right, safe)) => found.fix(
-                    format!("write `{right}`"),
-                    Fix {
-                        span: node.span,
-                        replacement: right,
-                        safe,
-                    },
-                ),
-                None => found
-                    .hint("give a licence that SPDX does not list by `name` instead of `license`"),
-            });
-        }
+    } else {
+        let found = report(format!("`{text}` is not an SPDX expression"));
+        out.push(match spelling(text) {
+            Some((right, safe)) => found.fix(
+                format!("write `{right}`"),
+                Fix {
+                    span: node.span,
+                    replacement: right,
+                    safe,
+                },
+            ),
+            None => {
+                found.hint("give a licence that SPDX does not list by `name` instead of `license`")
+            }
+        });
     }
 }
 

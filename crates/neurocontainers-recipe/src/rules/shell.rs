@@ -242,7 +242,7 @@ fn quoted(rest: &str, at: usize, reader: &mut Reader) -> usize {
                 let length = next.map_or(0, char::len_utf8);
                 if next != Some('\n') {
                     // Before other characters the backslash itself stays; rules do not care.
-                    reader.push(at, &piece[1..1 + length]);
+                    reader.push(at, &piece[1..=length]);
                 }
                 inside += 1 + length;
             }

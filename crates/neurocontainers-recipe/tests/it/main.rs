@@ -1,0 +1,4 @@
+//! Recipes: reading, checking, compiling.
+
+mod rules;
+mod schema;
