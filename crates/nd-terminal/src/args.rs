@@ -38,6 +38,22 @@ pub enum OutputFormat {
     Human,
     /// One JSON object on the last line.
     Json,
+    /// Diagnostics as a SARIF log, for services that scan code.
+    Sarif,
+    /// Diagnostics as workflow commands of GitHub.
+    Github,
+}
+
+impl OutputFormat {
+    /// Whether standard output carries a document, so that text for people has to go elsewhere.
+    pub fn is_document(self) -> bool {
+        matches!(self, Self::Json | Self::Sarif)
+    }
+
+    /// Whether only commands that give diagnostics have this format.
+    pub fn is_of_diagnostics(self) -> bool {
+        matches!(self, Self::Sarif | Self::Github)
+    }
 }
 
 /// Arguments about output, for `#[command(flatten)]`.

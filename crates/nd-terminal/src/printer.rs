@@ -57,10 +57,10 @@ impl Printer {
         self.verbosity
     }
 
-    /// Writes a line of data to standard output; with [`OutputFormat::Json`] text is not data and
+    /// Writes a line of data to standard output; with a format that is a document text is not data and
     /// goes to standard error. Fails when the stream cannot be written.
     pub fn data(&self, text: &str) -> Result<(), Failure> {
-        if self.format == OutputFormat::Json {
+        if self.format.is_document() {
             self.note(text);
             return Ok(());
         }
