@@ -12,6 +12,7 @@ use crate::{
     decode::{Decoder, decode_directives, decode_recipe},
     raw,
     raw::{Action, Directive},
+    rules,
 };
 
 /// Largest `build.yaml`, README and included file that is read, in bytes.
@@ -56,24 +57,44 @@ pub fn load(
     options: &LoadOptions<'_>,
     sink: &mut Sink,
 ) -> Option<Recipe> {
+    load_with_sources(files, place, options, sink).ok()
+}
+
+/// As [`load`], and gives the texts that were read when there is no recipe, so that what was
+/// reported can be shown.
+///
+/// # Errors
+///
+/// The texts, when something is wrong with them.
+pub fn load_with_sources(
+    files: &dyn RecipeFiles,
+    place: &str,
+    options: &LoadOptions<'_>,
+    sink: &mut Sink,
+) -> Result<Recipe, Sources> {
     let mut found = Sink::new();
-    let recipe = Loader {
+    let mut loader = Loader {
         files,
         place,
         settings: Settings {
             compat: options.compat,
             profile: options.profile,
         },
+        rules: options.rules,
         folder_name: options.folder_name,
         sources: Sources::starting_at(options.first_file),
         includes: HashMap::new(),
-    }
-    .run(&mut found);
+    };
+    let recipe = loader.run(&mut found);
     let failed = found.has_errors();
     for diagnostic in found.into_diagnostics() {
         sink.push(diagnostic);
     }
-    recipe.filter(|_| !failed)
+    match recipe {
+        Some(recipe) if !failed => Ok(recipe),
+        Some(recipe) => Err(recipe.sources),
+        None => Err(loader.sources),
+    }
 }
 
 impl Recipe {
@@ -107,13 +128,14 @@ struct Loader<'f> {
     files: &'f dyn RecipeFiles,
     place: &'f str,
     settings: Settings,
+    rules: bool,
     folder_name: Option<&'f str>,
     sources: Sources,
     includes: HashMap<String, Include>,
 }
 
 impl Loader<'_> {
-    fn run(mut self, sink: &mut Sink) -> Option<Recipe> {
+    fn run(&mut self, sink: &mut Sink) -> Option<Recipe> {
         let shown = format!("{}/build.yaml", self.place.trim_end_matches('/'));
         let bytes = match self.files.read(Folder::Recipe, "build.yaml", FILE_LIMIT) {
             Ok(bytes) => bytes,
@@ -127,7 +149,17 @@ impl Loader<'_> {
                 return None;
             }
         };
+        let file = self.sources.next_id();
         let root = self.parse(shown, &bytes, sink)?;
+        if self.rules
+            && let Some(source) = self.sources.get(file)
+        {
+            let subject = rules::Subject {
+                text: &source.text,
+                root: &root,
+            };
+            rules::check(&subject, sink);
+        }
         let settings = self.settings;
         let mut out = Decoder {
             compat: settings.compat,
@@ -152,9 +184,9 @@ impl Loader<'_> {
         Some(Recipe {
             root,
             options: settings,
-            includes: self.includes,
+            includes: std::mem::take(&mut self.includes),
             readme_file,
-            sources: self.sources,
+            sources: std::mem::take(&mut self.sources),
         })
     }
 

@@ -38,6 +38,8 @@ pub struct LoadOptions<'a> {
     pub profile: Profile,
     /// Name of the folder that holds the recipe, which the recipe's name has to equal.
     pub folder_name: Option<&'a str>,
+    /// Whether the rules about what breaks in production are asked, too.
+    pub rules: bool,
     /// Number of the first file, so that files of several recipes can share one sink.
     pub first_file: u32,
 }
