@@ -79,3 +79,15 @@ pub fn reset_signals() {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
 }
+
+/// Ignores signals from now on.
+pub fn ignore_signals(signals: &[rustix::process::Signal]) {
+    for signal in signals {
+        // SAFETY: ignoring runs no code of ours; the structure is plain data.
+        unsafe {
+            let mut ignore = std::mem::zeroed::<libc::sigaction>();
+            ignore.sa_sigaction = libc::SIG_IGN;
+            libc::sigaction(signal.as_raw(), &raw const ignore, std::ptr::null_mut());
+        }
+    }
+}

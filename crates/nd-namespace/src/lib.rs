@@ -12,7 +12,7 @@ mod spawn;
 mod thread;
 
 pub use capability::{ContainerCapabilities, drop_capabilities, drop_from_bounding_set};
-pub use exec::{close_on_exec_from, exec, reset_signals, set_stdio};
+pub use exec::{close_on_exec_from, exec, ignore_signals, reset_signals, set_stdio};
 pub use loopback::loopback_up;
 pub use mount::{
     Attributes, Filesystem, MAX_LOWERS, attach, clone_tree, make_private, make_slave, overlay,

@@ -68,3 +68,13 @@ pub enum SandboxError {
         process: &'static str,
     },
 }
+impl SandboxError {
+    /// For `map_err`: the error of a step of the set-up.
+    pub(crate) fn setup<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let doing = doing.into();
+        move |source| Self::Setup {
+            doing,
+            source: source.into(),
+        }
+    }
+}

@@ -1,11 +1,30 @@
 //! Engine process and step supervisor: run a process inside a root file system.
+//!
+//! ```text
+//! caller ── engine (this program again, in a user and a mount namespace; runs a role)
+//!              └── init (this program again; PID 1 of PID, mount, IPC, UTS namespaces of its own)
+//!                     └── step
+//! ```
+//!
+//! Each process ends when the one above it does, however that ends, and takes everything below with
+//! it. `docs/book/src/concepts/sandbox.md` says what is isolated, how, and what is not.
 
+mod engine;
 mod error;
+mod hook;
 mod ids;
+mod init;
+mod plan;
+mod process;
 mod spec;
+mod wire;
 
+pub use engine::{Engine, EngineSender, run};
 pub use error::SandboxError;
+pub use hook::{Role, hook};
 pub use ids::{IDS, IdMode};
+pub use nd_host::Stream;
+pub use process::{EngineCanceller, EngineProcess, Message};
 pub use spec::{
     Access, Exit, Handle, Limits, Mount, Network, Output, ProcessSpec, Root, Session, Source,
     Stdin, User,

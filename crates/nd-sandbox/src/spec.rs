@@ -16,7 +16,8 @@ pub enum Root {
     Overlay {
         /// Directories below, the topmost first.
         lowers: Vec<Handle>,
-        /// Takes the changes; on one file system with `work`.
+        /// Takes the changes. Both this and `work` should be opened below one directory that was
+        /// handed over: overlayfs wants them in one mount.
         upper: Handle,
         /// An empty directory that overlayfs needs for itself; a new one for each process, because
         /// the overlay is mounted `volatile`.

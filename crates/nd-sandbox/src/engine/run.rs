@@ -1,0 +1,476 @@
+//! Running one process: start an init for it, follow it, clear up after it.
+
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use nd_host::{LineSplitter, Stream};
+use nd_namespace::{Attributes, Child, Filesystem, MAX_LOWERS, Namespaces, clone_tree, overlay};
+use nd_report::Cancel;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{Mode, OFlags},
+    io::Errno,
+    pipe::PipeFlags,
+    process::{Signal, WaitId, WaitIdOptions},
+};
+
+use super::{
+    adopt::attach_anywhere,
+    changes::undo,
+    open_path,
+    supervisor::{Supervisor, supervisor},
+};
+use crate::{
+    Access, Exit, Handle, Network, Output, ProcessSpec, Root, SandboxError, Session, Source, Stdin,
+    hook,
+    plan::{Changes, Plan, PlannedMount, PlannedSource, kind},
+    wire,
+};
+
+/// How often a wish to stop is looked for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs a process and everything it starts until it ends; only inside an engine.
+///
+/// What it writes comes line by line, without newlines, in pieces of 64 KiB at most, as bytes. When
+/// the process ends, what it left running is killed.
+pub fn run(
+    spec: &ProcessSpec,
+    on_output: &mut dyn FnMut(Stream, &[u8]),
+    cancel: &Cancel,
+) -> Result<Exit, SandboxError> {
+    let supervisor = supervisor().ok_or_else(|| SandboxError::Setup {
+        doing: "run a process outside of an engine".into(),
+        source: io::ErrorKind::Unsupported.into(),
+    })?;
+    let started = Instant::now();
+    let mut package = Package::default();
+    let root = mount_root(&spec.root)?;
+    let upper = match &spec.root {
+        Root::Overlay { upper, .. } => Some(upper),
+        Root::Ephemeral { .. } | Root::ReadOnly { .. } => None,
+    };
+    let (outputs, stdout, stderr) = outputs(&spec.output, &mut package)?;
+    let plan = Plan {
+        root: package.add(root),
+        upper: upper.map(|upper| package.share(upper)).transpose()?,
+        read_only: matches!(spec.root, Root::ReadOnly { .. }),
+        single_id: supervisor.single_id,
+        argv: spec.argv.clone(),
+        env: spec.env.clone(),
+        cwd: spec.cwd.clone(),
+        uid: spec.user.uid,
+        gid: spec.user.gid,
+        groups: spec.user.groups.clone(),
+        mounts: mounts(spec, &mut package)?,
+        own_network: spec.network == Network::None,
+        hostname: spec.hostname.clone(),
+        processes: spec.limits.processes,
+        own_session: spec.session == Session::Own,
+        stdin: match &spec.stdin {
+            Stdin::Null => None,
+            Stdin::Handle(handle) => Some(package.share(handle)?),
+        },
+        stdout,
+        stderr,
+    };
+    let (init, socket) = start_init(supervisor, &plan, package)?;
+    let init = Init { child: init };
+    let deadline = spec.limits.time.map(|limit| started + limit);
+    let followed = follow(&init, &socket, outputs, deadline, on_output, cancel);
+    // Whatever happened: nothing of it runs any more once this is done.
+    let reaped = init.end();
+    let (ended, changes) = followed?;
+    if let Some(upper) = upper {
+        undo(upper.as_fd(), &changes)
+            .map_err(SandboxError::setup("remove mount points after the step"))?;
+    }
+    match ended {
+        Ended::Exit(exit) => Ok(exit),
+        Ended::NotExecuted(source) => Err(SandboxError::Exec {
+            program: spec
+                .argv
+                .first()
+                .map(|name| name.escape_ascii().to_string())
+                .unwrap_or_default(),
+            source,
+        }),
+        Ended::Failed { doing, source } => Err(SandboxError::Setup { doing, source }),
+        Ended::Lost => Err(SandboxError::Died {
+            process: "init",
+            how: reaped,
+        }),
+    }
+}
+
+/// Descriptors that go along with a plan.
+#[derive(Default)]
+struct Package {
+    fds: Vec<OwnedFd>,
+}
+
+impl Package {
+    fn add(&mut self, fd: OwnedFd) -> usize {
+        self.fds.push(fd);
+        self.fds.len() - 1
+    }
+
+    fn share(&mut self, handle: &Handle) -> Result<usize, SandboxError> {
+        let fd = handle
+            .try_clone()
+            .map_err(SandboxError::setup("copy a descriptor"))?;
+        Ok(self.add(fd))
+    }
+}
+
+/// The root as a mount that belongs to nobody yet.
+fn mount_root(root: &Root) -> Result<OwnedFd, SandboxError> {
+    let attributes = Attributes {
+        no_devices: true,
+        ..Attributes::NONE
+    };
+    let failed = || SandboxError::setup("mount the root file system");
+    let lowers = match root {
+        Root::Overlay { lowers, .. }
+        | Root::Ephemeral { lowers, .. }
+        | Root::ReadOnly { lowers } => lowers,
+    };
+    if lowers.len() > MAX_LOWERS {
+        return Err(SandboxError::TooManyLowers {
+            count: lowers.len(),
+            limit: MAX_LOWERS,
+        });
+    }
+    let lowers: Vec<_> = lowers.iter().map(|lower| lower.as_fd()).collect();
+    let scratch = match root {
+        Root::Overlay { upper, work, .. } => {
+            let changes = Some((upper.as_fd(), work.as_fd()));
+            return overlay(&lowers, changes, attributes).map_err(failed());
+        }
+        Root::Ephemeral {
+            scratch: Some(scratch),
+            ..
+        } => {
+            let (upper, work) = upper_and_work(scratch.as_fd()).map_err(failed())?;
+            let changes = Some((upper.as_fd(), work.as_fd()));
+            return overlay(&lowers, changes, attributes).map_err(failed());
+        }
+        // Mount points may have to be made even where nothing is written afterwards.
+        Root::Ephemeral { scratch: None, .. } | Root::ReadOnly { .. } => Filesystem::new("tmpfs")
+            .and_then(|memory| memory.set("mode", b"0755"))
+            .and_then(|memory| memory.mount(Attributes::NONE))
+            .map_err(SandboxError::setup("make a file system in memory"))?,
+    };
+    let _attached = attach_anywhere(&scratch).map_err(failed())?;
+    let (upper, work) = upper_and_work(scratch.as_fd()).map_err(failed())?;
+    overlay(&lowers, Some((upper.as_fd(), work.as_fd())), attributes).map_err(failed())
+}
+
+fn upper_and_work(scratch: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
+    let make = |name: &str| -> io::Result<OwnedFd> {
+        match rustix::fs::mkdirat(scratch, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(scratch, name, flags, Mode::empty())?)
+    };
+    Ok((make("upper")?, make("work")?))
+}
+
+/// The sources of mounts as mounts that belong to nobody yet.
+fn mounts(spec: &ProcessSpec, package: &mut Package) -> Result<Vec<PlannedMount>, SandboxError> {
+    let mut planned = Vec::with_capacity(spec.mounts.len());
+    for mount in &spec.mounts {
+        let failed = || SandboxError::setup(format!("mount at `{}`", mount.target.escape_ascii()));
+        let source = match &mount.source {
+            Source::Handle(handle) => {
+                let tree = clone_tree(handle.as_fd(), c"", true).map_err(failed())?;
+                PlannedSource::Mount(package.add(tree))
+            }
+            Source::Path(path) => {
+                let handle = open_path(path.as_os_str()).map_err(failed())?;
+                let tree = clone_tree(handle.as_fd(), c"", true).map_err(failed())?;
+                PlannedSource::Mount(package.add(tree))
+            }
+            Source::Bytes { content, mode } => PlannedSource::Bytes {
+                content: content.clone(),
+                mode: *mode,
+            },
+            Source::Memory { mode } => PlannedSource::Memory { mode: *mode },
+        };
+        planned.push(PlannedMount {
+            source,
+            target: mount.target.clone(),
+            writable: mount.access == Access::ReadWrite,
+        });
+    }
+    Ok(planned)
+}
+
+/// Our ends of the outputs, and where theirs are in the package.
+fn outputs(
+    output: &Output,
+    package: &mut Package,
+) -> Result<([Reading; 2], usize, usize), SandboxError> {
+    match output {
+        Output::Handles { stdout, stderr } => {
+            let none = [
+                Reading::new(Stream::Stdout, None),
+                Reading::new(Stream::Stderr, None),
+            ];
+            Ok((none, package.share(stdout)?, package.share(stderr)?))
+        }
+        Output::Lines => {
+            let mut pipe = |stream| -> Result<(Reading, usize), SandboxError> {
+                let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+                    .map_err(SandboxError::setup("make a pipe"))?;
+                // Only our end: a program may be confused by an output that does not block.
+                rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)
+                    .map_err(SandboxError::setup("make a pipe"))?;
+                Ok((Reading::new(stream, Some(ours)), package.add(theirs)))
+            };
+            let (out, stdout) = pipe(Stream::Stdout)?;
+            let (err, stderr) = pipe(Stream::Stderr)?;
+            Ok(([out, err], stdout, stderr))
+        }
+    }
+}
+
+fn start_init(
+    supervisor: &Supervisor,
+    plan: &Plan,
+    package: Package,
+) -> Result<(Child, OwnedFd), SandboxError> {
+    let (ours, theirs) = wire::pair().map_err(SandboxError::setup("make a socket"))?;
+    let mut namespaces =
+        Namespaces::NEWNS | Namespaces::NEWPID | Namespaces::NEWIPC | Namespaces::NEWUTS;
+    if plan.own_network {
+        namespaces |= Namespaces::NEWNET;
+    }
+    let name = CString::new(hook::INIT).unwrap_or_default();
+    let child = nd_namespace::spawn(
+        supervisor.exe.as_fd(),
+        &[name],
+        &[],
+        theirs.as_fd(),
+        namespaces,
+    )
+    .map_err(SandboxError::setup(
+        "start a process in new PID, mount, IPC and UTS namespaces",
+    ))?;
+    drop(theirs);
+    let payload =
+        serde_json::to_vec(plan).map_err(|_| SandboxError::Protocol { process: "engine" })?;
+    let fds: Vec<_> = package.fds.iter().map(OwnedFd::as_fd).collect();
+    let sent = wire::send(ours.as_fd(), kind::PLAN, &payload, &fds);
+    // Outputs end only when nobody holds their other ends any more.
+    drop(fds);
+    drop(package);
+    let init = Init { child };
+    if let Err(error) = sent {
+        init.end();
+        return Err(SandboxError::setup("send a plan to init")(error));
+    }
+    Ok((init.child, ours))
+}
+
+/// A process that must not outlive this value's use.
+struct Init {
+    child: Child,
+}
+
+impl Init {
+    /// Kills it, and with it everything in its PID namespace, waits until that is gone, and says how
+    /// it ended.
+    fn end(&self) -> String {
+        // It may have ended by itself; its number cannot be somebody else's before it is reaped.
+        let _ = rustix::process::pidfd_send_signal(&self.child.pidfd, Signal::KILL);
+        loop {
+            let id = WaitId::PidFd(self.child.pidfd.as_fd());
+            match rustix::process::waitid(id, WaitIdOptions::EXITED) {
+                Ok(Some(status)) => {
+                    return match (status.exit_status(), status.terminating_signal()) {
+                        (Some(code), _) => format!("exit code {code}"),
+                        (None, Some(signal)) => format!("signal {signal}"),
+                        (None, None) => "in an unknown way".into(),
+                    };
+                }
+                Ok(None) | Err(Errno::INTR) => {}
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+}
+
+/// How a step ended.
+enum Ended {
+    Exit(Exit),
+    NotExecuted(io::Error),
+    Failed {
+        doing: String,
+        source: io::Error,
+    },
+    /// Init ended without a word.
+    Lost,
+}
+
+/// Reads outputs and what init says, until the step ends or may not go on.
+fn follow(
+    init: &Init,
+    socket: &OwnedFd,
+    mut outputs: [Reading; 2],
+    deadline: Option<Instant>,
+    on_output: &mut dyn FnMut(Stream, &[u8]),
+    cancel: &Cancel,
+) -> Result<(Ended, Changes), SandboxError> {
+    let mut changes = Changes::default();
+    let mut buffer = vec![0; 64 * 1024];
+    let ended = loop {
+        if cancel.is_cancelled() {
+            break Ended::Exit(Exit::Cancelled);
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            break Ended::Exit(Exit::TimedOut);
+        }
+        let mut fds = vec![PollFd::new(socket, PollFlags::IN)];
+        for output in &outputs {
+            if let Some(fd) = &output.fd {
+                fds.push(PollFd::new(fd, PollFlags::IN));
+            }
+        }
+        let wait = left.map_or(TICK, |left| left.min(TICK));
+        let wait = Timespec::try_from(wait).unwrap_or_default();
+        match poll(&mut fds, Some(&wait)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(SandboxError::setup("wait for the step")(error)),
+        }
+        // Readable also when init is gone.
+        let said = !fds[0].revents().is_empty();
+        for output in &mut outputs {
+            output
+                .read(&mut buffer, on_output)
+                .map_err(SandboxError::setup("read the step's output"))?;
+        }
+        if said && let Some(ended) = hear(socket, &mut changes)? {
+            break ended;
+        }
+    };
+    init.end_output(&mut outputs, &mut buffer, on_output)?;
+    Ok((ended, changes))
+}
+
+impl Init {
+    /// Kills everything and reads what is left in the outputs.
+    fn end_output(
+        &self,
+        outputs: &mut [Reading; 2],
+        buffer: &mut [u8],
+        on_output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<(), SandboxError> {
+        let _ = rustix::process::pidfd_send_signal(&self.child.pidfd, Signal::KILL);
+        // Once init is a zombie, nothing of its namespace is left that could still write.
+        let mut fds = [PollFd::new(&self.child.pidfd, PollFlags::IN)];
+        while poll(&mut fds, None) == Err(Errno::INTR) {}
+        for output in outputs {
+            // A pipe holds 64 KiB unless the step made it larger; no reader could be kept for ever.
+            output
+                .read(buffer, on_output)
+                .map_err(SandboxError::setup("read the step's output"))?;
+            output.finish(on_output);
+        }
+        Ok(())
+    }
+}
+
+/// Takes one message of init; gives how the step ended, when it says so.
+fn hear(socket: &OwnedFd, changes: &mut Changes) -> Result<Option<Ended>, SandboxError> {
+    let protocol = || SandboxError::Protocol { process: "init" };
+    let Some(frame) =
+        wire::receive(socket.as_fd()).map_err(SandboxError::setup("hear from init"))?
+    else {
+        return Ok(Some(Ended::Lost));
+    };
+    let error = |text: &[u8]| {
+        let number = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+        io::Error::from_raw_os_error(number.unwrap_or(0))
+    };
+    match frame.kind {
+        kind::CHANGES => {
+            *changes = serde_json::from_slice(&frame.payload).map_err(|_| protocol())?;
+            Ok(None)
+        }
+        kind::EXITED => {
+            let [which, number @ ..] = frame.payload.as_slice() else {
+                return Err(protocol());
+            };
+            let number = i32::from_le_bytes(number.try_into().map_err(|_| protocol())?);
+            Ok(Some(Ended::Exit(if *which == 0 {
+                Exit::Code(number)
+            } else {
+                Exit::Signal(number)
+            })))
+        }
+        kind::NOT_EXECUTED => Ok(Some(Ended::NotExecuted(error(&frame.payload)))),
+        kind::FAILED => {
+            let at = frame.payload.iter().position(|&byte| byte == b' ');
+            let (number, doing) = frame.payload.split_at(at.unwrap_or(0));
+            Ok(Some(Ended::Failed {
+                doing: String::from_utf8_lossy(doing).trim_start().to_owned(),
+                source: error(number),
+            }))
+        }
+        _ => Err(protocol()),
+    }
+}
+
+/// Our end of an output.
+struct Reading {
+    stream: Stream,
+    fd: Option<OwnedFd>,
+    lines: LineSplitter,
+}
+
+impl Reading {
+    fn new(stream: Stream, fd: Option<OwnedFd>) -> Self {
+        Self {
+            stream,
+            fd,
+            lines: LineSplitter::new(),
+        }
+    }
+
+    /// Reads what is there; forgets the descriptor at its end.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        on_output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> io::Result<()> {
+        // A step that writes faster than we read must not keep us from looking at the clock.
+        for _ in 0..64 {
+            let Some(fd) = &self.fd else { return Ok(()) };
+            match rustix::io::read(fd, &mut *buffer) {
+                Ok(0) => self.fd = None,
+                Ok(count) => {
+                    let stream = self.stream;
+                    self.lines
+                        .push(&buffer[..count], &mut |line| on_output(stream, line));
+                }
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, on_output: &mut dyn FnMut(Stream, &[u8])) {
+        let stream = self.stream;
+        self.lines.finish(&mut |line| on_output(stream, line));
+    }
+}
