@@ -1,4 +1,4 @@
-//! Contents of files: whole blocks one after the other, ends and small files in fragments.
+//! Contents of files: blocks one after the other, files of less than a block in fragments.
 
 use std::{
     collections::HashMap,
@@ -149,49 +149,48 @@ impl<'a, 'o, W: Write> Packing<'a, 'o, W> {
         if self.data.placed[number].there {
             return Ok(());
         }
-        let blocks = size / self.block_size as u64;
-        for _ in 0..blocks {
-            self.options.cancel.check().map_err(WriteError::from)?;
-            let mut block = self.pipeline.buffer();
-            bytes.read_exact(&mut block).map_err(Stop::Read)?;
-            self.data.bytes += block.len() as u64;
-            self.block(number, block)?;
-        }
-        let tail = (size % self.block_size as u64) as usize;
-        if tail > 0 {
-            self.options.cancel.check().map_err(WriteError::from)?;
-            self.tail(number, tail, bytes)?;
-            self.data.bytes += tail as u64;
+        if size < self.block_size as u64 {
+            self.small(number, size as usize, bytes)?;
+        } else {
+            let mut left = size;
+            while left > 0 {
+                let length = left.min(self.block_size as u64) as usize;
+                let mut block = self.pipeline.buffer();
+                bytes.read_exact(&mut block[..length]).map_err(Stop::Read)?;
+                self.block(number, block, length)?;
+                left -= length as u64;
+            }
         }
         self.data.placed[number].there = true;
-        if self.data.bytes - self.told >= REPORT {
-            self.tell(REPORT);
-        }
         Ok(())
     }
 
-    fn block(&mut self, number: usize, block: Box<[u8]>) -> Result<(), WriteError> {
+    /// A block of a file that has at least a whole one. The end of such a file is a short block of
+    /// its own: in a fragment it would pack no better, and whoever reads the file would unpack the
+    /// whole fragment block for it.
+    fn block(&mut self, number: usize, block: Box<[u8]>, length: usize) -> Result<(), WriteError> {
+        self.options.cancel.check()?;
+        self.data.bytes += length as u64;
         let placed = &mut self.data.placed[number];
         let target = Target::Block {
             content: number,
             number: placed.sizes.len(),
         };
         placed.sizes.push(0);
-        if is_zero(&block) {
-            placed.sparse += block.len() as u64;
+        if is_zero(&block[..length]) {
+            placed.sparse += length as u64;
             self.pipeline.give_back(block);
             return Ok(());
         }
-        let length = block.len();
         self.pipeline.push(target, block, length)?;
         self.note_stored();
-        if self.data.bytes - self.told >= REPORT {
-            self.tell(REPORT);
-        }
+        self.tell(REPORT);
         Ok(())
     }
 
-    fn tail(&mut self, number: usize, length: usize, bytes: &mut dyn Read) -> Result<(), Stop> {
+    /// A file of less than a block.
+    fn small(&mut self, number: usize, length: usize, bytes: &mut dyn Read) -> Result<(), Stop> {
+        self.options.cancel.check().map_err(WriteError::from)?;
         if let Some((_, full)) = &self.fragment
             && full + length > self.block_size
         {
@@ -206,6 +205,8 @@ impl<'a, 'o, W: Write> Packing<'a, 'o, W> {
         placed.fragment = self.fragments;
         placed.offset = *full as u32;
         *full += length;
+        self.data.bytes += length as u64;
+        self.tell(REPORT);
         Ok(())
     }
 
@@ -231,10 +232,12 @@ impl<'a, 'o, W: Write> Packing<'a, 'o, W> {
         }
     }
 
+    /// Reports progress if there is that much of it.
     fn tell(&mut self, least: u64) {
-        if let Some(progress) = &self.options.progress
-            && self.data.bytes - self.told >= least
-        {
+        if self.data.bytes - self.told < least {
+            return;
+        }
+        if let Some(progress) = &self.options.progress {
             progress.advanced(self.data.bytes);
         }
         self.told = self.data.bytes;

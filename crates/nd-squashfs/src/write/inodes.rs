@@ -246,7 +246,14 @@ impl<'a> Inodes<'a> {
         let (fragment, offset) = placed.map_or((NONE, 0), |p| (p.fragment, p.offset));
         let sparse = placed.map_or(0, |p| p.sparse);
         let start = placed.map_or(0, |p| if p.start == u64::MAX { 0 } else { p.start });
-        debug_assert!(placed.is_none_or(|p| p.sizes.len() as u64 == size / self.block_size));
+        debug_assert!(placed.is_none_or(|p| {
+            p.sizes.len() as u64
+                == if p.fragment == NONE {
+                    size.div_ceil(self.block_size)
+                } else {
+                    0
+                }
+        }));
         let small = u32::try_from(start).ok().zip(u32::try_from(size).ok());
         let kind = match small {
             Some((start, size)) if links == 1 && xattrs == NONE && sparse == 0 => {
