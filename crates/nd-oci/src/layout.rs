@@ -272,28 +272,53 @@ impl Layout {
         }
         let (_, size) = self.put_blob(&manifest[..])?;
         let image = load_image(self, digest)?;
+        self.list(&image, size, spec.reference.as_deref())?;
+        Ok(image)
+    }
 
-        let mut entry = json!(descriptor(MediaType::ImageManifest, digest, size));
+    /// Makes an image of the store part of the layout, byte for byte: manifest, configuration and
+    /// layers keep their digests. An image of the same name is replaced. One with Docker's media
+    /// types keeps them, and tools that look for OCI's alone do not find it.
+    pub fn put_image(
+        &self,
+        store: &Store,
+        digest: &Sha256,
+        reference: Option<&str>,
+    ) -> Result<Image, OciError> {
+        let image = load_image(store, *digest)?;
+        let blobs = image.layers.iter().map(|layer| layer.digest);
+        for blob in blobs.chain([image.config_digest]) {
+            self.put_from_store(store, &blob)?;
+        }
+        let size = self.put_from_store(store, &image.digest)?;
+        self.list(&image, size, reference)?;
+        Ok(image)
+    }
+
+    /// Names an image, whose blobs are there, in `index.json`.
+    fn list(&self, image: &Image, size: u64, reference: Option<&str>) -> Result<(), OciError> {
+        let kind = image.manifest.media_type().clone();
+        let kind = kind.unwrap_or(MediaType::ImageManifest);
+        let mut entry = json!(descriptor(kind, image.digest, size));
         entry["platform"] = json!({
-            "architecture": spec.config.architecture(),
-            "os": spec.config.os(),
+            "architecture": image.config.architecture(),
+            "os": image.config.os(),
         });
-        if let Some(reference) = &spec.reference {
+        if let Some(reference) = reference {
             entry["annotations"] = json!({ REF_NAME: reference });
         }
         let mut index: serde_json::Value = self.index_document()?;
         let others = index["manifests"].as_array().cloned().unwrap_or_default();
         let mut manifests: Vec<_> = others
             .into_iter()
-            .filter(|other| match &spec.reference {
+            .filter(|other| match reference {
                 Some(name) => other["annotations"][REF_NAME].as_str() != Some(name),
                 None => other["digest"] != entry["digest"],
             })
             .collect();
         manifests.push(entry);
         index["manifests"] = manifests.into();
-        self.replace("index.json", &canonical("index.json", &index)?)?;
-        Ok(image)
+        self.replace("index.json", &canonical("index.json", &index)?)
     }
 
     /// Names of all images, with the digests of their manifests.
