@@ -7,7 +7,7 @@ use std::{
 };
 
 use nd_names::Sha256;
-use nd_report::{Cancel, Event, Reporter, StepId};
+use nd_report::{Cancel, Cancelled, Event, Reporter, StepId};
 use nd_store::{KeyLock, Partial, Store};
 use reqwest::{
     Client, StatusCode,
@@ -464,9 +464,15 @@ impl<'a> Job<'a> {
 
     /// Makes the partial the blob of its digest. Whoever waits for it waits until the lock is
     /// dropped.
-    pub(crate) fn finish(self) -> Result<Finished, FetchError> {
-        let digest = self.digest();
-        let (path, lock) = self.partial.into_blob(&digest)?;
+    pub(crate) async fn finish(self) -> Result<Finished, FetchError> {
+        let (digest, partial) = (self.digest(), self.partial);
+        // Waits for the medium; other downloads go on meanwhile.
+        let named = tokio::task::spawn_blocking(move || partial.into_blob(&digest));
+        let (path, lock) = match named.await {
+            Ok(named) => named?,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return Err(Cancelled.into()),
+        };
         PartialNote::remove(self.means.store, &self.key)?;
         Ok(Finished {
             path,

@@ -204,7 +204,7 @@ pub enum Cause {
         to: SafeUrl,
     },
     /// A `file://` URL.
-    #[error("`file://` URLs are refused")]
+    #[error("`file://` URLs are refused, and what is no plain file")]
     FileUrl,
     /// A file of this machine that a `file://` URL names.
     #[error("failed to read the file")]

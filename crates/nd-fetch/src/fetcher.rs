@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io::Read as _,
     num::NonZeroUsize,
     sync::{
         Arc, OnceLock,
@@ -273,15 +274,18 @@ impl Fetcher {
                 }
                 match job.source(url, known.as_ref()).await {
                     Ok(Given::Whole(validators)) => {
-                        let finished = job.finish()?;
-                        self.note(url, finished.digest, finished.bytes, validators)?;
+                        let finished = job.finish().await?;
+                        let (digest, bytes) = (finished.digest, finished.bytes);
+                        self.note(url, digest, bytes, validators.clone())?;
                         drop(finished.lock);
                         return Ok(Fetched {
                             path: finished.path,
-                            digest: finished.digest,
-                            bytes: finished.bytes,
+                            digest,
+                            bytes,
                             origin: Origin::Network,
                             url: url.clone(),
+                            etag: validators.etag,
+                            last_modified: validators.last_modified,
                         });
                     }
                     Ok(Given::NotModified) => {
@@ -360,6 +364,8 @@ impl Fetcher {
             bytes,
             origin: Origin::Cache,
             url: request.urls[0].clone(),
+            etag: None,
+            last_modified: None,
         }))
     }
 
@@ -372,6 +378,8 @@ impl Fetcher {
             bytes: known.bytes,
             origin,
             url: url.clone(),
+            etag: known.validators.etag.clone(),
+            last_modified: known.validators.last_modified.clone(),
         }
     }
 
@@ -405,12 +413,14 @@ impl Fetcher {
         let Ok(path) = url.url().to_file_path() else {
             return Ok(Err(Cause::FileUrl));
         };
-        let file = match fs_err::File::open(&path) {
-            Ok(file) => file,
+        // Looked at before it is opened: a pipe would wait, a device might never end.
+        let found = match fs_err::metadata(&path) {
+            Ok(meta) if meta.is_file() => meta.len(),
+            Ok(_) => return Ok(Err(Cause::FileUrl)),
             Err(error) => return Ok(Err(Cause::File(error))),
         };
-        let found = match file.metadata() {
-            Ok(meta) => meta.len(),
+        let file = match fs_err::File::open(&path) {
+            Ok(file) => file,
             Err(error) => return Ok(Err(Cause::File(error))),
         };
         let limit = self.inner.options.max_bytes;
@@ -422,13 +432,19 @@ impl Fetcher {
             _ if found > limit => return Ok(Err(Cause::TooLarge { limit })),
             _ => {}
         }
-        match self.inner.store.put_blob(file, request.sha256.as_ref()) {
+        match self
+            .inner
+            .store
+            .put_blob(file.take(found), request.sha256.as_ref())
+        {
             Ok((digest, bytes)) => Ok(Ok(Fetched {
                 path: self.inner.store.blob_path(&digest),
                 digest,
                 bytes,
                 origin: Origin::Network,
                 url: url.clone(),
+                etag: None,
+                last_modified: None,
             })),
             Err(StoreError::Digest { expected, found }) => {
                 Ok(Err(Cause::Digest { expected, found }))

@@ -54,11 +54,12 @@ impl Request {
 pub enum Freshness {
     /// It is used, the server is not asked.
     Any,
-    /// The server is asked whether it has changed (`ETag`, `Last-Modified`); where no server
-    /// answers, it is used and a note says so.
+    /// The server is asked whether it has changed (`ETag`, `Last-Modified`). One that gave neither
+    /// cannot be asked that, so it is downloaded again; where no server answers, what is there is
+    /// used and a note says so.
     #[default]
     Revalidate,
-    /// It is not used.
+    /// It is not used, unless the network is off.
     Refetch,
 }
 
@@ -99,6 +100,10 @@ pub struct Fetched {
     pub origin: Origin,
     /// The source of the request that it is from; the first one if the store had it by its digest.
     pub url: SafeUrl,
+    /// The `ETag` it came with, as far as that is known.
+    pub etag: Option<String>,
+    /// The `Last-Modified` it came with, as far as that is known.
+    pub last_modified: Option<String>,
 }
 
 impl Fetched {

@@ -43,6 +43,7 @@ fn a_download_is_reported_used_revalidated_replaced_and_used_stale() {
     assert_eq!(first.origin, Origin::Network);
     assert_eq!((first.bytes, first.digest), (1001, sha256(&body(1001))));
     assert_eq!(fs_err::read(&first.path).unwrap(), body(1001));
+    assert_eq!(first.etag.as_deref(), Some("\"v1\""));
     assert_eq!(ask(Freshness::Any).unwrap().origin, Origin::Cache);
     assert_eq!(server.log().len(), 1);
     assert_eq!(
@@ -116,10 +117,14 @@ fn files_of_this_machine_only_where_the_caller_allows_it() {
     fs_err::write(&file, b"abc").unwrap();
     let text = url::Url::from_file_path(&file).unwrap().to_string();
     let error = bench.fetch(&request(&text)).unwrap_err();
-    assert!(error.to_string().ends_with("`file://` URLs are refused"));
+    assert!(error.to_string().contains("`file://` URLs are refused"));
     bench.options.file_urls = FileUrls::Allow;
     bench.options.network = Network::Off;
     assert_eq!(bench.fetch(&verified(&text, b"abc")).unwrap().bytes, 3);
+    assert_eq!(bench.fetch(&request(&text)).unwrap().digest, sha256(b"abc"));
+    for odd in ["file:///dev/zero", "file:///", "file:///absent"] {
+        assert_eq!(causes(bench.fetch(&request(odd))).len(), 1, "{odd}");
+    }
     assert_eq!(causes(bench.fetch(&verified(&text, b"abd"))).len(), 1);
 }
 

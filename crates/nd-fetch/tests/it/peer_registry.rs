@@ -150,6 +150,27 @@ fn what_skopeo_pushes_is_pulled_and_is_what_skopeo_pulls() {
             let ours = fs_err::read(bench.store.blob_path(&layer.digest)).unwrap();
             assert_eq!(ours, fs_err::read(peer.join(layer.digest.hex())).unwrap());
         }
+        // As a layout it is still the same image, and skopeo agrees.
+        let layout = Layout::create(running.dir.path().join("pulled")).unwrap();
+        let digest = pulled.image.digest;
+        layout.put_image(&bench.store, &digest, Some(tag)).unwrap();
+        assert_eq!(layout.image(Some(tag)).unwrap().digest, digest);
+        if tag == "docker" {
+            // Which skopeo does not look for in a layout.
+            continue;
+        }
+        let from = format!("oci:{}:{tag}", layout.path().display());
+        let back = format!("docker://{}/group/back:{tag}", running.host);
+        let all = [
+            "copy",
+            "--preserve-digests",
+            "--dest-tls-verify=false",
+            &from,
+            &back,
+        ];
+        skopeo(&all).unwrap();
+        let back = format!("{}/group/back:{tag}", running.host);
+        assert_eq!(ask(&registries, &back).unwrap().digest, digest);
     }
     let missing = format!("{}/group/app:missing", running.host);
     let error = ask(&registries, &missing).unwrap_err();
