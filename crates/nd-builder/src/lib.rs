@@ -3,10 +3,18 @@
 //! A plan is made from instructions and inputs alone; building it runs what the store does not hold
 //! yet. The crate runs instructions and does not know who wrote them; it takes local images only.
 
+mod build;
+mod engine;
+mod explain;
 mod plan;
-#[expect(dead_code, reason = "used by the engine that follows")]
 mod scrub;
 
+pub use build::{
+    BuildError, BuildOptions, Built, EngineFailure, HostMount, LayerTree, StepExit, StepName,
+    StepResult, build, import_base, layer_trees,
+};
+pub use engine::role;
+pub use explain::{Because, Part, StepState};
 pub use plan::{
     Action, BaseInfo, BuildPlan, Contexts, CopyInput, CopySpec, ImageLayer, ImageState, InputError,
     Inputs, MAIN_CONTEXT, MountSpec, PLAN_SCHEMA, PlanContext, PlanError, PlannedBase,

@@ -51,10 +51,16 @@ pub(crate) fn compression_word(compression: Compression) -> &'static str {
     }
 }
 
+/// The compression of that word.
+pub(crate) fn compression_of_word(word: &str) -> Option<Compression> {
+    let all = [Compression::None, Compression::Gzip, Compression::Zstd];
+    all.into_iter().find(|c| compression_word(*c) == word)
+}
+
 mod word {
     //! Compressions as words.
 
-    use super::{Compression, UnknownCompression, compression_word};
+    use super::{Compression, UnknownCompression, compression_of_word, compression_word};
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     #[expect(
@@ -72,8 +78,6 @@ mod word {
         input: D,
     ) -> Result<Compression, D::Error> {
         let word = String::deserialize(input)?;
-        let all = [Compression::None, Compression::Gzip, Compression::Zstd];
-        let found = all.into_iter().find(|c| compression_word(*c) == word);
-        found.ok_or_else(|| D::Error::custom(UnknownCompression { word }))
+        compression_of_word(&word).ok_or_else(|| D::Error::custom(UnknownCompression { word }))
     }
 }

@@ -15,8 +15,10 @@ use nd_names::{Architecture, Sha256};
 use serde::{Deserialize, Serialize};
 
 pub use inputs::{Contexts, InputError, Inputs, MAIN_CONTEXT};
+pub(crate) use inputs::{Found, content};
 pub use key::StepKey;
 pub use layer::{ImageLayer, UnknownCompression};
+pub(crate) use layer::{compression_of_word, compression_word};
 pub use planner::{BaseInfo, PlanContext, PlanError};
 pub use state::ImageState;
 

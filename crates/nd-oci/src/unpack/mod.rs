@@ -83,6 +83,21 @@ pub fn unpack_layer(
     })
 }
 
+/// Reads one entry below `root` without following a link, with its content if it is a file (its
+/// digest is [`crate::UNREAD`]); `None` if nothing stands there. Meant for looking at what lies below
+/// an overlay's upper directory.
+pub fn read_entry(
+    root: BorrowedFd<'_>,
+    path: &TreePath,
+    ids: Ids,
+) -> Result<Option<(Entry, Option<std::fs::File>)>, OciError> {
+    let mut place = Place::new(root, ids);
+    match place.stat(path)? {
+        None => Ok(None),
+        Some(_) => place.read(path),
+    }
+}
+
 struct Unpacker<'a> {
     place: Place<'a>,
     lower: Option<Place<'a>>,

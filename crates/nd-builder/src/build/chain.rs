@@ -1,0 +1,54 @@
+//! A stack of layers and the names of their trees in the store.
+
+use nd_names::Sha256;
+use nd_sandbox::IdMode;
+use sha2::Digest as _;
+
+use crate::plan::ImageLayer;
+
+/// Version of how trees lie on disk.
+const TREE_VERSION: u32 = 1;
+
+/// Layers of one stack, the lowest first, with the key of each layer's tree.
+///
+/// A tree's key chains over the layers below it: what a layer unpacks to depends on them, where it
+/// links to their files or leaves out directories it fills.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Chain {
+    pub(crate) layers: Vec<ImageLayer>,
+    pub(crate) keys: Vec<Sha256>,
+}
+
+impl Chain {
+    pub(crate) fn of(layers: &[ImageLayer], ids: IdMode) -> Self {
+        let mut chain = Self::default();
+        for layer in layers {
+            chain.push(*layer, ids);
+        }
+        chain
+    }
+
+    /// The key of the topmost tree.
+    pub(crate) fn tip(&self) -> Option<Sha256> {
+        self.keys.last().copied()
+    }
+
+    /// The key that the tree of `diff_id` has on top.
+    pub(crate) fn key_of(&self, diff_id: &Sha256, ids: IdMode) -> Sha256 {
+        let mut hasher = sha2::Sha256::new();
+        hasher.update(format!("tree {TREE_VERSION} {ids:?} "));
+        hasher.update(self.tip().map_or([0; 32], |tip| *tip.as_bytes()));
+        hasher.update(diff_id.as_bytes());
+        Sha256::from_bytes(hasher.finalize().into())
+    }
+
+    pub(crate) fn push(&mut self, layer: ImageLayer, ids: IdMode) {
+        self.keys.push(self.key_of(&layer.diff_id, ids));
+        self.layers.push(layer);
+    }
+
+    /// Names of the trees of the lowest `count` layers.
+    pub(crate) fn names(&self, count: usize) -> Vec<String> {
+        self.keys[..count].iter().map(Sha256::hex).collect()
+    }
+}

@@ -1,0 +1,434 @@
+//! Building: the steps of a plan that the store does not hold yet, one after the other.
+
+mod chain;
+mod error;
+mod record;
+mod stage_inputs;
+mod trees;
+mod work;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use nd_oci::{BlobSource, Compression, Image};
+use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
+use nd_sandbox::IdMode;
+use nd_store::Store;
+
+use crate::{
+    engine::message::{Ended, Job, RunJob, fd},
+    plan::{
+        Action, BaseInfo, BuildPlan, Contexts, CopyInput, CopySpec, ImageLayer, ImageState,
+        PlannedBase, RunSpec, Step, StepKey,
+    },
+};
+pub(crate) use chain::Chain;
+pub use error::{BuildError, EngineFailure, StepExit, StepName};
+pub(crate) use record::{Slot, StepRecord};
+use stage_inputs::{Mounts, pack};
+pub use trees::{LayerTree, layer_trees};
+use work::{Desk, Ending, Heard, Order};
+
+/// A file or directory of the build machine that steps see read-only and that leaves no trace in
+/// the image: package sources, certificates, settings. No key knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostMount {
+    /// Where it is on the machine.
+    pub source: PathBuf,
+    /// Absolute path in the image.
+    pub target: String,
+}
+
+/// Everything about a build that does not change its result.
+#[derive(Clone)]
+pub struct BuildOptions<'a> {
+    /// Ids of steps; must have the name that the plan was made for.
+    pub ids: IdMode,
+    /// How new layers are compressed.
+    pub compression: Compression,
+    /// Where inputs lie; the same that made the plan.
+    pub contexts: &'a Contexts,
+    /// What of the machine steps see.
+    pub host_mounts: Vec<HostMount>,
+    /// Variables of the machine (proxies); a step's own of the same name win.
+    pub host_env: Vec<(String, String)>,
+    /// Gives no step a network, whatever it asks for.
+    pub offline: bool,
+    /// How long one step may take.
+    pub time_limit: Option<Duration>,
+    /// Hears what happens.
+    pub reporter: &'a dyn Reporter,
+    /// The caller's wish to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl std::fmt::Debug for BuildOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildOptions")
+            .field("ids", &self.ids)
+            .field("compression", &self.compression)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A built image: its blobs and indexes lie in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Built {
+    /// All layers, the lowest first, those of the base among them.
+    pub layers: Vec<ImageLayer>,
+    /// The configuration.
+    pub state: ImageState,
+    /// The steps of the last stage, in order.
+    pub steps: Vec<StepResult>,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepResult {
+    /// Its key.
+    pub key: StepKey,
+    /// What it does and where it was written.
+    pub name: StepName,
+    /// Whether it was taken from the store.
+    pub cached: bool,
+    /// How long it took when it was done.
+    pub seconds: f64,
+    /// Its layer; none if it changed nothing.
+    pub layer: Option<ImageLayer>,
+    /// Entries of the layer.
+    pub entries: u64,
+    /// Bytes of the uncompressed layer.
+    pub uncompressed: u64,
+}
+
+/// Brings an image on disk into the store as a base; layers that are there already are not read.
+pub fn import_base(
+    store: &Store,
+    blobs: &dyn BlobSource,
+    image: &Image,
+) -> Result<BaseInfo, BuildError> {
+    let mut layers = Vec::new();
+    for ((blob, diff_id), descriptor) in image
+        .layers
+        .iter()
+        .zip(&image.diff_ids)
+        .zip(image.manifest.layers())
+    {
+        if !store.has_blob(&blob.digest) {
+            store.put_blob(blobs.open(&blob.digest)?, Some(&blob.digest))?;
+        }
+        layers.push(ImageLayer {
+            diff_id: *diff_id,
+            digest: blob.digest,
+            size: descriptor.size(),
+            compression: blob.compression,
+        });
+    }
+    Ok(BaseInfo {
+        layers,
+        state: ImageState::of(&image.config),
+    })
+}
+
+/// Builds what the plan says. Steps whose results the store holds are taken from there; if all are,
+/// no process is started.
+///
+/// A build that is killed leaves nothing under a final name, and the next one goes on after the
+/// last finished step. Two builds of the same step share its work.
+pub fn build(
+    plan: &BuildPlan,
+    store: &Store,
+    options: &BuildOptions<'_>,
+) -> Result<Built, BuildError> {
+    if plan.ids != options.ids.name() {
+        return Err(BuildError::IdMode {
+            planned: plan.ids.clone(),
+            chosen: options.ids.name(),
+        });
+    }
+    let mut builder = Builder {
+        plan,
+        options,
+        desk: Desk {
+            store,
+            ids: options.ids,
+            cancel: options.cancel,
+        },
+        stages: vec![None; plan.stages.len()],
+        next: 0,
+    };
+    let last = plan.stages.len().saturating_sub(1);
+    builder.stage(last)?;
+    let state = plan.stages.last().map(|stage| stage.result.clone());
+    let (chain, steps) = builder.stages[last].take().unwrap_or_default();
+    Ok(Built {
+        layers: chain.layers,
+        state: state.unwrap_or_default(),
+        steps,
+    })
+}
+
+struct Builder<'a> {
+    plan: &'a BuildPlan,
+    options: &'a BuildOptions<'a>,
+    desk: Desk<'a>,
+    stages: Vec<Option<(Chain, Vec<StepResult>)>>,
+    next: u32,
+}
+
+impl Builder<'_> {
+    /// Builds a stage, and those it needs, once. Stages need earlier ones only.
+    fn stage(&mut self, number: usize) -> Result<Chain, BuildError> {
+        if let Some((chain, _)) = &self.stages[number] {
+            return Ok(chain.clone());
+        }
+        let plan = self.plan;
+        let stage = &plan.stages[number];
+        let mut chain = match &stage.base {
+            PlannedBase::Image { layers, .. } => Chain::of(layers, self.options.ids),
+            PlannedBase::Stage { stage } => self.stage(*stage)?,
+            PlannedBase::Scratch => Chain::default(),
+        };
+        let mut results = Vec::with_capacity(stage.steps.len());
+        let mut parent = None;
+        for (place, step) in stage.steps.iter().enumerate() {
+            let result = self.step(step, parent, place, &chain)?;
+            if let Some(layer) = result.layer {
+                chain.push(layer, self.options.ids);
+            }
+            parent = Some(step.key);
+            results.push(result);
+        }
+        self.stages[number] = Some((chain.clone(), results));
+        Ok(chain)
+    }
+
+    fn step(
+        &mut self,
+        step: &Step,
+        parent: Option<StepKey>,
+        place: usize,
+        chain: &Chain,
+    ) -> Result<StepResult, BuildError> {
+        self.desk.check()?;
+        let id = StepId(self.next);
+        self.next += 1;
+        let name = StepName {
+            title: step.title.clone(),
+            origin: step.origin.clone(),
+        };
+        let reporter = self.options.reporter;
+        reporter.event(Event::Started {
+            id,
+            title: &name.to_string(),
+            bytes: None,
+        });
+        let started = Instant::now();
+        let done = self.record_of(step, &name, chain, id);
+        let outcome = match &done {
+            Ok((_, true)) => StepOutcome::Cached,
+            Ok((_, false)) => StepOutcome::Done,
+            Err(_) => StepOutcome::Failed,
+        };
+        reporter.event(Event::Finished {
+            id,
+            outcome,
+            took: started.elapsed(),
+        });
+        let (record, cached) = done?;
+        if !cached {
+            let slot = Slot {
+                key: step.key,
+                parent,
+                action: step.action.clone(),
+            };
+            slot.put(self.desk.store, step, place)?;
+        }
+        Ok(StepResult {
+            key: step.key,
+            name,
+            cached,
+            seconds: record.seconds,
+            layer: record.layer,
+            entries: record.entries,
+            uncompressed: record.uncompressed,
+        })
+    }
+
+    /// The record of a step, found or made; whether it was found.
+    fn record_of(
+        &mut self,
+        step: &Step,
+        name: &StepName,
+        chain: &Chain,
+        id: StepId,
+    ) -> Result<(StepRecord, bool), BuildError> {
+        let compression = self.options.compression;
+        let tip = chain.tip();
+        let find = |store| {
+            let record = StepRecord::find(store, step.key, compression)?;
+            Ok::<_, BuildError>(record.filter(|record| record.on == tip))
+        };
+        if let Some(record) = find(self.desk.store)? {
+            return Ok((record, true));
+        }
+        let reporter = self.options.reporter;
+        let mut note = |text: &str| reporter.event(Event::Note { text });
+        let _lock = self.desk.lock(step.key.digest(), &mut note)?;
+        if let Some(record) = find(self.desk.store)? {
+            return Ok((record, true));
+        }
+        let started = Instant::now();
+        let mut record = self.make(step, name, chain, id)?;
+        record.seconds = started.elapsed().as_secs_f64();
+        record.put(self.desk.store, step.key, compression)?;
+        Ok((record, false))
+    }
+
+    fn make(
+        &mut self,
+        step: &Step,
+        name: &StepName,
+        chain: &Chain,
+        id: StepId,
+    ) -> Result<StepRecord, BuildError> {
+        let reporter = self.options.reporter;
+        let mut note = |text: &str| reporter.event(Event::Note { text });
+        let (job, more, _others) = match &step.action {
+            Action::Run(spec) => {
+                let (job, more) = self.run_job(spec, name)?;
+                (job, more, Vec::new())
+            }
+            Action::Copy(spec) => self.copy_job(spec, name, &mut note)?,
+            Action::Directory { path } => (
+                Job::Directory { path: path.clone() },
+                Vec::new(),
+                Vec::new(),
+            ),
+        };
+        let _leases = self.desk.trees(chain, &mut note)?;
+        let store = self.desk.store;
+        let blob = store.new_blob_file()?;
+        let tree = self.desk.new_tree()?;
+        let order = Order {
+            lowers: chain.names(chain.keys.len()),
+            epoch: self.plan.epoch,
+            compression: self.options.compression,
+            job,
+            blob: blob
+                .as_file()
+                .try_clone()
+                .map_err(BuildError::io("copy a descriptor"))?,
+            more,
+        };
+        let ending = self.desk.run(&tree, order, &mut |heard| match heard {
+            Heard::Line(line) => reporter.event(Event::Output { id, line }),
+            Heard::Note(text) => reporter.event(Event::Note { text }),
+        })?;
+        let mut record = StepRecord::new(chain.tip(), 0.0);
+        match ending {
+            Ending::Done(done, index) => {
+                // Blob, index, tree, and the record, which says that all are there, last.
+                if let (Some(layer), Some(index)) = (done.layer, index) {
+                    store.keep_blob(blob, &layer.digest)?;
+                    store.put_layer_index(&layer.diff_id, &index)?;
+                    drop(tree.keep(&chain.key_of(&layer.diff_id, self.options.ids))?);
+                    record.entries = layer.entries;
+                    record.uncompressed = layer.uncompressed;
+                    record.layer = Some(ImageLayer {
+                        diff_id: layer.diff_id,
+                        digest: layer.digest,
+                        size: layer.size,
+                        compression: self.options.compression,
+                    });
+                }
+                Ok(record)
+            }
+            Ending::Exit(ended, tail) => Err(BuildError::Script {
+                step: name.clone(),
+                exit: match ended {
+                    Ended::Code(code) => StepExit::Code(code),
+                    Ended::Signal(signal) => StepExit::Signal(signal),
+                    Ended::TimedOut => StepExit::TimedOut,
+                    Ended::Cancelled => return Err(BuildError::Cancelled),
+                },
+                tail,
+            }),
+            Ending::Failed(source) => Err(BuildError::Step {
+                step: name.clone(),
+                source,
+            }),
+        }
+    }
+
+    fn run_job(
+        &self,
+        spec: &RunSpec,
+        name: &StepName,
+    ) -> Result<(Job, Vec<std::os::fd::OwnedFd>), BuildError> {
+        let options = self.options;
+        let mut mounts = Mounts::new(fd::MORE);
+        for mount in &options.host_mounts {
+            mounts
+                .host(&mount.source, &mount.target)
+                .map_err(|source| BuildError::HostMount {
+                    path: mount.source.display().to_string(),
+                    source,
+                })?;
+        }
+        for mount in &spec.mounts {
+            mounts
+                .context(
+                    options.contexts,
+                    &mount.context,
+                    &mount.source,
+                    &mount.target,
+                )
+                .map_err(|source| BuildError::Input {
+                    step: name.clone(),
+                    source: Box::new(source),
+                })?;
+        }
+        let job = RunJob {
+            spec: spec.clone(),
+            host_env: options.host_env.clone(),
+            mounts: mounts.list,
+            seconds: options.time_limit.map(|limit| limit.as_secs().max(1)),
+            offline: options.offline,
+        };
+        Ok((Job::Run(Box::new(job)), mounts.descriptors))
+    }
+
+    fn copy_job(
+        &mut self,
+        spec: &CopySpec,
+        name: &StepName,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(Job, Vec<std::os::fd::OwnedFd>, Vec<LayerTree>), BuildError> {
+        let epoch = self.plan.epoch;
+        let tar = pack(&spec.sources, self.options.contexts, epoch, self.desk.store)?;
+        let tar = tar.map_err(|source| BuildError::Input {
+            step: name.clone(),
+            source: Box::new(source),
+        })?;
+        let mut stages: Vec<(usize, Vec<String>)> = Vec::new();
+        let mut leases = Vec::new();
+        for source in &spec.sources {
+            if let CopyInput::Stage { stage, .. } = source
+                && !stages.iter().any(|(number, _)| number == stage)
+            {
+                let chain = self.stage(*stage)?;
+                leases.extend(self.desk.trees(&chain, note)?);
+                stages.push((*stage, chain.names(chain.keys.len())));
+            }
+        }
+        let job = Job::Copy {
+            spec: spec.clone(),
+            tar: fd::MORE,
+            stages,
+        };
+        Ok((job, vec![tar.into()], leases))
+    }
+}

@@ -1,0 +1,111 @@
+//! What the store remembers of finished steps.
+
+use nd_names::Sha256;
+use nd_oci::Compression;
+use nd_store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use crate::plan::{Action, ImageLayer, Step, StepKey, compression_word};
+
+const VERSION: u32 = 1;
+
+/// A finished step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StepRecord {
+    version: u32,
+    /// Key of the tree that it stands on. A step built anew may give other bytes, and what stood on
+    /// the old ones is then no result any more.
+    pub(crate) on: Option<Sha256>,
+    /// Its layer; none if it changed nothing.
+    pub(crate) layer: Option<ImageLayer>,
+    /// Entries of the layer.
+    pub(crate) entries: u64,
+    /// Bytes of the uncompressed layer.
+    pub(crate) uncompressed: u64,
+    /// How long it took.
+    pub(crate) seconds: f64,
+}
+
+impl StepRecord {
+    pub(crate) fn new(on: Option<Sha256>, seconds: f64) -> Self {
+        Self {
+            version: VERSION,
+            on,
+            layer: None,
+            entries: 0,
+            uncompressed: 0,
+            seconds,
+        }
+    }
+
+    /// The record of a step whose result can be used: its blob is there.
+    pub(crate) fn find(
+        store: &Store,
+        key: StepKey,
+        compression: Compression,
+    ) -> Result<Option<Self>, StoreError> {
+        let bytes = store.record(&kind(compression), key.digest())?;
+        let record: Option<Self> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(record.filter(|record| {
+            let there = |layer: &ImageLayer| store.has_blob(&layer.digest);
+            record.version == VERSION && record.layer.as_ref().is_none_or(there)
+        }))
+    }
+
+    pub(crate) fn put(
+        &self,
+        store: &Store,
+        key: StepKey,
+        compression: Compression,
+    ) -> Result<(), StoreError> {
+        // Plain data always serialises.
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        store.put_record(&kind(compression), key.digest(), &bytes)
+    }
+}
+
+fn kind(compression: Compression) -> String {
+    format!("step-{}", compression_word(compression))
+}
+
+/// What a place in the instructions was built from the last time, to say why it is built again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Slot {
+    pub(crate) key: StepKey,
+    pub(crate) parent: Option<StepKey>,
+    pub(crate) action: Action,
+}
+
+impl Slot {
+    pub(crate) fn find(
+        store: &Store,
+        step: &Step,
+        number: usize,
+    ) -> Result<Option<Self>, StoreError> {
+        let bytes = store.record("slot", &slot_key(step, number))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    pub(crate) fn put(&self, store: &Store, step: &Step, number: usize) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        store.put_record("slot", &slot_key(step, number), &bytes)
+    }
+}
+
+/// The place of a step: file and line where it was written, else its number in the plan.
+fn slot_key(step: &Step, number: usize) -> Sha256 {
+    let text = match &step.origin {
+        Some(origin) => format!("{}:{}:{}", origin.file, origin.line, kind_of(&step.action)),
+        None => format!("step {number}"),
+    };
+    Sha256::from_bytes(sha2::Sha256::digest(text).into())
+}
+
+fn kind_of(action: &Action) -> &'static str {
+    match action {
+        Action::Run(_) => "run",
+        Action::Copy(_) => "copy",
+        Action::Directory { .. } => "directory",
+    }
+}
