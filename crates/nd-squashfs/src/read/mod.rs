@@ -45,13 +45,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4 million entries, 1 GiB of names, 1 TiB a file, 4 TiB in all, 1 MiB of attributes an entry.
+    /// 4 million entries, 1 GiB of names, 256 GiB a file, 1 TiB in all, 1 MiB of attributes an
+    /// entry.
     fn default() -> Self {
         Self {
             entries: 4_000_000,
             names: 1 << 30,
-            file: 1 << 40,
-            total: 1 << 42,
+            file: 1 << 38,
+            total: 1 << 40,
             xattrs: 1 << 20,
         }
     }
@@ -228,9 +229,6 @@ impl<S: ReadAt> Reader<S> {
         };
         let mut found = Vec::new();
         self.names(&dir, &mut |name, reference, class| {
-            if found.len() as u64 >= self.limits.entries {
-                return Err(limit(path, self.limits.entries, "entries"));
-            }
             found.push((name.to_vec(), reference, class));
             Ok(())
         })?;
@@ -283,6 +281,7 @@ impl<S: ReadAt> Reader<S> {
                 .ok_or(ReadError::Damaged("a directory ends inside a name"))?;
             Ok::<_, ReadError>(left)
         };
+        let mut seen = 0;
         while take(0)? > 0 {
             take(12)?;
             let (count, block, _number) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
@@ -293,6 +292,10 @@ impl<S: ReadAt> Reader<S> {
                 let (class, length) = (cursor.u16()?, cursor.u16()?);
                 let length = u32::from(length) + 1;
                 take(length)?;
+                seen += 1;
+                if seen > self.limits.entries {
+                    return Err(limit(b"/", self.limits.entries, "entries of a directory"));
+                }
                 if length as usize > nd_rootfs::MAX_NAME {
                     return Err(ReadError::Damaged("a name has more than 255 bytes"));
                 }

@@ -17,7 +17,7 @@ fn images(folder: &Path) -> Vec<(PathBuf, Index)> {
         ("zstd", Compression::Zstd(3), 128 * 1024),
         ("gzip", Compression::Gzip(6), 128 * 1024),
         ("small", Compression::Zstd(1), 4096),
-        ("large", Compression::Gzip(1), 1 << 20),
+        ("large", Compression::Gzip(1), 256 * 1024),
     ] {
         let (index, mut contents) = golden(block);
         let options = WriteOptions {
