@@ -11,6 +11,7 @@ mod deploy;
 mod directives;
 mod download;
 mod environment;
+mod examples;
 mod home;
 mod icon;
 mod licence;
@@ -22,6 +23,7 @@ use nd_report::{Sink, Span};
 use nd_yaml::Node;
 
 use directives::Step;
+pub use examples::example;
 
 /// What the rules look at.
 #[derive(Debug, Clone, Copy)]

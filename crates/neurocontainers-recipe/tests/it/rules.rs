@@ -3,9 +3,14 @@
 use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use nd_names::Architecture;
 use nd_report::{Code, Diagnostic, FileId, Severity, Sink, apply_safe_fixes};
 use nd_terminal::{DiagnosticStyle, Sources, render_diagnostics};
-use neurocontainers_recipe::{codes::LICENCE, rules};
+use neurocontainers_recipe::{
+    Folder, LoadOptions, MemoryFiles, Profile, Request,
+    codes::{LICENCE, RULES},
+    compile, load, rules,
+};
 
 const FILE: FileId = FileId(0);
 
@@ -30,19 +35,17 @@ fn codes(text: &str) -> Vec<Code> {
 
 /// A recipe around a piece of one, put where its first key belongs.
 fn around(piece: &str) -> String {
-    let indented = |spaces: &str| -> String {
-        let lines = piece.lines().enumerate();
-        lines
-            .map(|(at, line)| {
-                let start = if at == 0 {
-                    &spaces[..spaces.len() - 2]
-                } else {
-                    spaces
-                };
-                let dash = if at == 0 { "- " } else { "" };
-                format!("{start}{dash}{line}\n")
-            })
-            .collect()
+    let indented = |spaces: &str| {
+        let mut text = String::new();
+        for (at, line) in piece.lines().enumerate() {
+            let start = if at == 0 {
+                spaces.replacen("  ", "", 1) + "- "
+            } else {
+                spaces.to_owned()
+            };
+            let _ = writeln!(text, "{start}{line}");
+        }
+        text
     };
     let key = piece.split(':').next().unwrap_or_default();
     match key {
@@ -53,11 +56,8 @@ fn around(piece: &str) -> String {
         ),
         "base-image" => format!("build:\n  {piece}"),
         "directives" => format!(
-            "build:\n  base-image: ubuntu:24.04\n{}",
-            piece
-                .lines()
-                .map(|line| format!("  {line}\n"))
-                .collect::<String>()
+            "build:\n  base-image: ubuntu:24.04\n  {}\n",
+            piece.trim_end().replace('\n', "\n  ")
         ),
         _ => piece.to_owned(),
     }
@@ -214,4 +214,85 @@ fn odd_shapes_do_no_harm() {
             "{odd}"
         );
     }
+}
+
+/// What reading and compiling the default container say about a recipe around a piece of one.
+fn codes_of_whole(piece: &str) -> Vec<Code> {
+    const DIRECTIVES: [&str; 10] = [
+        "install",
+        "instal",
+        "run",
+        "copy",
+        "workdir",
+        "entrypoint",
+        "environment",
+        "template",
+        "include",
+        "test",
+    ];
+    let key = piece.split(':').next().unwrap_or_default();
+    let directive = DIRECTIVES.contains(&key);
+    let mut text = String::new();
+    if !directive {
+        text.push_str(piece);
+    }
+    for line in [
+        "name: demo",
+        "version: '1'",
+        "architectures: [x86_64]",
+        "categories: [body]",
+        "readme: x",
+    ] {
+        let start = line.split_inclusive(':').next().unwrap_or_default();
+        let given = text.lines().any(|line| line.starts_with(start));
+        if !given && !(start == "readme:" && key == "readme_url") {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    if !text.contains("icon:") {
+        text.push_str(&icon(64, 64, 0));
+    }
+    text.push_str("build:\n  kind: neurodocker\n  base-image: ubuntu:24.04\n  pkg-manager: apt\n  directives:\n");
+    if directive {
+        let _ = writeln!(text, "    - {}", piece.trim_end().replace('\n', "\n      "));
+    } else {
+        text.push_str("    - workdir: /opt\n");
+    }
+    let files = MemoryFiles::new().with(Folder::Recipe, "build.yaml", text);
+    let files = files.with_remote("https://example.org/readme", "text");
+    let options = LoadOptions {
+        profile: Profile::Strict,
+        rules: true,
+        ..LoadOptions::default()
+    };
+    let mut sink = Sink::new();
+    if let Some(recipe) = load(&files, "recipes/demo", &options, &mut sink) {
+        recipe.variants(&mut sink);
+        let mut request = Request::new(Architecture::X86_64);
+        request.architecture = Some(Architecture::X86_64);
+        compile(&recipe, &request, &files, &mut sink);
+    }
+    sink.diagnostics().iter().map(|found| found.code).collect()
+}
+
+#[test]
+fn every_example_of_a_code_gives_it_and_its_repair_does_not() {
+    let mut missing = Vec::new();
+    for rule in RULES {
+        let (wrong, right) = rules::example(rule.code);
+        if wrong.is_empty() {
+            continue;
+        }
+        if !codes_of_whole(wrong).contains(&rule.code) {
+            missing.push(format!(
+                "{}: {:?} for\n{wrong}",
+                rule.code,
+                codes_of_whole(wrong)
+            ));
+        }
+        if codes_of_whole(right).contains(&rule.code) && !right.is_empty() {
+            missing.push(format!("{}: still in\n{right}", rule.code));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
