@@ -10,7 +10,7 @@ use nd_names::Sha256;
 use nd_report::{Cancel, Cancelled, Event, Reporter, StepId};
 use nd_store::{KeyLock, Partial, Store};
 use reqwest::{
-    Client, StatusCode,
+    Client, Method, StatusCode,
     header::{
         ACCEPT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
         IF_RANGE, RANGE,
@@ -205,9 +205,10 @@ impl<'a> Job<'a> {
         }
         let headers = self.headers(url, known);
         let request = self.means.request;
-        let answer = http::get(
+        let answer = http::send(
             self.means.client,
             self.means.options,
+            &Method::GET,
             url,
             &headers,
             request.credential.as_ref(),

@@ -126,6 +126,12 @@ impl Fetcher {
         )
     }
 
+    /// Who is told, and the identity of a new unit of work.
+    pub(crate) fn new_step(&self) -> (Arc<dyn Reporter>, StepId) {
+        let id = StepId(self.inner.steps.fetch_add(1, Ordering::Relaxed));
+        (self.inner.reporter.clone(), id)
+    }
+
     pub(crate) fn say(&self, text: &str) {
         self.inner.reporter.event(Event::Note { text });
     }

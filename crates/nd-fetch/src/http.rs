@@ -1,7 +1,7 @@
 //! One question over HTTP, with its redirects.
 
 use reqwest::{
-    Client, Response, StatusCode,
+    Client, Method, RequestBuilder, Response, StatusCode,
     header::{HeaderMap, LOCATION},
 };
 use url::Url;
@@ -29,11 +29,12 @@ impl Answer {
     }
 }
 
-/// Asks for `url` and follows redirects. The credential (that of the URL before the given one) is
+/// Asks something about `url`, without a body, and follows redirects. The credential (that of the URL before the given one) is
 /// shown to the origin of `url` alone; once a redirect has left it, it is shown to nobody.
-pub(crate) async fn get(
+pub(crate) async fn send(
     client: &Client,
     options: &FetchOptions,
+    method: &Method,
     url: &SafeUrl,
     headers: &HeaderMap,
     credential: Option<&Credential>,
@@ -45,12 +46,8 @@ pub(crate) async fn get(
     let mut at = url.bare();
     let mut redirected = None;
     for _ in 0..=options.max_redirects {
-        let mut request = client.get(at.clone()).headers(headers.clone());
-        request = match credential {
-            Some(Credential::Basic { user, password }) => request.basic_auth(user, Some(password)),
-            Some(Credential::Bearer(token)) => request.bearer_auth(token),
-            None => request,
-        };
+        let request = client.request(method.clone(), at.clone());
+        let request = with_credential(request.headers(headers.clone()), credential);
         let limit = options.timeouts.connect + options.timeouts.idle;
         let response = match tokio::time::timeout(limit, request.send()).await {
             Ok(Ok(response)) => response,
@@ -89,6 +86,17 @@ pub(crate) async fn get(
     Err(Cause::Redirects {
         limit: options.max_redirects,
     })
+}
+
+pub(crate) fn with_credential(
+    request: RequestBuilder,
+    credential: Option<&Credential>,
+) -> RequestBuilder {
+    match credential {
+        Some(Credential::Basic { user, password }) => request.basic_auth(user, Some(password)),
+        Some(Credential::Bearer(token)) => request.bearer_auth(token),
+        None => request,
+    }
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -87,6 +87,14 @@ pub enum RegistryError {
         /// The image.
         reference: String,
     },
+    /// An image that is to stand under the digest of another.
+    #[error("`{reference}` cannot be image {}", found.oci())]
+    OtherImage {
+        /// Where it was to stand.
+        reference: String,
+        /// Its digest.
+        found: Sha256,
+    },
     /// A name that makes no address.
     #[error("`{registry}` makes no address of a registry")]
     Address {

@@ -1,4 +1,4 @@
-//! Images from registries into the store, by the distribution specification, over the same
+//! Images from registries into the store and from there into registries, by the distribution specification, over the same
 //! connections as other downloads.
 //!
 //! Manifests are small and asked for as they are; every blob is a [`crate::Request`] with a digest,
@@ -8,6 +8,7 @@ mod auth;
 mod challenge;
 mod error;
 mod pull;
+mod push;
 mod talk;
 
 use std::{
@@ -19,6 +20,7 @@ pub use auth::Credentials;
 pub use error::RegistryError;
 pub use oci_spec::distribution::Reference;
 pub use pull::{Pulled, Quota};
+pub use push::Pushed;
 
 use crate::{Credential, Fetcher};
 
@@ -48,6 +50,13 @@ impl Registries {
             fetcher,
             options: Arc::new(options),
             accepted: Arc::default(),
+        }
+    }
+
+    pub(crate) fn with_own_connections(&self) -> Self {
+        Self {
+            fetcher: self.fetcher.with_own_connections(),
+            ..self.clone()
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Blobs downloaded at a time.
-const PARALLEL: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+pub(crate) const PARALLEL: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -73,10 +73,7 @@ impl Registries {
         architecture: Architecture,
         cancel: &Cancel,
     ) -> Result<Pulled, RegistryError> {
-        let alone = Self {
-            fetcher: self.fetcher.with_own_connections(),
-            ..self.clone()
-        };
+        let alone = self.with_own_connections();
         blocking(alone.pull(reference, architecture, cancel))?
     }
 
@@ -269,7 +266,7 @@ fn name_key(name: &str) -> Sha256 {
     sha256(format!("nd-fetch image name\0{name}").as_bytes())
 }
 
-fn sha256(bytes: &[u8]) -> Sha256 {
+pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
 }
 

@@ -1,6 +1,9 @@
 //! One question to a registry: who asks, patience, small answers.
 
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use reqwest::{
+    Method,
+    header::{HeaderMap, WWW_AUTHENTICATE},
+};
 use serde::Deserialize;
 
 use super::{
@@ -14,7 +17,7 @@ use crate::{
 };
 
 /// Documents above this size are refused, as registries do.
-const DOCUMENT: u64 = 4 << 20;
+pub(crate) const DOCUMENT: u64 = 4 << 20;
 
 /// A repository of a registry.
 #[derive(Debug, Clone)]
@@ -93,41 +96,55 @@ impl Registries {
         headers: &HeaderMap,
     ) -> Result<Option<Document>, RegistryError> {
         let retries = self.fetcher.options().retries;
-        let (mut introduced, mut failures) = (false, 0);
+        let mut failures = 0;
+        loop {
+            let answer = self.asked(repository, &Method::GET, url, headers).await?;
+            match answer.response.status().as_u16() {
+                200 => {}
+                404 => return Ok(None),
+                _ => return Err(unexpected(url, &answer)),
+            }
+            match self.read(url, answer).await {
+                Err(RegistryError::Answer { url, cause }) => {
+                    failures += 1;
+                    let wait = retry::wait(&retries, failures, &cause);
+                    let may = failures < retries.attempts && retry::may_pass(&cause);
+                    let Some(wait) = wait.filter(|_| may) else {
+                        return Err(RegistryError::Answer { url, cause });
+                    };
+                    tokio::time::sleep(wait).await;
+                }
+                other => return other.map(Some),
+            }
+        }
+    }
+
+    /// Asks something about a repository, saying who we are when the registry wants to know. The
+    /// answer has any status but 401 and 403.
+    pub(crate) async fn asked(
+        &self,
+        repository: &Repository,
+        method: &Method,
+        url: &SafeUrl,
+        headers: &HeaderMap,
+    ) -> Result<http::Answer, RegistryError> {
+        let mut introduced = false;
         loop {
             let credential = self.accepted(repository);
-            let answer = self.ask(url, headers, credential.as_ref()).await?;
+            let answer = self.ask(method, url, headers, credential.as_ref()).await?;
             match answer.response.status().as_u16() {
-                200 => match self.read(url, answer).await {
-                    Err(RegistryError::Answer { url, cause }) => {
-                        failures += 1;
-                        let wait = retry::wait(&retries, failures, &cause);
-                        let may = failures < retries.attempts && retry::may_pass(&cause);
-                        let Some(wait) = wait.filter(|_| may) else {
-                            return Err(RegistryError::Answer { url, cause });
-                        };
-                        tokio::time::sleep(wait).await;
-                    }
-                    other => return other.map(Some),
-                },
-                404 => return Ok(None),
                 401 if !introduced => {
                     introduced = true;
                     let headers = answer.response.headers();
                     self.introduce(repository, url, headers).await?;
                 }
                 401 | 403 => return Err(self.denied(repository)),
-                _ => {
-                    return Err(RegistryError::Answer {
-                        url: url.clone(),
-                        cause: Box::new(answer.status_cause()),
-                    });
-                }
+                _ => return Ok(answer),
             }
         }
     }
 
-    fn denied(&self, repository: &Repository) -> RegistryError {
+    pub(crate) fn denied(&self, repository: &Repository) -> RegistryError {
         let of = &self.options.credentials;
         RegistryError::Denied {
             registry: repository.registry.clone(),
@@ -142,7 +159,7 @@ impl Registries {
         repository: &Repository,
         url: &SafeUrl,
     ) -> Result<(), RegistryError> {
-        let answer = self.ask(url, &HeaderMap::new(), None).await?;
+        let answer = self.ask(&Method::GET, url, &HeaderMap::new(), None).await?;
         if answer.response.status().as_u16() == 401 {
             self.introduce(repository, url, answer.response.headers())
                 .await?;
@@ -151,7 +168,7 @@ impl Registries {
     }
 
     /// Finds out how the registry wants to be told who asks, and keeps what to show it.
-    async fn introduce(
+    pub(crate) async fn introduce(
         &self,
         repository: &Repository,
         url: &SafeUrl,
@@ -213,7 +230,9 @@ impl Registries {
             url.query_pairs_mut().append_pair("scope", scope);
         }
         let url = SafeUrl::from_url(url).map_err(|_| invalid("it names no address for tokens"))?;
-        let answer = self.ask(&url, &HeaderMap::new(), ours).await?;
+        let answer = self
+            .ask(&Method::GET, &url, &HeaderMap::new(), ours)
+            .await?;
         match answer.response.status().as_u16() {
             200 => {}
             400 | 401 | 403 | 404 => return Ok(None),
@@ -243,6 +262,7 @@ impl Registries {
     /// Asks until there is an answer that will not pass by waiting.
     async fn ask(
         &self,
+        method: &Method,
         url: &SafeUrl,
         headers: &HeaderMap,
         credential: Option<&Credential>,
@@ -251,7 +271,7 @@ impl Registries {
         let mut failures = 0;
         loop {
             let client = self.fetcher.client()?;
-            let cause = match http::get(client, options, url, headers, credential).await {
+            let cause = match http::send(client, options, method, url, headers, credential).await {
                 Ok(answer) => {
                     let cause = answer.status_cause();
                     let code = answer.response.status().as_u16();
@@ -310,5 +330,13 @@ impl Registries {
                 return Err(fail(Cause::TooLarge { limit: DOCUMENT }));
             }
         }
+    }
+}
+
+/// A status that has no meaning for what was asked.
+pub(crate) fn unexpected(url: &SafeUrl, answer: &http::Answer) -> RegistryError {
+    RegistryError::Answer {
+        url: url.clone(),
+        cause: Box::new(answer.status_cause()),
     }
 }

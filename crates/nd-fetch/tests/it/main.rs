@@ -11,6 +11,7 @@ mod credentials;
 mod failures;
 mod peer_registry;
 mod processes;
+mod push;
 mod registry;
 mod resume;
 mod server;

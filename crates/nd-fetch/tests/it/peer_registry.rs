@@ -12,8 +12,12 @@ use std::{
     time::Duration,
 };
 
-use nd_fetch::{Network, Retries, registry::RegistryError};
+use nd_fetch::{
+    Network, Retries,
+    registry::{Pushed, RegistryError},
+};
 use nd_oci::{ImageSpec, Layout};
+use nd_report::Cancel;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -188,6 +192,43 @@ fn what_skopeo_pushes_is_pulled_and_is_what_skopeo_pulls() {
 }
 
 #[test]
+fn what_is_pushed_is_what_skopeo_pulls_and_only_what_is_missing_is_sent() {
+    let Some(running) = start(None, false) else {
+        return;
+    };
+    let sample = Sample::new("amd64", &[3_000_000, 10, 200_000]);
+    let layout = layout(&running.dir.path().join("from"), &sample);
+    let image = layout.image(Some("latest")).unwrap();
+    let bench = Bench::new();
+    let registries = registries(&bench, &running.host, None);
+    let push = |name: &str, from| {
+        let reference = format!("{}/{name}", running.host).parse().unwrap();
+        let cancel = Cancel::default();
+        registries
+            .push_blocking(&layout, &image, &reference, from, &cancel)
+            .unwrap()
+    };
+    let counts = |pushed: Pushed| (pushed.sent, pushed.mounted, pushed.there);
+    assert_eq!(counts(push("group/app:1", None)), (4, 0, 0));
+    assert_eq!(counts(push("group/app:2", None)), (0, 0, 4));
+    assert_eq!(counts(push("other:1", Some("group/app"))), (0, 4, 0));
+    let peer = running.dir.path().join("peer");
+    for name in ["group/app:2", "other:1"] {
+        let from = format!("docker://{}/{name}", running.host);
+        let to = format!("dir:{}", peer.display());
+        if skopeo(&["copy", "--src-tls-verify=false", &from, &to]).is_none() {
+            return;
+        }
+        let manifest = fs_err::read(peer.join("manifest.json")).unwrap();
+        assert_eq!(sha256(&manifest), image.digest);
+        for layer in &sample.layers {
+            let theirs = fs_err::read(peer.join(sha256(layer).hex())).unwrap();
+            assert_eq!(&theirs, layer);
+        }
+    }
+}
+
+#[test]
 fn encrypted_and_with_a_password() {
     let authority = Authority::new("ours");
     let Some(running) = start(Some(&authority), true) else {
@@ -213,7 +254,20 @@ fn encrypted_and_with_a_password() {
     };
     let error = pull(&bench, "wrong").unwrap_err();
     assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
-    assert_eq!(pull(&bench, "pass word").unwrap().image.layers.len(), 1);
+    let pulled = pull(&bench, "pass word").unwrap();
+    assert_eq!(pulled.image.layers.len(), 1);
+    let mut credentials = nd_fetch::registry::Credentials::default();
+    credentials.insert(&running.host, basic("me", "pass word"));
+    let options = nd_fetch::registry::RegistryOptions {
+        credentials,
+        plain_http: Vec::new(),
+    };
+    let registries = nd_fetch::registry::Registries::new(bench.fetcher(), options);
+    let to = format!("{}/back:latest", running.host).parse().unwrap();
+    let pushed = registries
+        .push_blocking(&bench.store, &pulled.image, &to, None, &Cancel::default())
+        .unwrap();
+    assert_eq!(pushed.sent, 2);
     let stranger = Bench::new();
     let error = pull(&stranger, "pass word").unwrap_err();
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");

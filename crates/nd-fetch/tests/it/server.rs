@@ -15,8 +15,10 @@ use std::{
 pub(crate) struct Asked {
     /// How many questions came before.
     pub(crate) n: usize,
+    pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Asked {
@@ -125,9 +127,14 @@ fn serve(stream: impl Read + Write, log: &Mutex<Vec<Asked>>, handler: &Handler) 
     };
     let mut asked = Asked {
         n: 0,
+        method: lines[0].split(' ').next().unwrap().to_owned(),
         target: lines[0].split(' ').nth(1).unwrap().to_owned(),
+        body: Vec::new(),
         headers: lines[1..].iter().map(header).collect(),
     };
+    let length = asked.header("content-length");
+    asked.body = vec![0; length.map_or(0, |text| text.parse().unwrap())];
+    stream.read_exact(&mut asked.body)?;
     {
         let mut log = log.lock().unwrap();
         asked.n = log.len();

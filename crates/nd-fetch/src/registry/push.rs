@@ -1,0 +1,457 @@
+//! Pushing: blobs that are not there yet, then the manifest.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::FileExt as _,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use nd_names::Sha256;
+use nd_oci::{BlobSource, Image, OciError};
+use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, StepOutcome};
+use oci_spec::{distribution::Reference, image::MediaType};
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderMap, LOCATION},
+};
+use tokio::time::Instant;
+
+use super::{
+    Registries, RegistryError,
+    pull::{PARALLEL, sha256},
+    talk::{DOCUMENT, Repository, unexpected},
+};
+use crate::{
+    Cause, SafeUrl,
+    error::{Chain, TransportError},
+    fetcher::{blocking, until_cancelled},
+    http, retry,
+};
+
+/// Bytes read from a file at a time.
+const PIECE: u64 = 256 << 10;
+/// Progress is told at most this often.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// What a push did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pushed {
+    /// Blobs that were sent.
+    pub sent: usize,
+    /// Blobs that the registry took from another repository.
+    pub mounted: usize,
+    /// Blobs that were there.
+    pub there: usize,
+}
+
+enum Put {
+    Sent,
+    Mounted,
+    There,
+}
+
+impl Registries {
+    /// Pushes an image byte for byte; its tag is set last, when everything it needs is there. With
+    /// `mount_from`, blobs are first asked for from that repository of the same registry.
+    ///
+    /// # Errors
+    ///
+    /// See [`RegistryError`]. Blobs that were sent stay in the registry, so the next attempt is
+    /// shorter.
+    pub async fn push(
+        &self,
+        blobs: &dyn BlobSource,
+        image: &Image,
+        reference: &Reference,
+        mount_from: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<Pushed, RegistryError> {
+        let work = self.push_now(blobs, image, reference, mount_from);
+        until_cancelled(work, cancel).await
+    }
+
+    /// [`Self::push`] on a runtime of its own, for callers that are not asynchronous.
+    pub fn push_blocking(
+        &self,
+        blobs: &dyn BlobSource,
+        image: &Image,
+        reference: &Reference,
+        mount_from: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<Pushed, RegistryError> {
+        let alone = self.with_own_connections();
+        blocking(alone.push(blobs, image, reference, mount_from, cancel))?
+    }
+
+    async fn push_now(
+        &self,
+        blobs: &dyn BlobSource,
+        image: &Image,
+        reference: &Reference,
+        mount_from: Option<&str>,
+    ) -> Result<Pushed, RegistryError> {
+        let repository = self.repository(reference.registry(), reference.repository());
+        let manifest = manifest(blobs, image)?;
+        let mut digests: Vec<_> = image.layers.iter().map(|layer| layer.digest).collect();
+        digests.sort();
+        digests.dedup();
+        digests.retain(|digest| *digest != image.config_digest);
+        // The first one finds out who may push; the others share what it was given.
+        let config = Arc::new(blobs.open(&image.config_digest)?);
+        let first = self.put_blob(&repository, image.config_digest, config, mount_from);
+        let mut done = vec![first.await?];
+        let turns = Arc::new(tokio::sync::Semaphore::new(PARALLEL.get()));
+        let mut running = tokio::task::JoinSet::new();
+        for digest in digests {
+            let file = Arc::new(blobs.open(&digest)?);
+            let (alone, turns) = (self.clone(), turns.clone());
+            let (repository, from) = (repository.clone(), mount_from.map(str::to_owned));
+            running.spawn(async move {
+                let _turn = turns.acquire().await;
+                let from = from.as_deref();
+                alone.put_blob(&repository, digest, file, from).await
+            });
+        }
+        // Dropping the set, at the first error or a wish to stop, ends the others.
+        while let Some(ended) = running.join_next().await {
+            done.push(match ended {
+                Ok(result) => result?,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => return Err(Cancelled.into()),
+            });
+        }
+        self.put_manifest(&repository, image, manifest, reference)
+            .await?;
+        let mut pushed = Pushed::default();
+        for put in done {
+            match put {
+                Put::Sent => pushed.sent += 1,
+                Put::Mounted => pushed.mounted += 1,
+                Put::There => pushed.there += 1,
+            }
+        }
+        Ok(pushed)
+    }
+
+    async fn put_manifest(
+        &self,
+        repository: &Repository,
+        image: &Image,
+        manifest: Vec<u8>,
+        reference: &Reference,
+    ) -> Result<(), RegistryError> {
+        if let Some(text) = reference.digest()
+            && text != image.digest.oci()
+        {
+            return Err(RegistryError::OtherImage {
+                reference: reference.whole(),
+                found: image.digest,
+            });
+        }
+        let name = match (reference.tag(), reference.digest()) {
+            (Some(tag), _) => tag.to_owned(),
+            (None, Some(_)) => image.digest.oci(),
+            (None, None) => "latest".to_owned(),
+        };
+        let kind = image.manifest.media_type().clone();
+        let kind = kind.unwrap_or(MediaType::ImageManifest).to_string();
+        let url = repository.url(&format!("manifests/{name}"))?;
+        let body = Source::Memory(manifest.into());
+        self.send(repository, &url, &kind, &body, None).await
+    }
+
+    async fn put_blob(
+        &self,
+        repository: &Repository,
+        digest: Sha256,
+        file: Arc<File>,
+        mount_from: Option<&str>,
+    ) -> Result<Put, RegistryError> {
+        let none = HeaderMap::new();
+        let url = repository.url(&format!("blobs/{}", digest.oci()))?;
+        let answer = self.asked(repository, &Method::HEAD, &url, &none).await?;
+        match answer.response.status().as_u16() {
+            200 => return Ok(Put::There),
+            404 => {}
+            _ => return Err(unexpected(&url, &answer)),
+        }
+        let size = file.metadata().map_err(|source| OciError::Io {
+            path: digest.oci().into(),
+            source,
+        })?;
+        let body = Source::File(file, size.len());
+        let (reporter, id) = self.fetcher.new_step();
+        let started = Instant::now();
+        reporter.event(Event::Started {
+            id,
+            title: &format!(
+                "{}/{} {}",
+                repository.registry,
+                repository.name,
+                &digest.hex()[..12]
+            ),
+            bytes: Some(size.len()),
+        });
+        let result = self
+            .upload(
+                repository,
+                &digest,
+                &body,
+                mount_from,
+                (reporter.clone(), id),
+            )
+            .await;
+        reporter.event(Event::Finished {
+            id,
+            outcome: match result {
+                Ok(Put::Sent) => StepOutcome::Done,
+                Ok(_) => StepOutcome::Cached,
+                Err(_) => StepOutcome::Failed,
+            },
+            took: started.elapsed(),
+        });
+        result
+    }
+
+    /// A new upload each time: what a registry made of half of one is not known.
+    async fn upload(
+        &self,
+        repository: &Repository,
+        digest: &Sha256,
+        body: &Source,
+        mount_from: Option<&str>,
+        told: (Arc<dyn Reporter>, StepId),
+    ) -> Result<Put, RegistryError> {
+        let retries = self.fetcher.options().retries;
+        let mut failures = 0;
+        loop {
+            let mut begin = repository.url("blobs/uploads/")?.bare();
+            if let Some(from) = mount_from {
+                begin
+                    .query_pairs_mut()
+                    .append_pair("mount", &digest.oci())
+                    .append_pair("from", from);
+            }
+            let begin = address(repository, begin)?;
+            let none = HeaderMap::new();
+            let answer = self.asked(repository, &Method::POST, &begin, &none).await?;
+            match answer.response.status().as_u16() {
+                201 => return Ok(Put::Mounted),
+                202 => {}
+                _ => return Err(unexpected(&begin, &answer)),
+            }
+            let location = answer.response.headers().get(LOCATION);
+            let location = location.and_then(|location| location.to_str().ok());
+            let to = location.and_then(|location| begin.url().join(location).ok());
+            let mut to = to.ok_or(RegistryError::Invalid {
+                url: begin.clone(),
+                problem: "it names no address to send to",
+            })?;
+            to.query_pairs_mut().append_pair("digest", &digest.oci());
+            let to = address(repository, to)?;
+            if begin.url().scheme() == "https" && to.url().scheme() != "https" {
+                return Err(RegistryError::Invalid {
+                    url: begin,
+                    problem: "the address to send to is not encrypted",
+                });
+            }
+            let kind = "application/octet-stream";
+            let cause = match self
+                .send(repository, &to, kind, body, Some(told.clone()))
+                .await
+            {
+                Ok(()) => return Ok(Put::Sent),
+                Err(RegistryError::Answer { cause, .. }) => cause,
+                Err(error) => return Err(error),
+            };
+            failures += 1;
+            let wait = retry::wait(&retries, failures, &cause);
+            let may = failures < retries.attempts && retry::may_pass(&cause);
+            let Some(wait) = wait.filter(|_| may) else {
+                return Err(RegistryError::Answer { url: to, cause });
+            };
+            self.fetcher.say(&format!(
+                "{}; sending to {to} again in {} s",
+                Chain(&*cause),
+                wait.as_secs_f32()
+            ));
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends a body to where it is to stand; the credential only to the registry itself.
+    async fn send(
+        &self,
+        repository: &Repository,
+        url: &SafeUrl,
+        kind: &str,
+        source: &Source,
+        told: Option<(Arc<dyn Reporter>, StepId)>,
+    ) -> Result<(), RegistryError> {
+        let fail = |cause| RegistryError::Answer {
+            url: url.clone(),
+            cause: Box::new(cause),
+        };
+        let home = repository.url("")?.url().origin();
+        let idle = self.fetcher.options().timeouts.idle;
+        let mut introduced = false;
+        loop {
+            let credential = self.accepted(repository);
+            let credential = credential.filter(|_| url.url().origin() == home);
+            let sent = Arc::new(AtomicU64::new(0));
+            let request = self.fetcher.client()?.put(url.bare());
+            let request = http::with_credential(request, credential.as_ref());
+            let body = FileBody {
+                source: source.clone(),
+                at: 0,
+                sent: sent.clone(),
+                told: told.clone(),
+                last: Instant::now(),
+            };
+            let request = request
+                .header(CONTENT_TYPE, kind)
+                .body(reqwest::Body::wrap(body));
+            let mut answer = std::pin::pin!(request.send());
+            let mut seen = 0;
+            let response = loop {
+                match tokio::time::timeout(idle, &mut answer).await {
+                    Ok(Ok(response)) => break response,
+                    Ok(Err(error)) => {
+                        let source = TransportError::new(error);
+                        return Err(fail(Cause::Transport { source, at: None }));
+                    }
+                    Err(_) => {
+                        let now = sent.load(Ordering::Relaxed);
+                        if now == seen {
+                            let (what, limit) = ("nothing was taken", idle);
+                            return Err(fail(Cause::Timeout { what, limit }));
+                        }
+                        seen = now;
+                    }
+                }
+            };
+            match response.status().as_u16() {
+                201 => return Ok(()),
+                401 if !introduced => {
+                    introduced = true;
+                    self.introduce(repository, url, response.headers()).await?;
+                }
+                401 | 403 => return Err(self.denied(repository)),
+                code => {
+                    return Err(fail(Cause::Status {
+                        code,
+                        retry_after: retry::retry_after(response.headers()),
+                        at: None,
+                    }));
+                }
+            }
+        }
+    }
+}
+
+fn address(repository: &Repository, url: url::Url) -> Result<SafeUrl, RegistryError> {
+    let url = SafeUrl::from_url(url).ok().filter(|url| !url.is_file());
+    url.ok_or_else(|| RegistryError::Address {
+        registry: repository.registry.clone(),
+    })
+}
+
+/// The bytes of the manifest, as they are.
+fn manifest(blobs: &dyn BlobSource, image: &Image) -> Result<Vec<u8>, RegistryError> {
+    let mut bytes = Vec::new();
+    let file = blobs.open(&image.digest)?;
+    file.take(DOCUMENT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| OciError::Io {
+            path: image.digest.oci().into(),
+            source,
+        })?;
+    let found = sha256(&bytes);
+    if found == image.digest {
+        Ok(bytes)
+    } else {
+        let expected = image.digest;
+        Err(OciError::Digest { expected, found }.into())
+    }
+}
+
+#[derive(Clone)]
+enum Source {
+    Memory(Bytes),
+    File(Arc<File>, u64),
+}
+
+impl Source {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, size) => *size,
+        }
+    }
+
+    fn piece(&self, at: u64) -> io::Result<Bytes> {
+        let end = self.size().min(at + PIECE);
+        match self {
+            Self::Memory(bytes) => Ok(bytes.slice(at as usize..end as usize)),
+            Self::File(file, _) => {
+                let mut piece = vec![0; (end - at) as usize];
+                file.read_exact_at(&mut piece, at)?;
+                Ok(piece.into())
+            }
+        }
+    }
+}
+
+/// A body that is read as it is sent, and that tells how far it is.
+struct FileBody {
+    source: Source,
+    at: u64,
+    sent: Arc<AtomicU64>,
+    told: Option<(Arc<dyn Reporter>, StepId)>,
+    last: Instant,
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.is_end_stream() {
+            return Poll::Ready(None);
+        }
+        let piece = match self.source.piece(self.at) {
+            Ok(piece) => piece,
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
+        self.at += piece.len() as u64;
+        self.sent.store(self.at, Ordering::Relaxed);
+        if self.last.elapsed() >= PROGRESS || self.is_end_stream() {
+            self.last = Instant::now();
+            if let Some((reporter, id)) = &self.told {
+                let (id, bytes) = (*id, self.at);
+                reporter.event(Event::Advanced { id, bytes });
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.at >= self.source.size()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.source.size() - self.at)
+    }
+}
