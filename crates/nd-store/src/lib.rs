@@ -22,5 +22,5 @@ pub use error::StoreError;
 pub use lock::KeyLock;
 pub use partial::Partial;
 pub use prune::{Item, ItemKind, Pruned};
-pub use store::Store;
+pub use store::{Abandoned, Store};
 pub use tree::{NewTree, TreeLease};

@@ -86,18 +86,33 @@ impl Store {
     /// trees stay. Refused while another process has the store open, since that may count on
     /// anything it has seen.
     pub fn prune(&self, keep: u64) -> Result<Pruned, StoreError> {
+        self.prune_with(keep, &mut |_| Ok(()))
+    }
+
+    /// As [`Self::prune`]; `empty` is called for each tree before it is removed, with its folder,
+    /// which has no name in the store any more. Who builds as an ordinary user can remove what lies
+    /// in it only inside the namespace that it was made in.
+    pub fn prune_with(
+        &self,
+        keep: u64,
+        empty: &mut dyn FnMut(&Path) -> std::io::Result<()>,
+    ) -> Result<Pruned, StoreError> {
         let fail = StoreError::io("lock", self.root());
         if !flock(&self.inner.in_use, Mode::TryExclusive).map_err(fail)? {
             // A refused exclusive lock may have cost us the shared one.
             flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
             return Err(StoreError::Busy(self.root().into()));
         }
-        let result = self.prune_alone(keep);
+        let result = self.prune_alone(keep, empty);
         flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
         result
     }
 
-    fn prune_alone(&self, keep: u64) -> Result<Pruned, StoreError> {
+    fn prune_alone(
+        &self,
+        keep: u64,
+        empty: &mut dyn FnMut(&Path) -> std::io::Result<()>,
+    ) -> Result<Pruned, StoreError> {
         let items = self.list()?;
         let mut pruned = Pruned {
             left: items.iter().map(|item| item.bytes).sum(),
@@ -109,7 +124,7 @@ impl Store {
             }
             let mut removed = true;
             if item.kind == ItemKind::Tree {
-                removed = self.remove_tree(&item.path)?;
+                removed = self.remove_tree(&item.path, empty)?;
             } else {
                 fs_err::remove_file(&item.path).map_err(StoreError::io("remove", &item.path))?;
             }
@@ -123,7 +138,11 @@ impl Store {
     }
 
     /// Moves a tree away before it is taken apart: a name stands for a whole tree or for none.
-    fn remove_tree(&self, path: &Path) -> Result<bool, StoreError> {
+    fn remove_tree(
+        &self,
+        path: &Path,
+        empty: &mut dyn FnMut(&Path) -> std::io::Result<()>,
+    ) -> Result<bool, StoreError> {
         let name = path.with_extension("lease");
         let Some(_held) = lock(&name, Mode::TryExclusive).map_err(StoreError::io("lock", &name))?
         else {
@@ -131,7 +150,9 @@ impl Store {
         };
         let away = tempfile::tempdir_in(self.temporary())
             .map_err(StoreError::io("make", self.temporary()))?;
-        fs_err::rename(path, away.path().join("tree")).map_err(StoreError::io("remove", path))?;
+        let tree = away.path().join("tree");
+        fs_err::rename(path, &tree).map_err(StoreError::io("remove", path))?;
+        empty(&tree).map_err(StoreError::io("empty", path))?;
         away.close().map_err(StoreError::io("remove", path))?;
         fs_err::remove_file(&name).map_err(StoreError::io("remove", &name))?;
         Ok(true)

@@ -227,6 +227,49 @@ fn new_session(tmp: &Path) -> Result<(Session, File), StoreError> {
     }
 }
 
+/// A folder of temporary files whose process is gone and that [`Store::open`] could not remove: what
+/// lies in it belongs to ids that only a user namespace has.
+#[derive(Debug)]
+pub struct Abandoned {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Abandoned {
+    /// The folder. Nobody else looks after it while this value lives.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes the folder once it has been emptied.
+    pub fn remove(self) -> Result<(), StoreError> {
+        fs_err::remove_dir_all(&self.folder).map_err(StoreError::io("remove", &self.folder))?;
+        let _ = fs_err::remove_file(self.folder.with_extension("lock"));
+        Ok(())
+    }
+}
+
+impl Store {
+    /// What dead processes left and this one could not remove.
+    pub fn abandoned(&self) -> Vec<Abandoned> {
+        let tmp = self.root().join("tmp");
+        let Ok(entries) = fs_err::read_dir(&tmp) else {
+            return Vec::new();
+        };
+        let of = |entry: fs_err::DirEntry| {
+            let path = entry.path();
+            path.extension().filter(|extension| *extension == "lock")?;
+            let folder = path.with_extension("");
+            let held = lock(&path, Mode::TryExclusive).ok()??;
+            folder.is_dir().then_some(Abandoned {
+                folder,
+                _lock: held,
+            })
+        };
+        entries.flatten().filter_map(of).collect()
+    }
+}
+
 /// Removes folders whose process is gone. What cannot be removed now stays for another run.
 fn sweep(tmp: &Path) {
     let Ok(entries) = fs_err::read_dir(tmp) else {
