@@ -11,7 +11,7 @@ mod scrub;
 
 pub use build::{
     BuildError, BuildOptions, Built, EngineFailure, HostMount, LayerTree, StepExit, StepName,
-    StepResult, build, import_base, layer_trees,
+    StepResult, build, import_base, layer_trees, prune,
 };
 pub use engine::role;
 pub use explain::{Because, Part, StepState};

@@ -111,6 +111,13 @@ pub enum BuildError {
         /// Digest of the blob.
         layer: Sha256,
     },
+    /// A folder of the store could not be emptied.
+    #[error("failed to remove a folder of the store")]
+    Upkeep {
+        /// Why.
+        #[source]
+        source: EngineFailure,
+    },
     /// An input of a step cannot be used.
     #[error("{step} cannot use an input")]
     Input {

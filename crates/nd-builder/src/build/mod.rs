@@ -5,6 +5,7 @@ mod error;
 mod record;
 mod stage_inputs;
 mod trees;
+mod upkeep;
 mod work;
 
 use std::{
@@ -29,6 +30,7 @@ pub use error::{BuildError, EngineFailure, StepExit, StepName};
 pub(crate) use record::{Slot, StepRecord};
 use stage_inputs::{Mounts, pack};
 pub use trees::{LayerTree, layer_trees};
+pub use upkeep::prune;
 use work::{Desk, Ending, Heard, Order};
 
 /// A file or directory of the build machine that steps see read-only and that leaves no trace in
@@ -158,6 +160,7 @@ pub fn build(
         },
         stages: vec![None; plan.stages.len()],
         next: 0,
+        tidied: false,
     };
     let last = plan.stages.len().saturating_sub(1);
     builder.stage(last)?;
@@ -176,6 +179,8 @@ struct Builder<'a> {
     desk: Desk<'a>,
     stages: Vec<Option<(Chain, Vec<StepResult>)>>,
     next: u32,
+    /// Whether this build has looked for what dead ones left.
+    tidied: bool,
 }
 
 impl Builder<'_> {
@@ -279,6 +284,10 @@ impl Builder<'_> {
         let _lock = self.desk.lock(step.key.digest(), &mut note)?;
         if let Some(record) = find(self.desk.store)? {
             return Ok((record, true));
+        }
+        if !self.tidied {
+            self.tidied = true;
+            self.desk.tidy();
         }
         let started = Instant::now();
         let mut record = self.make(step, name, chain, id)?;

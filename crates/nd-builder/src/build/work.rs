@@ -81,6 +81,30 @@ impl Desk<'_> {
         Ok(tree)
     }
 
+    /// Removes everything in a folder, as root of the namespace.
+    pub(crate) fn remove_in_engine(
+        &self,
+        folder: OwnedFd,
+        nothing: OwnedFd,
+    ) -> Result<(), BuildError> {
+        let request = Request {
+            single: self.ids == IdMode::Single,
+            lowers: Vec::new(),
+            epoch: 0,
+            compression: String::new(),
+            job: Job::Remove,
+        };
+        let request = serde_json::to_vec(&request).unwrap_or_default();
+        let fds = vec![nothing, folder];
+        let mut engine = EngineProcess::start(ROLE, self.ids, &request, fds)?;
+        match listen(&mut engine, &mut |_| {})? {
+            (Some(Reply::Failed(causes)), _) => Err(BuildError::Upkeep {
+                source: EngineFailure { causes },
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Does a piece of work and waits for its end.
     pub(crate) fn run(
         &self,
@@ -193,6 +217,13 @@ pub(crate) fn open(path: &std::path::Path) -> Result<OwnedFd, BuildError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
         .map_err(BuildError::io("open a folder of the store"))
+}
+
+/// A descriptor that stands where none is needed.
+pub(crate) fn open_nothing() -> Result<OwnedFd, BuildError> {
+    use rustix::fs::{Mode, OFlags};
+    rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(BuildError::io("open `/dev/null`"))
 }
 
 fn own(path: &std::path::Path, uid: u32, gid: u32) -> std::io::Result<()> {

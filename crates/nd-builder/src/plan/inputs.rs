@@ -2,19 +2,30 @@
 
 use std::{
     io::{self, Read},
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
 use indexmap::IndexMap;
-use nd_host::{NodeKind, RootDir};
+use nd_host::{Clock as _, NodeKind, RootDir, SystemClock};
 use nd_names::Sha256;
 use nd_oci::{Ids, Upper, UpperError};
 use nd_rootfs::{Entry, Kind, LayerEntry};
+use nd_store::Store;
 use sha2::Digest as _;
 
 /// Name of the context that `Copy` takes its sources from.
 pub const MAIN_CONTEXT: &str = "";
+
+/// Kind of records for digests of large files.
+const MEMORY: &str = "input";
+/// Smaller files are read again, in bytes.
+const LARGE: u64 = 1 << 20;
+/// Seconds after which a file counts as written.
+const SETTLED: i64 = 2;
 
 /// Tells what a plan depends on besides instructions.
 pub trait Inputs {
@@ -84,6 +95,7 @@ fn shown(context: &str) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Contexts {
     folders: IndexMap<String, PathBuf>,
+    memory: Option<Store>,
 }
 
 /// An input that was found.
@@ -106,6 +118,45 @@ impl Contexts {
     pub fn with(mut self, name: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
         self.folders.insert(name.into(), folder.into());
         self
+    }
+
+    /// Remembers digests of large files in a store, by what the file system says of them, so that an
+    /// installer of gigabytes is not read for every build.
+    #[must_use]
+    pub fn remembering(mut self, store: &Store) -> Self {
+        self.memory = Some(store.clone());
+        self
+    }
+
+    /// The digest of a file, read or remembered.
+    fn content(&self, file: std::fs::File) -> io::Result<[u8; 32]> {
+        let meta = file.metadata()?;
+        let Some(store) = self.memory.as_ref().filter(|_| meta.len() >= LARGE) else {
+            return content(file);
+        };
+        let identity = format!(
+            "{} {} {} {} {} {} {}",
+            meta.dev(),
+            meta.ino(),
+            meta.len(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec()
+        );
+        let key = Sha256::from_bytes(sha2::Sha256::digest(identity).into());
+        let known = store.record(MEMORY, &key).ok().flatten();
+        if let Some(known) = known.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+            return Ok(known);
+        }
+        // A file that was just changed may change again without the file system's clock showing it.
+        let settled = SystemClock.now().as_second() - meta.ctime() > SETTLED;
+        let digest = content(file)?;
+        if settled {
+            // What cannot be remembered is read again.
+            let _ = store.put_record(MEMORY, &key, &digest);
+        }
+        Ok(digest)
     }
 
     /// The folder of a context.
@@ -151,6 +202,27 @@ impl Contexts {
         }
     }
 
+    fn record(&self, all: &mut sha2::Sha256, entry: &Entry, upper: &Upper) -> io::Result<()> {
+        match &entry.kind {
+            Kind::Dir { .. } => all.update(b"d"),
+            Kind::Symlink { target } => {
+                all.update(b"l");
+                all.update((target.len() as u64).to_le_bytes());
+                all.update(target);
+            }
+            Kind::File { .. } => {
+                all.update([if entry.attr.mode & 0o111 == 0 {
+                    b'f'
+                } else {
+                    b'x'
+                }]);
+                all.update(self.content(upper.open(entry)?)?);
+            }
+            Kind::Fifo | Kind::Socket | Kind::Device { .. } => all.update(b"?"),
+        }
+        Ok(())
+    }
+
     /// The folder of a context, open.
     pub(crate) fn root(&self, context: &str, path: &str) -> Result<RootDir, InputError> {
         let folder = self
@@ -177,7 +249,7 @@ impl Inputs for Contexts {
         match self.open(context, path)? {
             Found::File { file, executable } => {
                 all.update([if executable { b'x' } else { b'f' }]);
-                all.update(content(file).map_err(|e| read(path, e))?);
+                all.update(self.content(file).map_err(|e| read(path, e))?);
             }
             Found::Tree(upper) => {
                 all.update(b"d");
@@ -188,34 +260,13 @@ impl Inputs for Contexts {
                     let name = entry.path.as_bytes();
                     all.update((name.len() as u64).to_le_bytes());
                     all.update(name);
-                    record(&mut all, entry, &upper)
+                    self.record(&mut all, entry, &upper)
                         .map_err(|e| read(&format!("{path}/{}", entry.path), e))?;
                 }
             }
         }
         Ok(Sha256::from_bytes(all.finalize().into()))
     }
-}
-
-fn record(all: &mut sha2::Sha256, entry: &Entry, upper: &Upper) -> io::Result<()> {
-    match &entry.kind {
-        Kind::Dir { .. } => all.update(b"d"),
-        Kind::Symlink { target } => {
-            all.update(b"l");
-            all.update((target.len() as u64).to_le_bytes());
-            all.update(target);
-        }
-        Kind::File { .. } => {
-            all.update([if entry.attr.mode & 0o111 == 0 {
-                b'f'
-            } else {
-                b'x'
-            }]);
-            all.update(content(upper.open(entry)?)?);
-        }
-        Kind::Fifo | Kind::Socket | Kind::Device { .. } => all.update(b"?"),
-    }
-    Ok(())
 }
 
 /// SHA-256 of what `input` gives.

@@ -2,8 +2,9 @@
 
 use std::{os::unix::fs::PermissionsExt as _, time::Instant};
 
-use nd_builder::{Because, Part, StepState};
+use nd_builder::{Because, Part, StepState, prune};
 use nd_instructions::Op;
+use nd_report::Cancel;
 
 use crate::support::*;
 
@@ -142,5 +143,30 @@ pub(crate) fn two_builds_share_their_work() {
         said.iter()
             .any(|line| line.contains("waiting for another build")),
         "{said:?}"
+    );
+}
+
+pub(crate) fn what_was_pruned_is_built_again() {
+    let lab = Lab::new();
+    let base = fs_err::read(lab.store.blob_path(&lab.base.layers[0].digest)).unwrap();
+    let ops = || {
+        vec![run(
+            "mkdir -m 0 /closed && mkdir /closed/x && chown 33:33 /closed || true",
+        )]
+    };
+    let first = lab.build(ops());
+    let pruned = prune(&lab.store, 0, ids(), &Cancel::default()).unwrap();
+    assert!(pruned.items >= 7 && pruned.left == 0, "{pruned:?}");
+    let trees = lab.store.root().join("trees");
+    let left = fs_err::read_dir(trees)
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().path().is_dir());
+    assert_eq!(left.count(), 0);
+    assert_eq!(lab.left_over(), Vec::<std::path::PathBuf>::new());
+    lab.store.put_blob(&base[..], None).unwrap();
+    let second = lab.build(ops());
+    assert_eq!(
+        (cached(&second), second.layers),
+        (vec![false], first.layers)
     );
 }

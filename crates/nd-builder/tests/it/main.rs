@@ -55,6 +55,7 @@ fn main() {
         cache::a_change_is_built_from_where_it_is,
         cache::what_stood_on_other_bytes_is_built_again,
         cache::two_builds_share_their_work,
+        cache::what_was_pruned_is_built_again,
         faults::a_failing_step_says_where_and_what,
         faults::a_step_can_be_cancelled_and_timed_out,
         faults::a_killed_build_goes_on_where_it_was,
