@@ -45,6 +45,12 @@ pub fn failure(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Failure(message))
 }
 
+/// The error of an object that has no method of the name it was called by; the engine then
+/// tries Python's methods.
+pub fn unknown_method() -> Error {
+    ErrorKind::UnknownMethod.into()
+}
+
 impl TemplateError {
     /// Makes the engine's error ours. `source` is the text the engine got.
     pub(crate) fn from_engine(problem: &Error, source: &str) -> Self {

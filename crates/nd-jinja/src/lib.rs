@@ -18,7 +18,7 @@ mod python;
 mod source;
 
 pub use engine::{Engine, MAX_FUEL, Undefined, is_template};
-pub use error::{TemplateError, TemplateErrorKind, failure};
+pub use error::{TemplateError, TemplateErrorKind, failure, unknown_method};
 pub use minijinja::{
     Error as CallError, State,
     value::{Enumerator, Kwargs, Object, ObjectRepr, Value, from_args},

@@ -1,1 +1,17 @@
-//! Renders instruction lists as Dockerfile and Apptainer definition; installation templates.
+//! Renders instruction lists as Dockerfile and as Apptainer definition, and expands installation
+//! templates.
+//!
+//! - [`Templates`] knows how to install a dozen neuroimaging programs; [`Templates::expand`] turns
+//!   a call into instructions.
+//! - [`render_dockerfile`] and [`render_apptainer`] write a [`Definition`](nd_instructions::Definition)
+//!   as text. The first has a mode that equals what NeuroContainers' builder writes, byte for byte.
+//!
+//! Everything here is pure: text in, text out.
+
+pub mod codes;
+mod templates;
+
+pub use templates::{
+    Argument, Call, Expansion, MethodInfo, Problem, ProblemKind, Strictness, TemplateInfo,
+    Templates,
+};
