@@ -57,6 +57,7 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "python3", "python3"),
     need(Purpose::Test, "g++", "g++"),
     need(Purpose::Test, "skopeo", "skopeo"),
+    need(Purpose::Test, "docker-registry", "docker-registry"),
     need(Purpose::Test, "umoci", "umoci"),
     need(Purpose::Test, "unsquashfs", "squashfs-tools"),
     need(Purpose::Test, "tar2sqfs", "squashfs-tools-ng"),
