@@ -96,12 +96,14 @@ impl EngineProcess {
         };
         let mut payload = vec![mode];
         payload.extend_from_slice(request);
-        engine.send_frame(kind::START, &payload, fds)?;
+        engine.send_frame(kind::START, &payload, &fds)?;
+        // The engine has its own now.
+        drop(fds);
         Ok(engine)
     }
 
     /// Sends the role a message, which it gets from [`Engine::receive`](crate::Engine::receive).
-    pub fn send(&self, message: &[u8], fds: Vec<OwnedFd>) -> Result<(), SandboxError> {
+    pub fn send(&self, message: &[u8], fds: &[OwnedFd]) -> Result<(), SandboxError> {
         self.send_frame(kind::MESSAGE, message, fds)
     }
 
@@ -156,7 +158,7 @@ impl EngineProcess {
         code.ok_or(SandboxError::Protocol { process: "engine" })
     }
 
-    fn send_frame(&self, kind: u32, payload: &[u8], fds: Vec<OwnedFd>) -> Result<(), SandboxError> {
+    fn send_frame(&self, kind: u32, payload: &[u8], fds: &[OwnedFd]) -> Result<(), SandboxError> {
         let copies = fds
             .iter()
             .map(portable)
