@@ -14,6 +14,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::{Compression, WriteError, compression::Packer, format::BLOCK_RAW};
 
+/// Bytes of blocks under way, before compression; as much again may be held compressed.
+const IN_FLIGHT: usize = 8 << 20;
+
 /// What a block is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
@@ -93,7 +96,7 @@ impl<'a, W: Write> Pipeline<'a, W> {
             done,
             waiting: VecDeque::new(),
             written: 0,
-            most: threads * 8,
+            most: (IN_FLIGHT / block_size as usize).max(threads * 4),
             raws: Vec::new(),
             packs: Vec::new(),
             stored: Vec::new(),
@@ -131,7 +134,12 @@ impl<'a, W: Write> Pipeline<'a, W> {
             self.arrived(job);
         }
         self.write_ready()?;
-        while self.waiting.len() >= self.most {
+        if self.waiting.len() < self.most {
+            return Ok(());
+        }
+        // Half of them go before the caller goes on: it then works for a while, instead of waking
+        // for every single block, and the other threads never run dry.
+        while self.waiting.len() > self.most / 2 {
             let job = self.done.recv().map_err(|_| stopped())?;
             self.arrived(job);
             self.write_ready()?;
