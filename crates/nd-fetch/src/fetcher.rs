@@ -145,22 +145,23 @@ impl Fetcher {
         cancel: &Cancel,
     ) -> Vec<Result<Fetched, FetchError>> {
         let turns = Arc::new(tokio::sync::Semaphore::new(parallelism.get()));
-        let mut running = Vec::with_capacity(requests.len());
-        for request in requests {
+        // Dropping the set, when the caller drops this future, ends what runs.
+        let mut running = tokio::task::JoinSet::new();
+        for (n, request) in requests.iter().enumerate() {
             let (fetcher, turns) = (self.clone(), turns.clone());
             let (request, cancel) = (request.clone(), cancel.clone());
-            running.push(tokio::spawn(async move {
+            running.spawn(async move {
                 let _turn = turns.acquire().await;
-                fetcher.fetch(&request, &cancel).await
-            }));
-        }
-        let mut results = Vec::with_capacity(running.len());
-        for task in running {
-            results.push(match task.await {
-                Ok(result) => result,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => Err(Cancelled.into()),
+                (n, fetcher.fetch(&request, &cancel).await)
             });
+        }
+        let mut results: Vec<_> = requests.iter().map(|_| Err(Cancelled.into())).collect();
+        while let Some(ended) = running.join_next().await {
+            match ended {
+                Ok((n, result)) => results[n] = result,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => {}
+            }
         }
         results
     }

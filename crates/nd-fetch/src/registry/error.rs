@@ -101,6 +101,36 @@ pub enum RegistryError {
         /// The registry as written.
         registry: String,
     },
+    /// A name that is no reference to an image.
+    #[error("`{text}` is no name of an image")]
+    Reference {
+        /// The name.
+        text: String,
+    },
+    /// An image that the configuration does not allow to be pulled.
+    #[error("`{reference}` is blocked in `registries.conf`")]
+    Blocked {
+        /// The image.
+        reference: String,
+    },
+    /// A `registries.conf` that could not be read.
+    #[error("failed to read `{}`", path.display())]
+    ConfFile {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A `registries.conf` that is not valid.
+    #[error("`{}` is not valid", path.display())]
+    Conf {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: toml::de::Error,
+    },
     /// A file with credentials that could not be read.
     #[error("failed to read credentials from `{}`", path.display())]
     CredentialsFile {
@@ -125,6 +155,23 @@ pub enum RegistryError {
     /// The caller asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl RegistryError {
+    /// Whether another place of the same image may do better.
+    pub(crate) fn is_of_its_place(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound { .. }
+                | Self::Denied { .. }
+                | Self::Answer { .. }
+                | Self::Invalid { .. }
+                | Self::Json { .. }
+                | Self::Digest { .. }
+                | Self::Platform { .. }
+                | Self::Fetch(FetchError::NoSource { .. })
+        )
+    }
 }
 
 fn hint(shown: bool) -> &'static str {

@@ -6,6 +6,7 @@
 
 mod auth;
 mod challenge;
+mod conf;
 mod error;
 mod pull;
 mod push;
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use auth::Credentials;
+pub use conf::RegistriesConf;
 pub use error::RegistryError;
 pub use oci_spec::distribution::Reference;
 pub use pull::{Pulled, Quota};
@@ -29,8 +31,23 @@ use crate::{Credential, Fetcher};
 pub struct RegistryOptions {
     /// Who we are, by registry.
     pub credentials: Credentials,
-    /// Registries (`host:port`) that are spoken to without encryption.
+    /// Registries (`host:port`) that are spoken to without encryption, besides those that `conf`
+    /// calls insecure.
     pub plain_http: Vec<String>,
+    /// Mirrors and other places of images to pull.
+    pub conf: RegistriesConf,
+}
+
+impl RegistryOptions {
+    /// What the files of this user say; see [`Credentials::from_environment`] and
+    /// [`RegistriesConf::from_environment`].
+    pub fn from_environment(environment: &nd_host::Environment) -> Result<Self, RegistryError> {
+        Ok(Self {
+            credentials: Credentials::from_environment(environment)?,
+            plain_http: Vec::new(),
+            conf: RegistriesConf::from_environment(environment)?,
+        })
+    }
 }
 
 /// Registries, spoken to through a [`Fetcher`] and into its store. Clones share what they have

@@ -16,6 +16,7 @@ use sha2::Digest as _;
 use super::{Registries, RegistryError, talk::Repository};
 use crate::{
     Cause, FetchError, Network, Request,
+    error::Chain,
     fetcher::{blocking, until_cancelled},
 };
 
@@ -50,7 +51,8 @@ pub struct Quota {
 }
 
 impl Registries {
-    /// Pulls an image for one architecture into the store. What is there already is not asked for
+    /// Pulls an image for one architecture into the store, from a mirror if the configuration names
+    /// one that has it. What is there already is not asked for
     /// again; with the network off, only that is used.
     ///
     /// # Errors
@@ -83,27 +85,58 @@ impl Registries {
         architecture: Architecture,
         cancel: &Cancel,
     ) -> Result<Pulled, RegistryError> {
-        let repository = self.repository(reference.registry(), reference.repository());
+        let places = self.options.conf.places(reference)?;
+        let last = places.len().saturating_sub(1);
+        for (n, place) in places.iter().enumerate() {
+            let repository = self.repository(&place.registry, &place.repository, place.plain);
+            let pulled = self
+                .pull_from(&repository, reference, architecture, cancel)
+                .await;
+            match pulled {
+                Err(error) if n < last && error.is_of_its_place() => {
+                    let next = &places[n + 1];
+                    self.fetcher.say(&format!(
+                        "{}; trying `{}/{}`",
+                        Chain(&error),
+                        next.registry,
+                        next.repository
+                    ));
+                }
+                other => return other,
+            }
+        }
+        Err(RegistryError::NotFound {
+            reference: reference.whole(),
+        })
+    }
+
+    async fn pull_from(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        architecture: Architecture,
+        cancel: &Cancel,
+    ) -> Result<Pulled, RegistryError> {
         let name = reference.whole();
         let top = if let Some(text) = reference.digest() {
             let digest = text.parse().map_err(|_| RegistryError::DigestAlgorithm {
                 reference: name.clone(),
                 digest: text.to_owned(),
             })?;
-            self.manifest_by_digest(&repository, &name, digest).await?
+            self.manifest_by_digest(repository, &name, digest).await?
         } else {
             let tag = reference.tag().unwrap_or("latest");
-            self.manifest_by_tag(&repository, &name, tag).await?
+            self.manifest_by_tag(repository, &name, tag).await?
         };
         let mut manifest = top.clone();
         if top.is_index() {
-            let index: ImageIndex = top.parse(&repository)?;
+            let index: ImageIndex = top.parse(repository)?;
             let chosen = choose(&index, &name, architecture)?;
             let chosen = digest_of(chosen, &name)?;
-            manifest = self.manifest_by_digest(&repository, &name, chosen).await?;
+            manifest = self.manifest_by_digest(repository, &name, chosen).await?;
         }
-        let parsed: ImageManifest = manifest.parse(&repository)?;
-        self.blobs(&repository, &name, &parsed, cancel).await?;
+        let parsed: ImageManifest = manifest.parse(repository)?;
+        self.blobs(repository, &name, &parsed, cancel).await?;
         let image = Image::load(self.fetcher.store(), manifest.digest)?;
         Ok(Pulled {
             digest: top.digest,

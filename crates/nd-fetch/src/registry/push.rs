@@ -99,7 +99,7 @@ impl Registries {
         reference: &Reference,
         mount_from: Option<&str>,
     ) -> Result<Pushed, RegistryError> {
-        let repository = self.repository(reference.registry(), reference.repository());
+        let repository = self.repository(reference.registry(), reference.repository(), false);
         let manifest = manifest(blobs, image)?;
         let mut digests: Vec<_> = image.layers.iter().map(|layer| layer.digest).collect();
         digests.sort();

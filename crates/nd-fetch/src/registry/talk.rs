@@ -55,8 +55,8 @@ struct Token {
 }
 
 impl Registries {
-    pub(crate) fn repository(&self, registry: &str, name: &str) -> Repository {
-        let plain = self.options.plain_http.iter().any(|host| host == registry);
+    pub(crate) fn repository(&self, registry: &str, name: &str, plain: bool) -> Repository {
+        let plain = plain || self.options.plain_http.iter().any(|host| host == registry);
         let scheme = if plain { "http" } else { "https" };
         let host = match registry {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",

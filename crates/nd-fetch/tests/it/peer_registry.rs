@@ -247,7 +247,7 @@ fn encrypted_and_with_a_password() {
         credentials.insert(&running.host, basic("me", password));
         let options = nd_fetch::registry::RegistryOptions {
             credentials,
-            plain_http: Vec::new(),
+            ..Default::default()
         };
         let registries = nd_fetch::registry::Registries::new(bench.fetcher(), options);
         ask(&registries, &name)
@@ -260,7 +260,7 @@ fn encrypted_and_with_a_password() {
     credentials.insert(&running.host, basic("me", "pass word"));
     let options = nd_fetch::registry::RegistryOptions {
         credentials,
-        plain_http: Vec::new(),
+        ..Default::default()
     };
     let registries = nd_fetch::registry::Registries::new(bench.fetcher(), options);
     let to = format!("{}/back:latest", running.host).parse().unwrap();

@@ -130,6 +130,7 @@ pub(crate) fn registries(bench: &Bench, host: &str, credential: Option<Credentia
     let options = RegistryOptions {
         credentials,
         plain_http: vec![host.to_owned()],
+        ..RegistryOptions::default()
     };
     Registries::new(bench.fetcher(), options)
 }
@@ -395,6 +396,40 @@ fn patience_with_a_busy_registry_and_none_with_one_that_forbids() {
     let error = pull(&bench, &server).unwrap_err();
     assert!(error.to_string().contains("HTTP 503"), "{error}");
     assert_eq!(server.log().len(), 2);
+}
+
+#[test]
+fn a_mirror_is_asked_first_and_the_next_place_when_it_fails() {
+    let image = Sample::new("amd64", &[1000]);
+    let shelf = Shelf::of(&[&image]);
+    let good = Server::start(move |asked, out| {
+        let mut asked = asked.clone();
+        asked.target = asked.target.replace("/v2/mirror/", "/v2/");
+        shelf.serve(&asked, out)
+    });
+    let bad = Server::start(|_, out| empty(out, "404 Not Found", &[]));
+    let bench = Bench::new();
+    let text = format!(
+        "[[registry]]\nprefix = \"docker.io\"\nlocation = \"registry.invalid\"\n\
+         [[registry.mirror]]\nlocation = \"{}\"\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = \"{}/mirror\"\ninsecure = true\n",
+        bad.authority(),
+        good.authority()
+    );
+    let mut options = RegistryOptions::default();
+    options.conf.add(&text).unwrap();
+    let registries = Registries::new(bench.fetcher(), options);
+    let pulled = ask(&registries, "group/app").unwrap();
+    assert_eq!(pulled.digest, image.digest());
+    assert_eq!(
+        (bad.log().len(), count(&good, "/v2/mirror/group/app/")),
+        (1, 3)
+    );
+    let said = bench.said();
+    assert!(
+        said.contains("trying `127.0.0.1") && said.contains("/mirror/group/app`"),
+        "{said}"
+    );
 }
 
 #[test]
