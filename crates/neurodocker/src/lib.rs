@@ -9,8 +9,12 @@
 //! Everything here is pure: text in, text out.
 
 pub mod codes;
+mod dockerfile;
 mod templates;
 
+pub use dockerfile::{
+    RenderError, RenderOptions, normalise_run, render_dockerfile, save_command, saved_specification,
+};
 pub use templates::{
     Argument, Call, Expansion, MethodInfo, Problem, ProblemKind, Strictness, TemplateInfo,
     Templates,

@@ -6,4 +6,5 @@
     reason = "helpers of tests unwrap and ask a shell, as the tests do"
 )]
 
+mod dockerfile;
 mod templates;
