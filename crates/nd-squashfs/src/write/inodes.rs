@@ -1,6 +1,6 @@
 //! Inodes and directory listings.
 
-use std::io;
+use std::{collections::HashMap, io};
 
 use nd_rootfs::{Attr, DeviceClass, Entry, Kind};
 
@@ -15,6 +15,9 @@ use crate::{
     compression::Packer,
     format::{DIRECTORY_EXTRA, DIRECTORY_RUN, METADATA, NONE, encode_device, inode},
 };
+
+/// No reference of an inode.
+const UNPLACED: u64 = u64::MAX;
 
 /// Where a listing is.
 #[derive(Debug, Clone)]
@@ -37,8 +40,10 @@ pub(super) struct Inodes<'a> {
     pub(super) directories: Metadata,
     pub(super) ids: Ids,
     pub(super) xattrs: XattrSets,
-    places: Vec<Option<Place>>,
-    listings: Vec<Option<Listing>>,
+    /// References of inodes by node; [`UNPLACED`] for those not written yet.
+    places: Vec<u64>,
+    /// Listings of directories whose inodes are not written yet.
+    listings: HashMap<Node, Listing>,
     /// The latest time written.
     pub(super) latest: u32,
     dropped: Vec<(Vec<u8>, String, u64)>,
@@ -64,8 +69,8 @@ impl<'a> Inodes<'a> {
             directories: Metadata::default(),
             ids: Ids::default(),
             xattrs: XattrSets::default(),
-            places: vec![None; nodes],
-            listings: vec![None; nodes],
+            places: vec![UNPLACED; nodes],
+            listings: HashMap::new(),
             latest: 0,
             dropped: Vec::new(),
             odd_times: None,
@@ -78,11 +83,12 @@ impl<'a> Inodes<'a> {
         for dir in self.tree.directories() {
             for &child in self.tree.children(dir) {
                 let owner = self.tree.owner(child as Node);
-                if self.places[owner].is_none() {
-                    self.places[owner] = Some(self.inode(owner)?);
+                if self.places[owner] == UNPLACED {
+                    self.places[owner] = self.inode(owner)?.reference();
                 }
             }
-            self.listings[dir] = Some(self.listing(dir)?);
+            let listing = self.listing(dir)?;
+            self.listings.insert(dir, listing);
         }
         let root = self.inode(0)?;
         self.table
@@ -98,8 +104,8 @@ impl<'a> Inodes<'a> {
     pub(super) fn by_number(&self, root: Place) -> Vec<u8> {
         let mut all = vec![0_u64; self.tree.inodes as usize];
         for (node, place) in self.places.iter().enumerate() {
-            if let Some(place) = place {
-                all[self.tree.number(node) as usize - 1] = place.reference();
+            if *place != UNPLACED {
+                all[self.tree.number(node) as usize - 1] = *place;
             }
         }
         all[self.tree.number(0) as usize - 1] = root.reference();
@@ -160,7 +166,7 @@ impl<'a> Inodes<'a> {
         let kind = match entry.map(|entry| &entry.kind) {
             None | Some(Kind::Dir { .. }) => {
                 // Written by `write` before any directory above it.
-                let listing = self.listings[node].take().ok_or_else(|| {
+                let listing = self.listings.remove(&node).ok_or_else(|| {
                     WriteError::Compress(io::Error::other("a directory before its listing"))
                 })?;
                 let length = listing.length + u64::from(DIRECTORY_EXTRA);
@@ -334,8 +340,12 @@ impl<'a> Inodes<'a> {
     }
 
     fn place(&self, node: u32) -> Result<Place, WriteError> {
-        self.places[self.tree.owner(node as Node)]
-            .ok_or_else(|| WriteError::Compress(io::Error::other("a name before its inode")))
+        match self.places[self.tree.owner(node as Node)] {
+            UNPLACED => Err(WriteError::Compress(io::Error::other(
+                "a name before its inode",
+            ))),
+            reference => Ok(Place::of(reference)),
+        }
     }
 }
 

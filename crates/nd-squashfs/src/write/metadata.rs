@@ -16,6 +16,14 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The place of a reference.
+    pub(super) fn of(reference: u64) -> Self {
+        Self {
+            block: reference >> 16,
+            offset: reference as u16,
+        }
+    }
+
     /// Both in one number, as references are written.
     pub(super) fn reference(self) -> u64 {
         self.block << 16 | u64::from(self.offset)

@@ -53,8 +53,9 @@ pub struct WriteOptions<'a> {
 impl Default for WriteOptions<'_> {
     /// zstd level 3, blocks of 128 KiB, all cores, times as they are, `/` as 0755 of root.
     ///
-    /// 128 KiB is what everybody else writes: blocks of 1 MiB make an image a few percent smaller,
-    /// but every small read then unpacks eight times as much, which start-up of programs feels.
+    /// Blocks of 1 MiB make an image 7 % smaller in the same time, but whoever reads a little
+    /// unpacks eight times as much: loading `scipy.stats` from a mounted image took the kernel twice
+    /// as long, reading all copyright files five times.
     fn default() -> Self {
         Self {
             compression: Compression::Zstd(3),

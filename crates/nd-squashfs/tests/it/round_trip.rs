@@ -128,6 +128,62 @@ fn bytes_do_not_depend_on_threads_place_or_the_order_of_numbers() {
 }
 
 #[test]
+fn bytes_are_the_same_on_every_machine() {
+    use sha2::Digest as _;
+    // Another version of a compressor may change these; nothing else should.
+    for (compression, expected) in [
+        (
+            Compression::Zstd(3),
+            "03a87e00e0f09f9b2f585b569570ffea7c2e7ba62e7b50bbc71d4767f11ab8ed",
+        ),
+        (
+            Compression::Gzip(6),
+            "37b5d61a2f057e5b6c9b2c91675c68b9f8002e6735f0f536d4707f6da568c31b",
+        ),
+    ] {
+        let (index, mut contents) = golden(128 * 1024);
+        let options = WriteOptions {
+            compression,
+            ..options()
+        };
+        let (image, _) = pack(&index, &mut contents, &options);
+        let digest = nd_names::Sha256::from_bytes(sha2::Sha256::digest(&image).into());
+        assert_eq!(digest.hex(), expected, "{compression:?}");
+    }
+}
+
+#[test]
+fn progress_ends_at_all_bytes() {
+    struct Last(std::sync::Mutex<Vec<u64>>);
+    impl nd_report::Reporter for Last {
+        fn event(&self, event: nd_report::Event<'_>) {
+            if let nd_report::Event::Advanced { id, bytes } = event {
+                assert_eq!(id, nd_report::StepId(7));
+                self.0.lock().unwrap().push(bytes);
+            }
+        }
+    }
+    let mut tree = TreeBuilder::default();
+    for number in 0..30 {
+        tree.file(format!("{number}"), &noise(number, 900_000));
+    }
+    let (index, mut contents) = tree.done();
+    let last = Last(std::sync::Mutex::default());
+    let options = WriteOptions {
+        progress: Some(nd_squashfs::Progress {
+            reporter: &last,
+            step: nd_report::StepId(7),
+        }),
+        ..options()
+    };
+    let (_, written) = pack(&index, &mut contents, &options);
+    let said = last.0.into_inner().unwrap();
+    assert_eq!(said.last(), Some(&(30 * 900_000)));
+    assert_eq!(written.content_bytes, 30 * 900_000);
+    assert!(said.len() > 3 && said.is_sorted(), "{said:?}");
+}
+
+#[test]
 fn contents_are_packed_from_one_image_into_the_next() {
     let (index, mut contents) = golden(8192);
     let small = WriteOptions {
