@@ -45,12 +45,8 @@ pub(crate) fn run(machine: &Machine, args: &CorpusArgs) -> Result<(), Failure> {
     };
     let folder = folder.to_string_lossy();
     for name in CRATES {
-        let example = machine
-            .root
-            .join("crates")
-            .join(name)
-            .join("examples/corpus.rs");
-        if example.is_file() {
+        let examples = machine.root.join("crates").join(name).join("examples");
+        if examples.join("corpus.rs").is_file() || examples.join("corpus/main.rs").is_file() {
             let words = [
                 "run",
                 "--quiet",
@@ -60,7 +56,6 @@ pub(crate) fn run(machine: &Machine, args: &CorpusArgs) -> Result<(), Failure> {
                 "--example",
                 "corpus",
                 "--",
-                "--corpus",
                 &folder,
             ];
             checks::cargo(machine, &words)?;
