@@ -3,22 +3,44 @@
 use std::{collections::BTreeMap, io, path::PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use nd_host::Environment;
+use nd_host::{Environment, Input, Invocation, Programs};
+use nd_report::Cancel;
 use serde::Deserialize;
 
 use crate::{Credential, registry::RegistryError};
 
 /// What Docker files the credentials of its hub under.
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+/// Its names.
 const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// Credentials by registry, or by registry and the beginning of a repository.
 #[derive(Debug, Clone, Default)]
-pub struct Credentials(BTreeMap<String, Credential>);
+pub struct Credentials {
+    known: BTreeMap<String, Credential>,
+    /// Which helper keeps those of a registry.
+    helpers: BTreeMap<String, String>,
+    /// Which helper keeps those of all others.
+    helper: Option<String>,
+}
 
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
     auths: BTreeMap<String, Entry>,
+    #[serde(default, rename = "credHelpers")]
+    helpers: BTreeMap<String, String>,
+    #[serde(rename = "credsStore")]
+    helper: Option<String>,
+}
+
+/// What a helper says.
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(rename = "Username")]
+    user: String,
+    #[serde(rename = "Secret")]
+    secret: String,
 }
 
 #[derive(Deserialize)]
@@ -32,8 +54,7 @@ impl Credentials {
     /// Reads `$REGISTRY_AUTH_FILE`, or else every one of
     /// `$XDG_RUNTIME_DIR/containers/auth.json`, `$XDG_CONFIG_HOME/containers/auth.json`,
     /// `$DOCKER_CONFIG/config.json` (by default `~/.docker/config.json`) that exists; the first one
-    /// to name a registry counts. Entries that another program keeps (credential helpers) are not
-    /// seen.
+    /// to name a registry counts. What another program keeps is asked for by [`Self::ask_helper`].
     ///
     /// # Errors
     ///
@@ -60,9 +81,13 @@ impl Credentials {
                 Ok(bytes) => {
                     let found = Self::parse(&bytes);
                     let found = found.ok_or_else(|| RegistryError::CredentialsFormat(path))?;
-                    for (key, credential) in found.0 {
-                        all.0.entry(key).or_insert(credential);
+                    for (key, credential) in found.known {
+                        all.known.entry(key).or_insert(credential);
                     }
+                    for (key, helper) in found.helpers {
+                        all.helpers.entry(key).or_insert(helper);
+                    }
+                    all.helper = all.helper.or(found.helper);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(RegistryError::CredentialsFile { path, source }),
@@ -73,7 +98,13 @@ impl Credentials {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let file: File = serde_json::from_slice(bytes).ok()?;
-        let mut all = Self::default();
+        let mut all = Self {
+            helper: file.helper.filter(|helper| !helper.is_empty()),
+            ..Self::default()
+        };
+        for (key, helper) in file.helpers {
+            all.helpers.insert(normal(&key), helper);
+        }
         for (key, entry) in file.auths {
             let pair = match (entry.auth, entry.username, entry.password) {
                 (Some(auth), _, _) if !auth.is_empty() => {
@@ -96,14 +127,58 @@ impl Credentials {
     /// Adds a credential for a registry (`host:port`), or for one with the beginning of a
     /// repository (`host/group`), replacing an older one.
     pub fn insert(&mut self, registry: &str, credential: Credential) {
-        self.0.insert(normal(registry), credential);
+        self.known.insert(normal(registry), credential);
+    }
+
+    /// Asks the program that keeps the credential of `registry` (`docker-credential-NAME get`), if
+    /// the files name one and no credential is known. One that knows none is no error.
+    ///
+    /// # Errors
+    ///
+    /// When the program is missing, or says what is no credential. Nothing it said is shown.
+    pub fn ask_helper(
+        &mut self,
+        registry: &str,
+        programs: &dyn Programs,
+        cancel: &Cancel,
+    ) -> Result<(), RegistryError> {
+        let key = normal(registry);
+        let helper = self.helpers.get(&key).or(self.helper.as_ref());
+        let Some(helper) = helper.filter(|_| !self.known.contains_key(&key)) else {
+            return Ok(());
+        };
+        let word = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let fail = || RegistryError::Helper {
+            program: format!("docker-credential-{helper}"),
+        };
+        if !helper.bytes().all(word) {
+            return Err(fail());
+        }
+        // The hub is kept under the address of its first version.
+        let asked = if key == HUB[0] { HUB_KEY } else { &key };
+        let invocation = Invocation::new(format!("docker-credential-{helper}"))
+            .arg("get")
+            .input(Input::Bytes(asked.into()));
+        let done = programs.run(&invocation, &mut |_, _| {}, cancel)?;
+        if !done.outcome.success() {
+            let said = String::from_utf8_lossy(&done.stdout);
+            let none = said.contains("credentials not found");
+            return if none { Ok(()) } else { Err(fail()) };
+        }
+        let kept: Kept = serde_json::from_slice(&done.stdout).map_err(|_| fail())?;
+        // `<token>` as the user marks an identity token, which only the token's giver takes.
+        if kept.user != "<token>" {
+            let (user, password) = (kept.user, kept.secret);
+            self.known.insert(key, Credential::Basic { user, password });
+        }
+        Ok(())
     }
 
     /// The credential for a repository: that of the longest beginning of its name.
     pub(crate) fn of(&self, registry: &str, repository: &str) -> Option<&Credential> {
         let mut name = normal(&format!("{registry}/{repository}"));
         loop {
-            if let Some(found) = self.0.get(&name) {
+            if let Some(found) = self.known.get(&name) {
                 return Some(found);
             }
             name.truncate(name.rfind('/')?);
@@ -195,6 +270,60 @@ mod tests {
         let bad = home.path().join("bad");
         let error = of(&[("REGISTRY_AUTH_FILE", bad.to_str().unwrap())]).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));
-        assert!(of(&[]).unwrap().0.is_empty());
+        assert!(of(&[]).unwrap().known.is_empty());
+    }
+
+    #[test]
+    fn helpers_are_asked_for_what_the_files_do_not_say() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let helper = |name: &str, script: &str| {
+            let path = folder.path().join(format!("docker-credential-{name}"));
+            fs_err::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            let mode = std::fs::Permissions::from_mode(0o755);
+            fs_err::set_permissions(path, mode).unwrap();
+        };
+        helper(
+            "all",
+            r#"read -r server; echo "{\"ServerURL\":\"x\",\"Username\":\"$1\",\"Secret\":\"$server\"}""#,
+        );
+        helper(
+            "none",
+            "echo credentials not found in native keychain; exit 1",
+        );
+        helper("bad", "echo PASSWORD; echo PASSWORD >&2; exit 1");
+        let file = r#"{
+            "auths": {"plain.example": {"username": "me", "password": "p"}},
+            "credHelpers": {"none.example": "none", "bad.example": "bad", "gone.example": "gone",
+                "odd.example": "../../bin/sh"},
+            "credsStore": "all"
+        }"#;
+        let mut found = Credentials::parse(file.as_bytes()).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let programs = nd_host::SystemPrograms::new(&Environment::new([("PATH", path)], "/"));
+        let mut ask = |registry: &str| {
+            let asked = found.ask_helper(registry, &programs, &Cancel::default());
+            asked.map(|()| user(&found, registry, "x"))
+        };
+        let got = |text: &str| Some(text.to_owned());
+        assert_eq!(ask("plain.example").unwrap(), got("me:p"));
+        assert_eq!(ask("other.example").unwrap(), got("get:other.example"));
+        assert_eq!(
+            ask("docker.io").unwrap(),
+            got("get:https://index.docker.io/v1/")
+        );
+        assert_eq!(ask("none.example").unwrap(), None);
+        for (registry, says) in [
+            ("bad.example", "`docker-credential-bad` gave no credential"),
+            (
+                "gone.example",
+                "program `docker-credential-gone` is not installed",
+            ),
+            ("odd.example", "gave no credential"),
+        ] {
+            let error = ask(registry).unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(says) && !text.contains("PASSWORD"), "{text}");
+        }
     }
 }

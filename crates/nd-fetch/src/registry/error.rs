@@ -143,6 +143,15 @@ pub enum RegistryError {
     /// A file with credentials that is not valid. What is wrong is not shown: it may be secret.
     #[error("`{}` is no file of registry credentials", .0.display())]
     CredentialsFormat(PathBuf),
+    /// A program that keeps credentials and gave none.
+    #[error("`{program}` gave no credential")]
+    Helper {
+        /// Which one.
+        program: String,
+    },
+    /// A program that keeps credentials and could not be run.
+    #[error(transparent)]
+    Program(#[from] nd_host::ProgramError),
     /// A blob.
     #[error(transparent)]
     Fetch(#[from] FetchError),
