@@ -8,10 +8,12 @@
 //!
 //! Everything here is pure: text in, text out.
 
+mod apptainer;
 pub mod codes;
 mod dockerfile;
 mod templates;
 
+pub use apptainer::{ApptainerError, ApptainerOptions, render_apptainer};
 pub use dockerfile::{
     RenderError, RenderOptions, normalise_run, render_dockerfile, save_command, saved_specification,
 };

@@ -6,5 +6,6 @@
     reason = "helpers of tests unwrap and ask a shell, as the tests do"
 )]
 
+mod apptainer;
 mod dockerfile;
 mod templates;

@@ -1,0 +1,545 @@
+//! Definitions as Apptainer definition files.
+//!
+//! `%post` goes through the instructions in order: variables are exported as they come, each
+//! `Run` is a subshell in the working directory of its time. Inputs reach the image as `%files`;
+//! copies are laid aside there and put in place when their turn comes, because Apptainer copies
+//! before `%post` whatever the order was. `USER` makes the account and no more: in Apptainer a
+//! program runs as who starts it.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use nd_instructions::{
+    Base, CopySource, Definition, EnvPair, Instruction, Op, PackageManager, Script, Stage,
+    install_script, user_script,
+};
+
+/// Where inputs lie until they are put in place.
+const ASIDE: &str = "/.nd-build";
+
+/// How a definition file is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApptainerOptions {
+    /// Bootstrap agent and source (`localimage`, `/images/base.sif`) in place of `docker` and the
+    /// image of the last stage.
+    pub base: Option<(String, String)>,
+    /// Folder of each named build context, seen from where `apptainer build` runs; a context that
+    /// is not here is taken to lie in a folder of its own name.
+    pub contexts: BTreeMap<String, String>,
+}
+
+/// Why a definition has no definition file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApptainerError {
+    /// There is no stage.
+    #[error("definition has no stage")]
+    Empty,
+    /// A stage builds on one that does not come before it.
+    #[error("stage `{name}` is not defined before it is used")]
+    UnknownStage {
+        /// The stage that is asked for.
+        name: String,
+    },
+    /// A path that cannot stand in `%files`: it leaves the build folder, or holds a line break or
+    /// both sorts of quotes.
+    #[error("`{path}` cannot be copied into an Apptainer image")]
+    Path {
+        /// The path.
+        path: String,
+    },
+    /// An instruction that this crate does not know yet.
+    #[error("instruction cannot be written for Apptainer")]
+    UnknownInstruction,
+}
+
+/// Writes a definition as Apptainer definition file.
+pub fn render_apptainer(
+    definition: &Definition,
+    options: &ApptainerOptions,
+) -> Result<String, ApptainerError> {
+    let (last, before) = definition
+        .stages
+        .split_last()
+        .ok_or(ApptainerError::Empty)?;
+    let mut out = String::from("# Written by neurodocker; change the recipe, not this file.\n\n");
+    for (index, stage) in before.iter().enumerate() {
+        // Only those that something is copied from matter; all are cheap to name.
+        let Some(name) = &stage.name else { continue };
+        let mut writer = Writer::new(definition.package_manager, options);
+        writer.stage(stage, &before[..index])?;
+        out.push_str(&writer.finish(Some(name), None));
+        out.push('\n');
+    }
+    let mut writer = Writer::new(definition.package_manager, options);
+    writer.stage(last, before)?;
+    out.push_str(&writer.finish(None, options.base.as_ref()));
+    Ok(out)
+}
+
+struct Writer<'a> {
+    package_manager: PackageManager,
+    options: &'a ApptainerOptions,
+    base: (String, String),
+    /// Stages of images that files are copied from, written before this one.
+    sources: Vec<(String, String)>,
+    /// Lines of `%files`, by stage they come from.
+    files: Vec<(Option<String>, String)>,
+    post: String,
+    environment: Vec<String>,
+    labels: Vec<(String, String)>,
+    entrypoint: Option<Vec<String>>,
+    workdir: String,
+    accounts: Vec<String>,
+    copies: usize,
+    /// Mounts to take away at the end.
+    mounts: Vec<String>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(package_manager: PackageManager, options: &'a ApptainerOptions) -> Self {
+        Self {
+            package_manager,
+            options,
+            base: ("docker".into(), String::new()),
+            sources: Vec::new(),
+            files: Vec::new(),
+            post: String::new(),
+            environment: Vec::new(),
+            labels: Vec::new(),
+            entrypoint: None,
+            workdir: "/".into(),
+            accounts: Vec::new(),
+            copies: 0,
+            mounts: Vec::new(),
+        }
+    }
+
+    /// Goes through a stage; one that builds on an earlier stage repeats it.
+    fn stage(&mut self, stage: &Stage, before: &[Stage]) -> Result<(), ApptainerError> {
+        let mut chain = vec![stage];
+        let mut rest = before;
+        loop {
+            match &chain[chain.len() - 1].base {
+                Base::Image(image) => {
+                    self.base = ("docker".into(), single_line(image));
+                    break;
+                }
+                Base::Scratch => {
+                    self.base = ("scratch".into(), String::new());
+                    break;
+                }
+                Base::Stage(name) => {
+                    let at = rest
+                        .iter()
+                        .rposition(|stage| stage.name.as_ref() == Some(name))
+                        .ok_or_else(|| ApptainerError::UnknownStage { name: name.clone() })?;
+                    chain.push(&rest[at]);
+                    rest = &rest[..at];
+                }
+            }
+        }
+        for stage in chain.into_iter().rev() {
+            for instruction in &stage.body {
+                self.instruction(instruction)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn instruction(&mut self, instruction: &Instruction) -> Result<(), ApptainerError> {
+        match &instruction.op {
+            Op::Run { script, mounts, .. } => {
+                for mount in mounts {
+                    let context = self.options.contexts.get(&mount.context);
+                    let folder = context.unwrap_or(&mount.context).trim_end_matches('/');
+                    let source = format!("{folder}/{}", mount.source.trim_matches('/'));
+                    let source = source.trim_end_matches('/');
+                    confined(&mount.source)?;
+                    if !self.mounts.contains(&mount.target) {
+                        self.add_file(None, source, &mount.target)?;
+                        self.mounts.push(mount.target.clone());
+                    }
+                }
+                self.run(&script.shell());
+            }
+            Op::Install { packages, options } => {
+                let mut packages = packages.clone();
+                packages.sort_unstable();
+                packages.dedup();
+                if !packages.is_empty() {
+                    let text = install_script(self.package_manager, &packages, options.as_deref());
+                    self.run(&Script::Lines(text).shell());
+                }
+            }
+            Op::Env { pairs } => {
+                if let Some(line) = export(pairs) {
+                    self.environment.push(line.clone());
+                    self.line(&line);
+                }
+            }
+            Op::Arg { name, default } => {
+                if let Some(default) = default {
+                    let pair = EnvPair {
+                        name: name.clone(),
+                        value: default.clone(),
+                    };
+                    if let Some(line) = export(&[pair]) {
+                        self.line(&line);
+                    }
+                }
+            }
+            Op::Copy {
+                from,
+                sources,
+                dest,
+                owner,
+            } => self.copy(from, sources, dest, owner.as_deref())?,
+            Op::Workdir { path } => {
+                self.workdir = self.absolute(path);
+                let line = format!("mkdir -p {}", double_quoted(&self.workdir));
+                self.line(&line);
+            }
+            Op::User { user } => {
+                if !self.accounts.contains(user) {
+                    self.accounts.push(user.clone());
+                    if let Some(text) = user_script(user) {
+                        self.run(&Script::Lines(text).shell());
+                    }
+                }
+            }
+            Op::Entrypoint { argv } => self.entrypoint = Some(argv.clone()),
+            Op::Label { pairs } => {
+                for pair in pairs {
+                    let (name, value) = (single_line(&pair.name), single_line(&pair.value));
+                    self.labels.retain(|(known, _)| *known != name);
+                    self.labels.push((name, value));
+                }
+            }
+            _ => return Err(ApptainerError::UnknownInstruction),
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str) {
+        self.post.push_str(line);
+        self.post.push('\n');
+    }
+
+    /// A script in a subshell, so that neither its directory nor its variables stay.
+    fn run(&mut self, script: &str) {
+        if script.trim().is_empty() {
+            return;
+        }
+        let cd = format!("(\ncd {}", double_quoted(&self.workdir));
+        self.line(&cd);
+        self.line(&for_post(script.trim_end()));
+        self.line(")");
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        if path.starts_with(['/', '$']) {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.workdir.trim_end_matches('/'))
+        }
+    }
+
+    fn copy(
+        &mut self,
+        from: &CopySource,
+        sources: &[String],
+        dest: &str,
+        owner: Option<&str>,
+    ) -> Result<(), ApptainerError> {
+        let stage = match from {
+            CopySource::Context => None,
+            CopySource::Stage(name) => Some(single_line(name)),
+            CopySource::Image(image) => {
+                let known = self.sources.iter().position(|(_, from)| from == image);
+                let at = known.unwrap_or_else(|| {
+                    let name = format!("nd-image-{}", self.sources.len());
+                    self.sources.push((name, single_line(image)));
+                    self.sources.len() - 1
+                });
+                Some(self.sources[at].0.clone())
+            }
+        };
+        let folder = if sources.len() > 1 || dest.ends_with('/') || dest.ends_with("/.") {
+            "folder"
+        } else {
+            "any"
+        };
+        for source in sources {
+            confined(source)?;
+            let aside = format!("{ASIDE}/{}", self.copies);
+            self.copies += 1;
+            let path = match (&stage, source.trim_matches('/')) {
+                (_, "" | ".") if stage.is_none() => ".".to_owned(),
+                (None, path) => path.trim_start_matches("./").to_owned(),
+                (Some(_), path) => format!("/{path}"),
+            };
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let name = if name.is_empty() || name == "." {
+                "all"
+            } else {
+                name
+            };
+            // A pattern may match several files, which then lie beside one another.
+            let target = if name.contains(['*', '?', '[']) {
+                format!("{aside}/")
+            } else {
+                format!("{aside}/{name}")
+            };
+            self.add_file(stage.clone(), &path, &target)?;
+            if let Some(owner) = owner {
+                let line = format!("chown -R {} {aside}", double_quoted(owner));
+                self.line(&line);
+            }
+            let dest = double_quoted(&self.absolute(dest));
+            let line = format!("nd_copy {aside} {dest} {folder}");
+            self.line(&line);
+        }
+        Ok(())
+    }
+
+    fn add_file(
+        &mut self,
+        stage: Option<String>,
+        source: &str,
+        target: &str,
+    ) -> Result<(), ApptainerError> {
+        let line = format!("{} {}", file_word(source)?, file_word(target)?);
+        self.files.push((stage, line));
+        Ok(())
+    }
+
+    fn finish(self, name: Option<&str>, base: Option<&(String, String)>) -> String {
+        let mut out = String::new();
+        for (name, image) in &self.sources {
+            _ = writeln!(out, "Bootstrap: docker\nFrom: {image}\nStage: {name}\n");
+        }
+        let (agent, from) = base.unwrap_or(&self.base);
+        _ = writeln!(out, "Bootstrap: {}", single_line(agent));
+        if !from.is_empty() {
+            _ = writeln!(out, "From: {}", single_line(from));
+        }
+        if let Some(name) = name {
+            _ = writeln!(out, "Stage: {}", single_line(name));
+        }
+        let mut stages: Vec<&Option<String>> = self.files.iter().map(|(stage, _)| stage).collect();
+        stages.sort();
+        stages.dedup();
+        for stage in stages {
+            match stage {
+                None => out.push_str("\n%files\n"),
+                Some(name) => _ = write!(out, "\n%files from {name}\n"),
+            }
+            for (_, line) in self.files.iter().filter(|(from, _)| from == stage) {
+                _ = writeln!(out, "    {line}");
+            }
+        }
+        out.push_str("\n%post\nset -e\n");
+        if self.copies > 0 {
+            out.push_str(COPY);
+        }
+        out.push_str(&self.post);
+        if self.copies > 0 {
+            _ = writeln!(out, "rm -rf {ASIDE}");
+        }
+        for mount in &self.mounts {
+            _ = writeln!(out, "rm -rf {}", double_quoted(mount));
+        }
+        if !self.environment.is_empty() {
+            out.push_str("\n%environment\n");
+            for line in &self.environment {
+                _ = writeln!(out, "    {line}");
+            }
+        }
+        if let Some(argv) = &self.entrypoint {
+            let words: Vec<String> = argv.iter().map(|word| single_quoted(word)).collect();
+            _ = write!(out, "\n%runscript\n    exec {} \"$@\"\n", words.join(" "));
+        }
+        if !self.labels.is_empty() {
+            out.push_str("\n%labels\n");
+            for (name, value) in &self.labels {
+                _ = writeln!(out, "    {name} {value}");
+            }
+        }
+        out
+    }
+}
+
+/// Puts what lies aside in its place as a Dockerfile's `COPY` does: of a folder its content, a
+/// file into a folder or under a new name.
+const COPY: &str = r#"nd_copy() {
+    for nd_item in "$1"/* "$1"/.[!.]*; do
+        if [ -d "$nd_item" ]; then
+            mkdir -p "$2"
+            cp -a "$nd_item/." "$2/"
+        elif [ -e "$nd_item" ] || [ -L "$nd_item" ]; then
+            if [ "$3" = folder ] || [ -d "$2" ]; then
+                mkdir -p "$2"
+                cp -a "$nd_item" "$2/"
+            else
+                mkdir -p "$(dirname "$2")"
+                cp -a "$nd_item" "$2"
+            fi
+        fi
+    done
+}
+"#;
+
+/// A path of inputs stays below where it is looked up.
+fn confined(path: &str) -> Result<(), ApptainerError> {
+    if path.split('/').any(|part| part == "..") {
+        return Err(ApptainerError::Path { path: path.into() });
+    }
+    Ok(())
+}
+
+/// A word of `%files`.
+fn file_word(path: &str) -> Result<String, ApptainerError> {
+    let refused = || ApptainerError::Path { path: path.into() };
+    if path.contains(['\n', '\r']) || path.contains("{{") || path.starts_with(['#', '%']) {
+        return Err(refused());
+    }
+    match (path.contains('"'), path.contains('\'')) {
+        (true, true) => Err(refused()),
+        (true, false) => Ok(format!("'{path}'")),
+        _ if path.contains(char::is_whitespace) || path.contains('\'') => Ok(format!("\"{path}\"")),
+        _ => Ok(path.to_owned()),
+    }
+}
+
+fn single_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    apart(&words.join(" "))
+}
+
+/// `export NAME="VALUE" …`: all values see the variables from before, as in one `ENV`.
+/// Names that no shell takes are left out.
+fn export(pairs: &[EnvPair]) -> Option<String> {
+    let start = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let pairs: Vec<&EnvPair> = pairs
+        .iter()
+        .filter(|pair| pair.name.starts_with(start))
+        .filter(|pair| {
+            let mut bytes = pair.name.bytes();
+            bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        })
+        .collect();
+    if pairs.is_empty() {
+        return None;
+    }
+    // Shells set one name after the other; where a value asks for a name that is set before it,
+    // all values are taken first.
+    let entangled = pairs.iter().enumerate().any(|(index, pair)| {
+        let mut before = pairs[..index].iter();
+        before.any(|other| pair.value.contains(&other.name))
+    });
+    let mut out = String::new();
+    let mut words = Vec::new();
+    let mut names = Vec::new();
+    for (index, pair) in pairs.iter().enumerate() {
+        let value = double_quoted(&pair.value);
+        if entangled {
+            _ = write!(out, "nd_{index}={value}; ");
+            words.push(format!("{}=\"$nd_{index}\"", pair.name));
+            names.push(format!("nd_{index}"));
+        } else {
+            words.push(format!("{}={value}", pair.name));
+        }
+    }
+    _ = write!(out, "export {}", words.join(" "));
+    if entangled {
+        _ = write!(out, "; unset {}", names.join(" "));
+    }
+    Some(out)
+}
+
+/// A Dockerfile's value as a shell word: references to variables stay, everything else that a
+/// shell would act on is taken literally.
+fn double_quoted(value: &str) -> String {
+    let mut out = String::from("\"");
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' | '`' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '\\' => match chars.peek() {
+                Some('"' | '\\' | '$') => {
+                    out.push('\\');
+                    out.extend(chars.next());
+                }
+                _ => out.push_str("\\\\"),
+            },
+            '$' => {
+                let reference = chars
+                    .peek()
+                    .is_some_and(|next| next.is_ascii_alphabetic() || "_{".contains(*next));
+                out.push_str(if reference { "$" } else { "\\$" });
+            }
+            '\n' | '\r' => out.push(' '),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+    between_braces(&out, "\"\"")
+}
+
+fn single_quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    if word.contains(['\n', '\r']) || word.contains("{{") {
+        return format!("\"$(printf '%b' '{}')\"", escaped(word));
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Keeps Apptainer from seeing a build argument where a header or label cannot hold quotes.
+fn apart(text: &str) -> String {
+    between_braces(text, " ")
+}
+
+fn between_braces(text: &str, separator: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '{') && out.ends_with(c) {
+            out.push_str(separator);
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Text for `printf %b`, in one line and without braces.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\'' => out.push_str("'\\''"),
+            '{' => out.push_str("\\0173"),
+            '}' => out.push_str("\\0175"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A script as `%post` can hold it. Apptainer takes a line that begins with `%` for a new section,
+/// and `{{ NAME }}` for a build argument; a script with such text is carried as an argument.
+fn for_post(script: &str) -> String {
+    let special = script
+        .lines()
+        .any(|line| line.trim_start().starts_with(['%', '#']));
+    if special || script.contains("{{") {
+        return format!("eval \"$(printf '%b' '{}')\"", escaped(script));
+    }
+    script.to_owned()
+}
