@@ -128,6 +128,8 @@ pub enum Stdin {
     /// Nothing.
     #[default]
     Null,
+    /// These bytes.
+    Bytes(Vec<u8>),
     /// This open file, pipe or terminal.
     Handle(Handle),
 }
@@ -138,6 +140,8 @@ pub enum Output {
     /// To the caller of [`run`](crate::run), line by line.
     #[default]
     Lines,
+    /// To the caller of [`run`](crate::run), as it comes.
+    Bytes,
     /// To these open files or terminals, untouched.
     Handles {
         /// Standard output.

@@ -2,7 +2,8 @@
 
 use std::{
     ffi::CString,
-    io,
+    fs::File,
+    io::{self, Seek as _, SeekFrom, Write as _},
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -73,6 +74,10 @@ pub fn run(
         own_session: spec.session == Session::Own,
         stdin: match &spec.stdin {
             Stdin::Null => None,
+            Stdin::Bytes(bytes) => Some(
+                package
+                    .add(in_memory(bytes).map_err(SandboxError::setup("keep the step's input"))?),
+            ),
             Stdin::Handle(handle) => Some(package.share(handle)?),
         },
         stdout,
@@ -182,6 +187,15 @@ fn upper_and_work(scratch: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((make("upper")?, make("work")?))
 }
 
+/// A file of these bytes, without a name, at its beginning.
+fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file: File =
+        rustix::fs::memfd_create("nd-stdin", rustix::fs::MemfdFlags::CLOEXEC)?.into();
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
 /// The sources of mounts as mounts that belong to nobody yet.
 fn mounts(spec: &ProcessSpec, package: &mut Package) -> Result<Vec<PlannedMount>, SandboxError> {
     let mut planned = Vec::with_capacity(spec.mounts.len());
@@ -220,19 +234,23 @@ fn outputs(
     match output {
         Output::Handles { stdout, stderr } => {
             let none = [
-                Reading::new(Stream::Stdout, None),
-                Reading::new(Stream::Stderr, None),
+                Reading::new(Stream::Stdout, None, true),
+                Reading::new(Stream::Stderr, None, true),
             ];
             Ok((none, package.share(stdout)?, package.share(stderr)?))
         }
-        Output::Lines => {
+        Output::Lines | Output::Bytes => {
+            let by_line = matches!(output, Output::Lines);
             let mut pipe = |stream| -> Result<(Reading, usize), SandboxError> {
                 let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
                     .map_err(SandboxError::setup("make a pipe"))?;
                 // Only our end: a program may be confused by an output that does not block.
                 rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)
                     .map_err(SandboxError::setup("make a pipe"))?;
-                Ok((Reading::new(stream, Some(ours)), package.add(theirs)))
+                Ok((
+                    Reading::new(stream, Some(ours), by_line),
+                    package.add(theirs),
+                ))
             };
             let (out, stdout) = pipe(Stream::Stdout)?;
             let (err, stderr) = pipe(Stream::Stderr)?;
@@ -434,14 +452,16 @@ struct Reading {
     stream: Stream,
     fd: Option<OwnedFd>,
     lines: LineSplitter,
+    by_line: bool,
 }
 
 impl Reading {
-    fn new(stream: Stream, fd: Option<OwnedFd>) -> Self {
+    fn new(stream: Stream, fd: Option<OwnedFd>, by_line: bool) -> Self {
         Self {
             stream,
             fd,
             lines: LineSplitter::new(),
+            by_line,
         }
     }
 
@@ -456,6 +476,7 @@ impl Reading {
             let Some(fd) = &self.fd else { return Ok(()) };
             match rustix::io::read(fd, &mut *buffer) {
                 Ok(0) => self.fd = None,
+                Ok(count) if !self.by_line => on_output(self.stream, &buffer[..count]),
                 Ok(count) => {
                     let stream = self.stream;
                     self.lines

@@ -67,7 +67,9 @@ fn time_limit() {
 fn fork_storm() {
     let image = Image::new();
     let word = word("storm");
-    let mut job = sh(&format!("f() {{ f | f & }}; (f; : {word}); exec sleep 1000"));
+    let mut job = sh(&format!(
+        "f() {{ f | f & }}; (f; : {word}); exec sleep 1000"
+    ));
     job.limit_ms = Some(1000);
     job.processes = Some(200);
     let outcome = image.start(job, &[]).finish();

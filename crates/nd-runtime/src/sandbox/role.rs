@@ -1,0 +1,170 @@
+//! The engine's side: runs one command after the other over the image's layers.
+
+use std::{error::Error, os::fd::OwnedFd, sync::Arc};
+
+use nd_host::{RootDir, Stream};
+use nd_sandbox::{
+    Access, Engine, Exit, Handle, Mount, Output, ProcessSpec, Role, Root, SandboxError, Session,
+    Source, Stdin, run,
+};
+
+use super::{
+    users::{Account, Accounts},
+    wire::{Command, Ended, Reading, Said, Setup},
+};
+
+pub(super) const NAME: &str = "nd-runtime";
+
+/// The role that every program gives to [`nd_sandbox::hook`] that uses a
+/// [`SandboxRuntime`](crate::SandboxRuntime).
+pub fn role() -> Role {
+    Role {
+        name: NAME,
+        main: serve,
+    }
+}
+
+fn serve(mut engine: Engine) -> u8 {
+    let Ok(setup) = serde_json::from_slice::<Setup>(&engine.request) else {
+        return 1;
+    };
+    let lowers: Vec<Handle> = std::mem::take(&mut engine.fds)
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let account = account(&setup, &lowers);
+    while let Some(message) = engine.receive() {
+        let Ok(command) = serde_json::from_slice::<Command>(&message.bytes) else {
+            return 1;
+        };
+        let ended = match &account {
+            Ok(account) => one(&engine, &setup, account, &lowers, command, message.fds),
+            Err(name) => Ended::UnknownUser(name.clone()),
+        };
+        engine.send(&Said::Ended(ended).encode());
+    }
+    0
+}
+
+fn account(setup: &Setup, lowers: &[Handle]) -> Result<Account, String> {
+    let Some(user) = setup.user.as_deref().filter(|user| !user.is_empty()) else {
+        return Accounts::read(&roots(lowers)).resolve("0");
+    };
+    Accounts::read(&roots(lowers)).resolve(user)
+}
+
+fn roots(lowers: &[Handle]) -> Vec<RootDir> {
+    lowers
+        .iter()
+        .filter_map(|lower| lower.try_clone().ok())
+        .map(RootDir::from_fd)
+        .collect()
+}
+
+fn one(
+    engine: &Engine,
+    setup: &Setup,
+    account: &Account,
+    lowers: &[Handle],
+    command: Command,
+    fds: Vec<OwnedFd>,
+) -> Ended {
+    let Some(spec) = spec(setup, account, lowers, command, fds) else {
+        return Ended::Refused("a descriptor is missing".into());
+    };
+    let mut say = |stream: Stream, bytes: &[u8]| {
+        let which = usize::from(stream == Stream::Stderr);
+        engine.send(&Said::Output(which, bytes).encode());
+    };
+    match run(&spec, &mut say, engine.cancel()) {
+        Ok(Exit::Code(code)) => Ended::Code(code),
+        Ok(Exit::Signal(signal)) => Ended::Signal(signal),
+        Ok(Exit::TimedOut) => Ended::TimedOut,
+        Ok(Exit::Cancelled) => Ended::Cancelled,
+        Err(SandboxError::Exec { source, .. }) => Ended::NotExecuted {
+            missing: source.kind() == std::io::ErrorKind::NotFound,
+            reason: source.to_string(),
+        },
+        Err(error) => Ended::Refused(chain(&error)),
+    }
+}
+
+fn spec(
+    setup: &Setup,
+    account: &Account,
+    lowers: &[Handle],
+    command: Command,
+    fds: Vec<OwnedFd>,
+) -> Option<ProcessSpec> {
+    let mut fds = fds.into_iter().map(Arc::new);
+    let root = Root::Ephemeral {
+        lowers: lowers.to_vec(),
+        scratch: None,
+    };
+    let mut spec = ProcessSpec::new(root, command.argv);
+    spec.user = account.user.clone();
+    spec.env = environment(setup, account, command.env);
+    spec.cwd = command
+        .cwd
+        .or_else(|| setup.working_dir.clone().map(String::into_bytes))
+        .filter(|cwd| !cwd.is_empty())
+        .unwrap_or_else(|| b"/".to_vec());
+    for bind in command.binds {
+        spec.mounts.push(Mount {
+            source: Source::Handle(fds.next()?),
+            target: bind.target,
+            access: if bind.writable {
+                Access::ReadWrite
+            } else {
+                Access::ReadOnly
+            },
+        });
+    }
+    spec.limits.time = command.limit;
+    spec.stdin = match command.reading {
+        Reading::Nothing => Stdin::Null,
+        Reading::Bytes(bytes) => Stdin::Bytes(bytes),
+        Reading::Handed => Stdin::Handle(fds.next()?),
+    };
+    spec.output = Output::Bytes;
+    if command.interactive {
+        spec.output = Output::Handles {
+            stdout: fds.next()?,
+            stderr: fds.next()?,
+        };
+        spec.session = Session::Callers;
+    }
+    Some(spec)
+}
+
+/// The image's variables under those of the command, and a home.
+fn environment(
+    setup: &Setup,
+    account: &Account,
+    more: Vec<(Vec<u8>, Vec<u8>)>,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let home = account.home.clone().unwrap_or_else(|| b"/".to_vec());
+    let mut env: Vec<(Vec<u8>, Vec<u8>)> = vec![(b"HOME".to_vec(), home)];
+    let image = setup
+        .env
+        .iter()
+        .map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()));
+    for (name, value) in image.chain(more) {
+        match env.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => env.push((name, value)),
+        }
+    }
+    env
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
