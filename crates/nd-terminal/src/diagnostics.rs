@@ -7,6 +7,10 @@ use miette::{
 };
 use nd_report::{Diagnostic, FileId, Severity};
 
+mod excerpt;
+
+use excerpt::Excerpt;
+
 /// The files that spans point into.
 #[derive(Debug, Clone, Default)]
 pub struct Sources(BTreeMap<FileId, NamedSource<String>>);
@@ -27,6 +31,11 @@ impl Sources {
     pub fn with(mut self, file: FileId, name: impl AsRef<str>, text: impl Into<String>) -> Self {
         self.insert(file, name, text);
         self
+    }
+
+    /// Adds the files of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// The name of a file.
@@ -60,6 +69,17 @@ impl DiagnosticStyle {
         color: false,
         width: 80,
     };
+
+    /// As standard output takes it: colour as `--color` and the stream say, and the terminal's
+    /// width within reason.
+    pub fn of_stdout() -> Self {
+        let choice = anstream::AutoStream::choice(&std::io::stdout());
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0);
+        Self {
+            color: choice != anstream::ColorChoice::Never,
+            width: usize::from(width).clamp(60, 120),
+        }
+    }
 }
 
 /// Renders all of `diagnostics`, one after the other.
@@ -109,7 +129,7 @@ struct Adapter {
     code: Option<String>,
     severity: miette::Severity,
     help: Option<String>,
-    source: Option<NamedSource<String>>,
+    source: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
     related: Vec<Adapter>,
 }
@@ -135,45 +155,69 @@ impl Adapter {
         }
         let related = files
             .into_iter()
-            .map(|file| Self {
-                message: "see also".to_owned(),
-                code: None,
-                severity: miette::Severity::Advice,
-                help: None,
-                source: sources.0.get(&file).cloned(),
-                labels: labels_in(diagnostic, file, sources),
-                related: Vec::new(),
+            .map(|file| {
+                let (source, labels) = labels_in(diagnostic, file, sources);
+                Self {
+                    message: "see also".to_owned(),
+                    code: None,
+                    severity: miette::Severity::Advice,
+                    help: None,
+                    source,
+                    labels,
+                    related: Vec::new(),
+                }
             })
             .collect();
+        let (source, labels) = main.map_or_else(
+            || (None, Vec::new()),
+            |file| labels_in(diagnostic, file, sources),
+        );
         Self {
             message: diagnostic.message.clone(),
             code: Some(diagnostic.code.to_string()),
             severity,
             help: (!hints.is_empty()).then(|| hints.join("\n")),
-            source: main.and_then(|file| sources.0.get(&file).cloned()),
-            labels: main.map_or_else(Vec::new, |file| labels_in(diagnostic, file, sources)),
+            source,
+            labels,
             related,
         }
     }
 }
 
-fn labels_in(diagnostic: &Diagnostic, file: FileId, sources: &Sources) -> Vec<LabeledSpan> {
-    let length = sources
-        .0
-        .get(&file)
-        .map_or(0, |source| source.inner().len());
-    diagnostic
+/// The labels in one file, with the lines they speak of.
+fn labels_in(
+    diagnostic: &Diagnostic,
+    file: FileId,
+    sources: &Sources,
+) -> (Option<Excerpt>, Vec<LabeledSpan>) {
+    let labels = diagnostic
         .labels
         .iter()
-        .filter(|label| label.span.file == file)
+        .filter(|label| label.span.file == file);
+    let texts = labels
+        .clone()
+        .map(|label| (!label.text.is_empty()).then(|| label.text.clone()));
+    let Some(source) = sources.0.get(&file) else {
+        let none = texts.map(|text| LabeledSpan::new(text, 0, 0)).collect();
+        return (None, none);
+    };
+    let length = source.inner().len();
+    let places: Vec<_> = labels
+        .clone()
         .map(|label| {
             let range = label.span.range();
             let start = range.start.min(length);
-            let end = range.end.clamp(start, length);
-            let text = (!label.text.is_empty()).then(|| label.text.clone());
-            LabeledSpan::new_with_span(text, SourceSpan::new(start.into(), end - start))
+            start..range.end.clamp(start, length)
         })
-        .collect()
+        .collect();
+    let (excerpt, places) = Excerpt::new(source.name(), source.inner(), &places);
+    let spans = texts
+        .zip(places)
+        .map(|(text, place)| {
+            LabeledSpan::new_with_span(text, SourceSpan::new(place.start.into(), place.len()))
+        })
+        .collect();
+    (Some(excerpt), spans)
 }
 
 impl fmt::Display for Adapter {

@@ -42,7 +42,7 @@ pub use failure::{Failure, FailureKind, OrFail};
 pub use generate::{completions, man_pages};
 pub use human::{human_bytes, human_duration};
 pub use printer::{Printer, Verbosity};
-pub use report::{Counts, ToolInfo, github_commands, json_report, sarif_report, short_line};
+pub use report::{Counts, ToolInfo, github_commands, json_report, sarif_report, short_lines};
 pub use reporter::TerminalReporter;
 pub use run::run;
 pub use table::{Align, Table};

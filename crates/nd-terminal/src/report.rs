@@ -69,19 +69,29 @@ impl fmt::Display for Counts {
     }
 }
 
-/// A diagnostic on one line: `FILE:LINE:COLUMN: SEVERITY: MESSAGE [CODE]`.
-pub fn short_line(diagnostic: &Diagnostic, sources: &Sources) -> String {
+/// Diagnostics with one line each: `FILE:LINE:COLUMN: SEVERITY: MESSAGE [CODE]`.
+pub fn short_lines<'d>(
+    diagnostics: impl IntoIterator<Item = &'d Diagnostic>,
+    sources: &Sources,
+) -> String {
+    use fmt::Write as _;
     let places = Places::new(sources);
-    let place = diagnostic
-        .labels
-        .first()
-        .and_then(|label| places.region(label.span))
-        .map(|region| format!("{}:{}:{}: ", region.name, region.line, region.column))
-        .unwrap_or_default();
-    format!(
-        "{place}{}: {} [{}]",
-        diagnostic.severity, diagnostic.message, diagnostic.code
-    )
+    let mut text = String::new();
+    for found in diagnostics {
+        let place = found
+            .labels
+            .first()
+            .and_then(|label| places.region(label.span));
+        if let Some(region) = place {
+            let _ = write!(text, "{}:{}:{}: ", region.name, region.line, region.column);
+        }
+        let _ = writeln!(
+            text,
+            "{}: {} [{}]",
+            found.severity, found.message, found.code
+        );
+    }
+    text
 }
 
 /// A range of a file, counted from 1; `end_column` is one past the last character.

@@ -39,3 +39,22 @@ fn a_span_outside_its_file_does_not_hide_the_message() {
     let text = render_diagnostic(&found, &sources, DiagnosticStyle::PLAIN);
     assert!(text.contains("beyond the end"), "{text}");
 }
+
+/// Far-apart places, a place at the end of a line of kilobytes, one over many lines.
+#[test]
+fn long_lines_are_cut_and_places_stay_right() {
+    let long = format!("{}NEEDLE{}", "é".repeat(2000), "x".repeat(3000));
+    let text = format!("one\n{long}\nthree\n{}last: line", "more\n".repeat(20));
+    let needle = text.find("NEEDLE").unwrap_or_default();
+    let last = text.find("last").unwrap_or_default();
+    let file = FileId(0);
+    let sources = Sources::new().with(file, "build.yaml", text.clone());
+    let found = Diagnostic::new(CODE, Severity::Warning, "two places")
+        .at(Span::new(file, needle..needle + 6), "first")
+        .at(Span::new(file, last..text.len()), "second");
+    insta::assert_snapshot!(render_diagnostic(&found, &sources, DiagnosticStyle::PLAIN));
+    let whole =
+        Diagnostic::new(CODE, Severity::Note, "everything").at(Span::new(file, 0..text.len()), "");
+    let text = render_diagnostic(&whole, &sources, DiagnosticStyle::PLAIN);
+    assert!(text.len() < 4000 && text.contains("everything"), "{text}");
+}

@@ -2,7 +2,7 @@
 
 use nd_report::{Code, Diagnostic, Explanation, FileId, Fix, Severity, Span, apply_safe_fixes};
 use nd_terminal::{
-    Counts, Sources, ToolInfo, github_commands, json_report, sarif_report, short_line,
+    Counts, Sources, ToolInfo, github_commands, json_report, sarif_report, short_lines,
 };
 use proptest::prelude::*;
 
@@ -69,16 +69,10 @@ fn the_sarif_log_has_rules_places_and_edits() {
 
 #[test]
 fn one_line_says_where_and_what() {
-    let lines: Vec<String> = found()
-        .iter()
-        .map(|found| short_line(found, &sources()))
-        .collect();
     assert_eq!(
-        lines,
-        [
-            "recipes/a, b/build.yaml:3:10: warning: 100% of `1.10`,\nread: as `1.1` [ND0102 unknown-key]",
-            "error: there is no file [ND0102 unknown-key]",
-        ]
+        short_lines(&found(), &sources()),
+        "recipes/a, b/build.yaml:3:10: warning: 100% of `1.10`,\nread: as `1.1` [ND0102 unknown-key]\n\
+         error: there is no file [ND0102 unknown-key]\n"
     );
     assert_eq!(
         Counts::of(&found()).to_string(),
