@@ -92,19 +92,42 @@ pub fn check_icon(icon: Option<&str>) -> Result<(), IconError> {
 /// How many bytes standard base64 with padding stands for; `None` if it is not that. White space
 /// is skipped. Nothing is decoded: icons are large and mostly only checked.
 fn decoded_length(data: &str) -> Option<usize> {
-    let (mut digits, mut padding) = (0_usize, 0_usize);
-    for byte in data.bytes() {
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {}
-            b'=' => padding += 1,
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' if padding == 0 => digits += 1,
-            _ => return None,
-        }
+    // Padding stands at the end, so what comes before it is counted without looking at order.
+    let end = data
+        .trim_end_matches(|c: char| c == '=' || c.is_ascii_whitespace())
+        .len();
+    let (body, tail) = data.split_at(end);
+    let padding = tail.bytes().filter(|byte| *byte == b'=').count();
+    let (mut digits, mut spaces) = (0_usize, 0_usize);
+    for byte in body.bytes() {
+        let class = CLASS[usize::from(byte)];
+        digits += usize::from(class & 1);
+        spaces += usize::from(class >> 1);
     }
-    let fits =
-        (digits + padding).is_multiple_of(4) && padding <= 2 && (padding == 0 || digits % 4 >= 2);
+    let fits = digits + spaces == body.len()
+        && (digits + padding).is_multiple_of(4)
+        && padding <= 2
+        && (padding == 0 || digits % 4 >= 2);
     fits.then_some(digits * 3 / 4)
 }
+
+/// 1 for digits of base64, 2 for white space, 0 for everything else.
+const CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        table[byte] = if c.is_ascii_alphanumeric() || c == b'+' || c == b'/' {
+            1
+        } else if c.is_ascii_whitespace() || c == 0x0b {
+            2
+        } else {
+            0
+        };
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ pub mod codes;
 mod compile;
 mod decode;
 mod files;
+pub mod fulltest;
 mod load;
 pub mod raw;
 mod request;
@@ -25,3 +26,8 @@ pub use request::{Compat, LoadOptions, Profile, Request};
 pub use resolved::Compiled;
 pub use source::{Source, Sources};
 pub use text::{StructuredReadme, WordsError, guest_filename, split_words, structured_readme};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

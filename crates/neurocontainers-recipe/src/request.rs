@@ -1,6 +1,9 @@
 //! What a caller asks for.
 
+use std::sync::Arc;
+
 use nd_names::Architecture;
+use neurodocker::Templates;
 
 /// How upstream's accidents are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,6 +66,8 @@ pub struct Request {
     pub local_contexts: Vec<String>,
     /// What `parallel_jobs` is in templates.
     pub parallel_jobs: u32,
+    /// Installation templates in place of the built-in ones, such as those of a checkout.
+    pub templates: Option<Arc<Templates>>,
     /// Home folder that upstream's names of colliding files depend on. Only upstream's mode uses
     /// it; improved names depend on nothing of the machine.
     pub upstream_home: String,
@@ -80,6 +85,7 @@ impl Request {
             options: Vec::new(),
             local_contexts: Vec::new(),
             parallel_jobs: 4,
+            templates: None,
             upstream_home: "/root".to_owned(),
         }
     }

@@ -55,6 +55,17 @@ impl Compiler<'_, '_> {
         ] {
             let own = match node {
                 None => Vec::new(),
+                // Upstream drops what is no list here, and only here.
+                Some(node) if self.upstream => match self.render(node) {
+                    Some(value) if is_list(&value) => {
+                        items(&value).map(|item| text_of(&item)).collect()
+                    }
+                    Some(_) => Vec::new(),
+                    None => {
+                        fine = false;
+                        Vec::new()
+                    }
+                },
                 Some(node) => self.deploy_list(node, what).unwrap_or_else(|| {
                     fine = false;
                     Vec::new()

@@ -108,7 +108,7 @@ impl Compiler<'_, '_> {
             let message =
                 format!("declared file not found: `{path}` is not in the recipe's folder");
             self.error(codes::SOURCE_MISSING, node.span, message);
-            return false;
+            // It counts as declared all the same: its uses are not wrong.
         }
         true
     }

@@ -21,6 +21,7 @@ use nd_instructions::{
 };
 use nd_report::{Code, Diagnostic, Severity, Sink, Span};
 use nd_yaml::Node;
+use neurodocker::Templates;
 
 use crate::{
     Recipe, RecipeFiles, Request, codes, raw,
@@ -80,6 +81,7 @@ fn compile_with(
         files,
         upstream,
         engine: Engine::new(&world),
+        templates: request.templates.clone(),
         world,
         sink,
         body: Vec::new(),
@@ -110,6 +112,7 @@ struct Compiler<'r, 's> {
     files: &'r dyn RecipeFiles,
     upstream: bool,
     engine: Engine,
+    templates: Option<Arc<Templates>>,
     world: Arc<World>,
     sink: &'s mut Sink,
     body: Vec<Instruction>,

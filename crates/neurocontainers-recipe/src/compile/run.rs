@@ -21,7 +21,9 @@ const CACHE_CONTEXT: &str = "neurocontainer-cache";
 impl Compiler<'_, '_> {
     /// Applies a `run`: `directive` is the whole mapping, `node` its commands.
     pub(super) fn apply_run(&mut self, directive: &Node, node: &Node, place: Span) {
-        let dumped = Self::mentions(node, "get_file") || Self::mentions(node, "[");
+        // The id is only needed by `get_file`, which an item access may spell in pieces.
+        let dumped = Self::mentions(node, "get_file")
+            || (Self::mentions(node, "[") && Self::mentions(node, "{{"));
         let (cache_id, text) = if dumped {
             cache_id(directive)
         } else {

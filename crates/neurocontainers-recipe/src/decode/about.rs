@@ -17,11 +17,11 @@ use super::{Decoder, Fields};
 pub(super) fn decode_about<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Option<About<'d>> {
     let mut fine = true;
     let copyright = decode_copyright(fields, out);
-    let structured_readme = match fields.get("structured_readme") {
+    let structured_readme = match fields.optional("structured_readme", out) {
         None => Some(None),
         Some(node) => decode_readme_parts(node, out).map(Some),
     };
-    let auto_update = match fields.get("auto_update") {
+    let auto_update = match fields.optional("auto_update", out) {
         None => Some(None),
         Some(node) => decode_auto_update(node, out).map(Some),
     };
@@ -91,7 +91,7 @@ fn each<'d, T>(
     out: &mut Decoder<'_>,
     mut decode: impl FnMut(&'d Node, &mut Decoder<'_>) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let Some(node) = fields.get(key) else {
+    let Some(node) = fields.optional(key, out) else {
         return Some(Vec::new());
     };
     let items = out.list(node, &format!("`{key}`"))?;
@@ -114,7 +114,9 @@ fn decode_copyright<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Option<Ve
                 }
             };
         let known = entry.deny_unknown(&[key, "url"], out);
-        let node = entry.raw(key).filter(|node| out.words(node, key).is_some());
+        let node = entry
+            .raw(key)
+            .filter(|node| out.template(node, key).is_some());
         let url = match entry.get("url") {
             None => Some(None),
             Some(url) => out.url(url, "`url`").map(Some),
@@ -251,7 +253,7 @@ pub(super) fn check_test(node: &Node, out: &mut Decoder<'_>) -> bool {
             fine = false;
         }
         if let Some(name) = test.required("name", out) {
-            fine &= out.words(name, "`name`").is_some();
+            fine &= out.template(name, "`name`").is_some();
         } else {
             fine = false;
         }
@@ -260,7 +262,7 @@ pub(super) fn check_test(node: &Node, out: &mut Decoder<'_>) -> bool {
     fine &= test.deny_unknown(&["name", "script", "executable", "manual"], out);
     for key in ["name", "script"] {
         let node = test.required(key, out);
-        fine &= node.is_some_and(|node| out.words(node, &format!("`{key}`")).is_some());
+        fine &= node.is_some_and(|node| out.template(node, &format!("`{key}`")).is_some());
     }
     fine
 }

@@ -32,15 +32,11 @@ pub(super) fn decode_deploy<'d>(
     let mut fine = fields.deny_unknown(&["path", "bins", "webapp"], out);
     let mut list = |key: &'static str| {
         let node = fields.get(key)?;
-        if node.as_seq().is_none() {
-            // Upstream drops a string at the top in silence and fails on one in a directive only
-            // when it compiles.
-            if out.improved() {
-                out.wrong_type(node, &format!("deploy `{key}`"), "a list");
-                fine = false;
-            } else if top {
-                return None;
-            }
+        // Upstream drops a string at the top in silence and fails on one in a directive only when
+        // it compiles.
+        if out.improved() && !super::is_list(node) {
+            out.wrong_type(node, &format!("deploy `{key}`"), "a list");
+            fine = false;
         }
         Some(node)
     };
@@ -73,7 +69,7 @@ fn decode_webapp<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<Webapp<'d>
     let mut fine = fields.deny_unknown(WEBAPP_KEYS, out);
     for key in ["title", "startup_command"] {
         let found = fields.required(key, out);
-        fine &= found.is_some_and(|node| out.words(node, &format!("`{key}`")).is_some());
+        fine &= found.is_some_and(|node| out.template(node, &format!("`{key}`")).is_some());
     }
     let port = |node: Option<&Node>, out: &mut Decoder<'_>| match node {
         None => false,
@@ -110,7 +106,7 @@ fn decode_webapp<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<Webapp<'d>
                     };
                     fine &= proxy.deny_unknown(&["path", "port"], out);
                     let path = proxy.required("path", out);
-                    fine &= path.is_some_and(|node| out.words(node, "`path`").is_some());
+                    fine &= path.is_some_and(|node| out.template(node, "`path`").is_some());
                     fine &= port(proxy.required("port", out), out);
                 }
             }

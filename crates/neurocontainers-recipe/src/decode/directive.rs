@@ -156,7 +156,7 @@ fn decode_action<'d>(
     out: &mut Decoder<'_>,
 ) -> Option<Action<'d>> {
     let text_or_list = |out: &mut Decoder<'_>| {
-        if out.improved() && node.as_str().is_none() && !is_list(node) {
+        if out.improved() && node.as_str().is_none() && !super::is_list(node) {
             out.wrong_type(node, &format!("`{key}`"), "a string or a list");
             return None;
         }
@@ -237,11 +237,6 @@ fn decode_action<'d>(
             Action::Test
         }
     })
-}
-
-/// Whether the node is a list, or a choice between alternatives, which may give one.
-fn is_list(node: &Node) -> bool {
-    node.as_seq().is_some() || node.get("try").is_some_and(|node| node.as_seq().is_some())
 }
 
 fn decode_environment<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<&'d Map> {

@@ -29,6 +29,13 @@ impl<'d> Fields<'d> {
         self.map.get(key).filter(|node| !node.is_null())
     }
 
+    /// The value of an optional key; for upstream everything is absent that Python counts as
+    /// false.
+    pub(crate) fn optional(&self, key: &str, out: &Decoder<'_>) -> Option<&'d Node> {
+        self.get(key)
+            .filter(|node| out.improved() || super::truthy(&node.value))
+    }
+
     /// The value of a key that has to be there; may be null.
     pub(crate) fn required(&self, key: &str, out: &mut Decoder<'_>) -> Option<&'d Node> {
         let found = self.map.get(key);

@@ -29,7 +29,7 @@ pub(super) fn decode_files<'d>(
     fields: &Fields<'d>,
     out: &mut Decoder<'_>,
 ) -> Option<Vec<File<'d>>> {
-    let Some(node) = fields.get("files") else {
+    let Some(node) = fields.optional("files", out) else {
         return Some(Vec::new());
     };
     let items = out.list(node, "`files`")?;

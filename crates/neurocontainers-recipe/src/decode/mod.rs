@@ -15,7 +15,7 @@ use nd_yaml::{Node, Value};
 use crate::{Compat, Profile, codes};
 
 pub(crate) use directive::decode_directives;
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, unknown_key};
 pub(crate) use recipe::decode_recipe;
 
 /// Decodes and reports.
@@ -88,6 +88,13 @@ impl Decoder<'_> {
         if let Some(items) = node.as_seq() {
             return Some(items);
         }
+        // Python goes through an empty string or mapping without noticing that it is no list.
+        if self.upstream()
+            && matches!(&node.value, Value::Str(_) | Value::Map(_))
+            && !truthy(&node.value)
+        {
+            return Some(&[]);
+        }
         self.wrong_type(node, what, "a list");
         None
     }
@@ -107,9 +114,17 @@ impl Decoder<'_> {
         }
     }
 
-    /// A template for one line of text: any scalar, not blank.
+    /// A template for one line of text: any scalar, not blank. Upstream takes whatever Python
+    /// counts as true and makes it text.
     pub(crate) fn template<'d>(&mut self, node: &'d Node, what: &str) -> Option<&'d Node> {
         match &node.value {
+            _ if self.upstream() && node.as_str().is_none() => {
+                if !truthy(&node.value) {
+                    self.empty(node.span, what);
+                    return None;
+                }
+                Some(node)
+            }
             Value::Str(text) if !text.trim().is_empty() => Some(node),
             Value::Str(_) | Value::Null => {
                 self.empty(node.span, what);
@@ -164,4 +179,9 @@ pub(crate) fn truthy(value: &Value) -> bool {
         Value::Pairs(pairs) => !pairs.is_empty(),
         Value::BigInt(_) | Value::Date(_) | Value::DateTime(_) => true,
     }
+}
+
+/// Whether the node is a list, or a choice between alternatives, which may give one.
+fn is_list(node: &Node) -> bool {
+    node.as_seq().is_some() || node.get("try").is_some_and(|node| node.as_seq().is_some())
 }

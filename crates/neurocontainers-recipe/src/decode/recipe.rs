@@ -76,7 +76,7 @@ pub(crate) fn decode_recipe<'d>(
         out,
     );
     let files = file::decode_files(&fields, out);
-    let deploy = match fields.get("deploy") {
+    let deploy = match fields.optional("deploy", out) {
         Some(node) => decode_deploy(node, true, out).map(Some),
         None => Some(None),
     };

@@ -17,7 +17,7 @@ pub(super) fn decode_options<'d>(
     fields: &Fields<'d>,
     out: &mut Decoder<'_>,
 ) -> Option<Vec<RecipeOption<'d>>> {
-    let Some(node) = fields.get("options") else {
+    let Some(node) = fields.optional("options", out) else {
         return Some(Vec::new());
     };
     let map = out.mapping(node, "`options`")?;
@@ -87,7 +87,7 @@ pub(super) fn decode_variants<'d>(
     options: &[RecipeOption<'d>],
     out: &mut Decoder<'_>,
 ) -> Option<Vec<Variant<'d>>> {
-    let Some(node) = fields.get("variants") else {
+    let Some(node) = fields.optional("variants", out) else {
         return Some(Vec::new());
     };
     let map = out.mapping(node, "`variants`")?;

@@ -4,7 +4,9 @@ use nd_instructions::Definition;
 use nd_names::BuildDate;
 use nd_records::{ReleaseApp, ReleaseRecord};
 
-use crate::raw::Bootstrap;
+use neurodocker::{RenderError, RenderOptions};
+
+use crate::{Compat, raw::Bootstrap};
 
 use super::{About, Deploy, Identity, Staging};
 
@@ -35,18 +37,22 @@ pub struct Compiled {
     pub fix_locale_def: bool,
 }
 
-/// Why a container cannot be rendered.
-#[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    /// Packages are to be installed with an unknown package manager.
-    #[error("unsupported package manager: {name}")]
-    PackageManager {
-        /// Its name.
-        name: String,
-    },
-}
-
 impl Compiled {
+    /// The Dockerfile, in the mode of `compat`: improved, or byte for byte as upstream writes it.
+    ///
+    /// # Errors
+    ///
+    /// When the instructions hold something that no Dockerfile can say; compiling refuses most
+    /// of that.
+    pub fn dockerfile(&self, compat: Compat) -> Result<String, RenderError> {
+        let options = RenderOptions {
+            compat: compat.is_upstream(),
+            package_manager: Some(self.package_manager.clone()),
+            fix_locale_def: self.fix_locale_def,
+        };
+        neurodocker::render_dockerfile(&self.definition, &options)
+    }
+
     /// The README as it lies in the build folder and in the image.
     pub fn readme_file(&self) -> String {
         let mut text = self.readme.trim_end().to_owned();

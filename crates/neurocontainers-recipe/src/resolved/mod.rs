@@ -7,7 +7,7 @@ mod file;
 mod identity;
 
 pub use about::{About, Copyright, GuiApp, Webapp};
-pub use compiled::{Compiled, RenderError};
+pub use compiled::Compiled;
 pub use deploy::Deploy;
 pub use file::{CopySource, DeclaredFile, FileSource, GeneratedFile, Staging};
 pub use identity::{Concrete, Identity};

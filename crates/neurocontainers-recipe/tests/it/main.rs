@@ -1,4 +1,13 @@
 //! Recipes: reading, checking, compiling.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests may panic as tests may"
+)]
+
+mod fulltest;
+mod hostile;
+mod recipes;
 mod rules;
 mod schema;
