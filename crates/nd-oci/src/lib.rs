@@ -25,7 +25,7 @@ pub use index_layer::{IndexedLayer, index_layer};
 pub use layout::{BlobSource, Image, ImageSpec, Layout};
 pub use tar::Limits;
 pub use tree::ImageTree;
-pub use unpack::{OverlayMarks, UnpackOptions, Unpacked, read_entry, unpack_layer};
+pub use unpack::{EntryReader, OverlayMarks, UnpackOptions, Unpacked, unpack_layer};
 pub use upper::{Ids, UNREAD, Upper, UpperError};
 pub use walk::WalkError;
 pub use write_layer::{LayerOptions, WrittenLayer, layer_descriptor, write_layer};

@@ -111,6 +111,14 @@ pub enum BuildError {
         /// Digest of the blob.
         layer: Sha256,
     },
+    /// More layers than the kernel stacks.
+    #[error("the image has {count} layers, and the kernel stacks {limit} at most")]
+    TooManyLayers {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// A folder of the store could not be emptied.
     #[error("failed to remove a folder of the store")]
     Upkeep {

@@ -164,6 +164,10 @@ pub fn build(
     };
     let last = plan.stages.len().saturating_sub(1);
     builder.stage(last)?;
+    if builder.tidied {
+        // Processes of a killed build may have been dying still when this one began.
+        builder.desk.tidy();
+    }
     let state = plan.stages.last().map(|stage| stage.result.clone());
     let (chain, steps) = builder.stages[last].take().unwrap_or_default();
     Ok(Built {

@@ -16,6 +16,9 @@ use crate::{
     plan::ImageLayer,
 };
 
+/// Lower directories of one overlay, as the kernel has it.
+const MAX_LAYERS: usize = 500;
+
 /// How long to wait before looking again whether another build is done with the same thing.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -58,6 +61,12 @@ impl Desk<'_> {
         chain: &Chain,
         note: &mut dyn FnMut(&str),
     ) -> Result<Vec<LayerTree>, BuildError> {
+        if chain.keys.len() > MAX_LAYERS {
+            return Err(BuildError::TooManyLayers {
+                count: chain.keys.len(),
+                limit: MAX_LAYERS,
+            });
+        }
         self.let_engine_in()?;
         let mut out = Vec::with_capacity(chain.keys.len());
         for (number, key) in chain.keys.iter().enumerate() {

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use nd_oci::{Compression, Ids, LayerOptions, Upper, read_entry, write_layer};
+use nd_oci::{Compression, EntryReader, Ids, LayerOptions, Upper, write_layer};
 use nd_rootfs::{Attr, Entry, Kind, LayerEntry, TreePath};
 use nd_store::encode_layer_index;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT};
@@ -47,8 +47,9 @@ impl Seal<'_> {
             .collect();
         let mut entries = Vec::with_capacity(found.len());
         let mut gone = Vec::new();
+        let mut below = EntryReader::new(self.lower, self.ids);
         for entry in found {
-            if self.keeps(&entry, &opaque, &upper)? {
+            if self.keeps(&entry, &opaque, &upper, &mut below)? {
                 entries.push(entry);
             } else {
                 gone.push(entry);
@@ -91,11 +92,12 @@ impl Seal<'_> {
         entry: &LayerEntry,
         opaque: &[TreePath],
         upper: &Upper,
+        lower: &mut EntryReader<'_>,
     ) -> Result<bool, EngineError> {
         let entry = match entry {
             LayerEntry::Entry(entry) => entry,
             LayerEntry::Whiteout(path) => {
-                return Ok(read_entry(self.lower, path, self.ids)?.is_some());
+                return Ok(lower.entry(path)?.is_some());
             }
             _ => return Ok(true),
         };
@@ -108,7 +110,7 @@ impl Seal<'_> {
         if entry.group.is_some() || opaque.iter().any(|dir| entry.path.is_below(dir.as_bytes())) {
             return Ok(true);
         }
-        let Some((below, file)) = read_entry(self.lower, &entry.path, self.ids)? else {
+        let Some(below) = lower.entry(&entry.path)? else {
             return Ok(true);
         };
         let clamped = Attr {
@@ -119,15 +121,16 @@ impl Seal<'_> {
             return Ok(true);
         }
         let read = |e| EngineError::io(format!("read `{}`", entry.path))(e);
-        match (&entry.kind, &below.kind, file) {
-            (Kind::File { size: new, .. }, Kind::File { size: old, .. }, Some(file)) => {
+        match (&entry.kind, &below.kind) {
+            (Kind::File { size: new, .. }, Kind::File { size: old, .. }) => {
                 if new != old {
                     return Ok(true);
                 }
-                let ours: io::Result<_> = upper.open(entry).and_then(content);
-                Ok(ours.map_err(read)? != content(file).map_err(read)?)
+                let ours = upper.open(entry).and_then(content).map_err(read)?;
+                let theirs = content(lower.open(&entry.path)?).map_err(read)?;
+                Ok(ours != theirs)
             }
-            (new, old, _) => Ok(new != old),
+            (new, old) => Ok(new != old),
         }
     }
 
@@ -195,13 +198,14 @@ impl Seal<'_> {
     ) -> Result<(), EngineError> {
         let mut needed: HashSet<Vec<u8>> = HashSet::new();
         let mut kept = Vec::with_capacity(entries.len());
+        let mut lower = EntryReader::new(self.lower, self.ids);
         // Backwards in tree order, so that what a directory holds is known before itself.
         for entry in std::mem::take(entries).into_iter().rev() {
             if let LayerEntry::Entry(dir) = &entry
                 && dir.kind.is_dir()
                 && !needed.contains(dir.path.as_bytes())
                 && !opaque.contains(&dir.path)
-                && let Some((below, _)) = read_entry(self.lower, &dir.path, self.ids)?
+                && let Some(below) = lower.entry(&dir.path)?
                 && below.kind.is_dir()
                 && below.attr.xattrs == dir.attr.xattrs
                 && (below.attr.mode, below.attr.uid, below.attr.gid)

@@ -155,8 +155,17 @@ pub(crate) fn what_was_pruned_is_built_again() {
         )]
     };
     let first = lab.build(ops());
-    let pruned = prune(&lab.store, 0, ids(), &Cancel::default()).unwrap();
-    assert!(pruned.items >= 7 && pruned.left == 0, "{pruned:?}");
+    let mut items = 0;
+    loop {
+        let pruned = prune(&lab.store, 0, ids(), &Cancel::default()).unwrap();
+        items += pruned.items;
+        // A process that another test is starting just now holds copies of our locks for a moment.
+        if pruned.left == 0 {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert!(items >= 7, "{items}");
     let trees = lab.store.root().join("trees");
     let left = fs_err::read_dir(trees)
         .unwrap()

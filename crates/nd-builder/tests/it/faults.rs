@@ -99,7 +99,9 @@ pub(crate) fn is_child() -> bool {
 pub(crate) fn child() {
     let store = std::env::args().nth(2).unwrap();
     let lab = Lab::at(tempfile::tempdir().unwrap(), store.as_ref());
-    println!("{}", lab.build(steps()).layers.len());
+    for layer in lab.build(steps()).layers {
+        println!("{}", layer.diff_id);
+    }
 }
 
 fn steps() -> Vec<Op> {
@@ -141,6 +143,44 @@ pub(crate) fn a_killed_build_goes_on_where_it_was() {
     assert_eq!(built.layers, expected);
     assert_eq!(built.steps.iter().filter(|step| step.cached).count(), done);
     assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
+}
+
+pub(crate) fn an_ordinary_user_makes_the_same_layers() {
+    use std::os::unix::process::CommandExt as _;
+    // No such user, and so no range of ids.
+    const NOBODY: u32 = 54_321;
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become somebody else");
+        return;
+    }
+    let expected: Vec<_> = Lab::new().build(steps()).layers;
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(root.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    // Where this program lies may be closed to others.
+    let program = root.path().join("it");
+    fs_err::copy("/proc/self/exe", &program).unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test is somebody else for once"
+    )]
+    let output = std::process::Command::new(&program)
+        .args([CHILD.as_ref(), root.path().join("store").as_os_str()])
+        .env_clear()
+        .envs([("TMPDIR", root.path()), ("HOME", root.path())])
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir("/")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("does not let this user make user namespaces") {
+        println!("skipped: ordinary users may not make user namespaces here");
+        return;
+    }
+    let found = String::from_utf8(output.stdout).unwrap();
+    let expected: Vec<_> = expected.iter().map(|l| l.diff_id.to_string()).collect();
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected, "{errors}");
 }
 
 pub(crate) fn a_base_that_is_not_what_it_says_is_refused() {

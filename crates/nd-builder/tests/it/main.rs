@@ -59,6 +59,7 @@ fn main() {
         faults::a_failing_step_says_where_and_what,
         faults::a_step_can_be_cancelled_and_timed_out,
         faults::a_killed_build_goes_on_where_it_was,
+        faults::an_ordinary_user_makes_the_same_layers,
         faults::a_base_that_is_not_what_it_says_is_refused,
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -83,18 +83,45 @@ pub fn unpack_layer(
     })
 }
 
-/// Reads one entry below `root` without following a link, with its content if it is a file (its
-/// digest is [`crate::UNREAD`]); `None` if nothing stands there. Meant for looking at what lies below
-/// an overlay's upper directory.
-pub fn read_entry(
-    root: BorrowedFd<'_>,
-    path: &TreePath,
-    ids: Ids,
-) -> Result<Option<(Entry, Option<std::fs::File>)>, OciError> {
-    let mut place = Place::new(root, ids);
-    match place.stat(path)? {
-        None => Ok(None),
-        Some(_) => place.read(path),
+/// Looks at entries of a directory that does not change, without following a link: at what lies
+/// below an overlay's upper directory, say. Quick when asked in tree order.
+pub struct EntryReader<'a> {
+    place: Place<'a>,
+    /// Where nothing was found last, so that nothing is looked for below it.
+    missing: Option<TreePath>,
+}
+
+impl std::fmt::Debug for EntryReader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EntryReader").finish_non_exhaustive()
+    }
+}
+
+impl<'a> EntryReader<'a> {
+    /// Looks below `root`; owners are shown as `ids` says.
+    pub fn new(root: BorrowedFd<'a>, ids: Ids) -> Self {
+        Self {
+            place: Place::new(root, ids),
+            missing: None,
+        }
+    }
+
+    /// The entry at `path`, if there is one. The content of a file is [`crate::UNREAD`].
+    pub fn entry(&mut self, path: &TreePath) -> Result<Option<Entry>, OciError> {
+        let hopeless = |missing: &TreePath| path == missing || path.is_below(missing.as_bytes());
+        if self.missing.as_ref().is_some_and(hopeless) {
+            return Ok(None);
+        }
+        if self.place.stat(path)?.is_none() {
+            self.missing = Some(path.clone());
+            return Ok(None);
+        }
+        self.place.entry(path)
+    }
+
+    /// The content of a file.
+    pub fn open(&mut self, path: &TreePath) -> Result<std::fs::File, OciError> {
+        self.place.open(path)
     }
 }
 
@@ -194,8 +221,12 @@ impl Unpacker<'_> {
         let Some(Stat::Other) = lower.stat(path)? else {
             return Ok(false);
         };
-        let Some((entry, file)) = lower.read(path)? else {
+        let Some(entry) = lower.entry(path)? else {
             return Ok(false);
+        };
+        let file = match entry.kind {
+            Kind::File { .. } => Some(lower.open(path)?),
+            _ => None,
         };
         self.parents(path)?;
         match (entry.kind, file) {

@@ -115,34 +115,34 @@ impl<'a> Place<'a> {
     /// Attributes of a directory.
     pub(super) fn directory(&mut self, path: &TreePath) -> Result<Option<Attr>, OciError> {
         match self.stat(path)? {
-            Some(Stat::Directory) => Ok(self.read(path)?.map(|(entry, _)| entry.attr)),
+            Some(Stat::Directory) => Ok(self.entry(path)?.map(|entry| entry.attr)),
             _ => Ok(None),
         }
     }
 
-    /// An entry, and its content if it is a file.
-    pub(super) fn read(
-        &mut self,
-        path: &TreePath,
-    ) -> Result<Option<(Entry, Option<File>)>, OciError> {
+    /// The entry at a path; the directory above it must be there.
+    pub(super) fn entry(&mut self, path: &TreePath) -> Result<Option<Entry>, OciError> {
         let ids = self.ids;
         let Some(dir) = self.parent(path)? else {
             return Ok(None);
         };
         let (mut entry, _) = entry_at(dir, path).map_err(walk)?;
-        let fail_owner =
-            |_| fail(path, "its owner is outside the range")(io::ErrorKind::InvalidData.into());
+        let fail_owner = |_| {
+            let source = io::ErrorKind::InvalidData.into();
+            fail(path, "its owner is outside the range")(source)
+        };
         translate(&mut entry, ids).map_err(fail_owner)?;
         entry.attr.xattrs.retain(kept);
-        let file = match entry.kind {
-            Kind::File { .. } => {
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(dir, name(path), flags, Mode::empty());
-                Some(File::from(fd.map_err(errno(path, "it cannot be opened"))?))
-            }
-            _ => None,
-        };
-        Ok(Some((entry, file)))
+        Ok(Some(entry))
+    }
+
+    /// The content of a file.
+    pub(super) fn open(&mut self, path: &TreePath) -> Result<File, OciError> {
+        let dir = self.in_dir(path)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(dir, name(path), flags, Mode::empty());
+        fd.map(File::from)
+            .map_err(errno(path, "it cannot be opened"))
     }
 
     /// Makes a directory that only its owner may use until it is finished.
