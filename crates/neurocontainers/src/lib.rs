@@ -2,7 +2,13 @@
 
 pub mod base;
 pub mod check;
+pub mod cli;
+pub mod diagnose;
+pub mod docs;
+pub mod init;
+pub mod lsp;
 pub mod machine;
 pub mod output;
+pub mod pipeline;
 pub mod recipes;
 pub mod stage;

@@ -22,7 +22,7 @@ use super::{
     archive::{self, ArchiveState},
     layer,
 };
-use crate::machine::{AptSource, Machine, Mirrors, parse_list};
+use crate::machine::{AptSource, Machine, Mirrors, Redacted, Redactor, parse_list};
 
 /// Kind of the records that remember the last base of a suite.
 const LATEST: &str = "base-latest";
@@ -75,7 +75,7 @@ pub struct Bootstrapper<'a> {
     pub clock: &'a dyn Clock,
     /// The machine's archives.
     pub machine: &'a Machine,
-    /// Is told what happens; output is redacted by the caller's reporter.
+    /// Is told what happens, without addresses of the machine.
     pub reporter: &'a dyn Reporter,
     /// Stops the tools.
     pub cancel: &'a Cancel,
@@ -163,7 +163,10 @@ impl Bootstrapper<'_> {
             self.keep(LATEST, &key, &Latest { asked: now, made })?;
             return Ok(base);
         }
-        let made = self.make(what, architecture, &public, &state)?;
+        let redactor = self.machine.redactor(&mirrors);
+        let made = self
+            .make(what, architecture, &public, &state, &redactor)
+            .map_err(|error| error.redacted(&redactor))?;
         self.keep(STATES, &state_key, &made)?;
         let base = self.load(&made, what, reference, false)?;
         let base = base.ok_or_else(|| BaseError::NoImage {
@@ -245,6 +248,7 @@ impl Bootstrapper<'_> {
         architecture: Architecture,
         public: &[AptSource],
         state: &ArchiveState,
+        redactor: &Redactor,
     ) -> Result<Made, BaseError> {
         let id = StepId(u32::MAX);
         let title = format!("bootstrap {what}");
@@ -254,7 +258,11 @@ impl Bootstrapper<'_> {
             title: &title,
             bytes: None,
         });
-        let made = self.run(what, architecture, public, state, id);
+        let reporter = Redacted {
+            to: self.reporter,
+            redactor: redactor.clone(),
+        };
+        let made = self.run(what, architecture, public, state, (&reporter, id));
         let outcome = match made {
             Ok(_) => StepOutcome::Done,
             Err(_) => StepOutcome::Failed,
@@ -273,7 +281,7 @@ impl Bootstrapper<'_> {
         architecture: Architecture,
         public: &[AptSource],
         state: &ArchiveState,
-        id: StepId,
+        (reporter, id): (&dyn Reporter, StepId),
     ) -> Result<Made, BaseError> {
         let tool = archive::find(self.programs)?;
         let temporary = self.store.temporary();
@@ -293,7 +301,7 @@ impl Bootstrapper<'_> {
         let invocation = invocation.env("SOURCE_DATE_EPOCH", state.date.to_string());
         let mut on_line = |stream, line: &[u8]| {
             if archive::worth_showing(stream, line) {
-                self.reporter.event(Event::Output { id, line });
+                reporter.event(Event::Output { id, line });
             }
         };
         self.programs

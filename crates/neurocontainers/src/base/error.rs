@@ -7,6 +7,8 @@ use nd_oci::OciError;
 use nd_rootfs::ContentsError;
 use nd_store::StoreError;
 
+use crate::machine::Redactor;
+
 /// A base image could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
@@ -21,6 +23,9 @@ pub enum BaseError {
     /// A program failed.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The bootstrap failed; what it said names no address of the machine.
+    #[error("{0}")]
+    Failed(String),
     /// The bootstrap tool says of no archive for this suite.
     #[error("`mmdebstrap` knows no archive for the suite `{suite}`")]
     UnknownSuite {
@@ -93,6 +98,17 @@ impl BaseError {
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+
+    /// The error without addresses of the machine, which command lines and outputs of programs name.
+    pub(super) fn redacted(self, redactor: &Redactor) -> Self {
+        match self {
+            Self::Program(error) => {
+                let text = redactor.line(error.to_string().as_bytes());
+                Self::Failed(String::from_utf8_lossy(&text).into_owned())
+            }
+            other => other,
+        }
     }
 
     /// What to do about it.

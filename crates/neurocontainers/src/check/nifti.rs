@@ -1,9 +1,6 @@
 //! The shape of a NIfTI volume, from its header.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::io::{self, Read, Seek as _, SeekFrom};
 
 /// Why a file has no shape.
 #[derive(Debug, thiserror::Error)]
@@ -19,20 +16,18 @@ pub(crate) enum NiftiError {
 /// Length of the longer header, that of NIfTI-2.
 const HEADER: u64 = 540;
 
-/// Sizes along the axes of the image at `path` (`.nii` or `.nii.gz`, NIfTI-1 or -2, either byte
-/// order).
-pub(crate) fn shape(path: &Path) -> Result<Vec<i64>, NiftiError> {
-    let mut start = Vec::new();
-    fs_err::File::open(path)?.take(2).read_to_end(&mut start)?;
-    let file = fs_err::File::open(path)?;
+/// Sizes along the axes of an image (`.nii` or `.nii.gz`, NIfTI-1 or -2, either byte order), called
+/// `name` where it is none.
+pub(crate) fn shape(mut file: std::fs::File, name: &str) -> Result<Vec<i64>, NiftiError> {
     let mut header = Vec::new();
-    if start == [0x1f, 0x8b] {
+    (&mut file).take(HEADER).read_to_end(&mut header)?;
+    if header.starts_with(&[0x1f, 0x8b]) {
+        file.seek(SeekFrom::Start(0))?;
+        header.clear();
         let plain = flate2::read::MultiGzDecoder::new(file);
         plain.take(HEADER).read_to_end(&mut header)?;
-    } else {
-        file.take(HEADER).read_to_end(&mut header)?;
     }
-    parse(&header).ok_or_else(|| NiftiError::NoImage(path.display().to_string()))
+    parse(&header).ok_or_else(|| NiftiError::NoImage(name.to_owned()))
 }
 
 fn parse(header: &[u8]) -> Option<Vec<i64>> {
@@ -117,7 +112,8 @@ mod tests {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         io::Write::write_all(&mut packed, &header(true, false)).unwrap();
         fs_err::write(&path, packed.finish().unwrap()).unwrap();
-        assert_eq!(shape(&path).unwrap(), [64, 65, 48]);
+        let file = std::fs::File::open(&path).unwrap();
+        assert_eq!(shape(file, "x").unwrap(), [64, 65, 48]);
     }
 
     #[test]

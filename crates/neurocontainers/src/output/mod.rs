@@ -12,8 +12,16 @@ mod tree;
 
 pub use error::OutputError;
 pub use files::WithFiles;
+pub(crate) use image::digest_of;
 pub use image::{History, ImageDescription};
 pub use oci::write_layout;
 pub use record::release_json;
 pub use sif::{SifCompression, SifInputs, WrittenSif, write_sif};
+pub(crate) use tree::merged;
 pub use tree::{TreeFacts, tree_facts};
+
+/// SHA-256 of bytes in memory.
+pub(crate) fn sha256(bytes: &[u8]) -> nd_names::Sha256 {
+    use sha2::Digest as _;
+    nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+}

@@ -1,0 +1,265 @@
+//! Arguments.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Subcommand, ValueEnum};
+use nd_names::Architecture;
+
+use crate::{
+    check::{Retest, TestWish},
+    output::SifCompression,
+    pipeline::{BaseChoice, BuildWish, Wish},
+};
+
+/// Where recipes are and where outputs go.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct PlaceArgs {
+    /// Folder of recipes; else `recipes` here or above
+    #[arg(long, value_name = "DIR")]
+    pub(super) recipes: Option<PathBuf>,
+    /// Folder that gets `build` and `releases`; else the repository
+    #[arg(long, value_name = "DIR")]
+    pub(super) output_root: Option<PathBuf>,
+}
+
+/// Which container of which recipe.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RecipeArgs {
+    /// Name of a recipe, `NAME/VERSION`, or the path of its folder
+    pub(super) recipe: String,
+    /// Architecture of the container
+    #[arg(long, value_name = "ARCH")]
+    pub(super) architecture: Option<Architecture>,
+    /// Variant of the container
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(super) variant: String,
+    /// Build for an architecture that the recipe does not list
+    #[arg(long)]
+    pub(super) ignore_architectures: bool,
+    /// Set an option of the recipe
+    #[arg(long = "option", value_name = "KEY=VALUE")]
+    pub(super) options: Vec<KeyValue>,
+    /// Give a folder that the recipe mounts by key
+    #[arg(long = "local", value_name = "KEY=PATH")]
+    pub(super) locals: Vec<KeyValue>,
+    #[command(flatten)]
+    pub(super) places: PlaceArgs,
+}
+
+/// `KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyValue(pub(super) String, pub(super) String);
+
+impl FromStr for KeyValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Self(key.trim().to_owned(), value.to_owned()))
+            }
+            _ => Err(format!("`{text}` is not of the form KEY=VALUE")),
+        }
+    }
+}
+
+impl KeyValue {
+    fn pair(&self) -> (String, String) {
+        (self.0.clone(), self.1.clone())
+    }
+}
+
+impl RecipeArgs {
+    pub(super) fn wish(&self) -> Wish {
+        Wish {
+            recipe: self.recipe.clone(),
+            architecture: self.architecture,
+            variant: self.variant.clone(),
+            ignore_architectures: self.ignore_architectures,
+            options: self.options.iter().map(KeyValue::pair).collect(),
+            locals: self
+                .locals
+                .iter()
+                .map(|KeyValue(key, path)| (key.clone(), PathBuf::from(path)))
+                .collect(),
+        }
+    }
+}
+
+/// Compression of layers and SIF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CompressionArg {
+    /// Small and quick
+    Zstd,
+    /// For tools that know nothing newer
+    Gzip,
+}
+
+/// Arguments of `build` and `test`.
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    #[command(flatten)]
+    pub(super) recipe: RecipeArgs,
+    /// Take a base image from an OCI layout or archive instead of bootstrapping it
+    #[arg(long = "base", value_name = "[REF=]PATH")]
+    pub(super) bases: Vec<String>,
+    /// Ask the distribution's archive for changes even if it was asked within a day
+    #[arg(long)]
+    pub(super) refresh: bool,
+    /// Compress layers and SIF this way
+    #[arg(long, value_name = "NAME", default_value = "gzip")]
+    pub(super) compression: CompressionArg,
+    /// Give no step a network
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Print the plan and what of it is cached; build nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) tests: TestingArgs,
+}
+
+/// How tests run.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Tests")]
+pub(super) struct TestingArgs {
+    /// Run tests again even if they passed for the same tree
+    #[arg(long)]
+    pub(super) retest: bool,
+    /// Run no tests
+    #[arg(long, conflicts_with = "retest")]
+    pub(super) no_test: bool,
+}
+
+impl TestingArgs {
+    pub(super) fn wish(&self) -> TestWish {
+        TestWish {
+            run: !self.no_test,
+            retest: if self.retest {
+                Retest::Always
+            } else {
+                Retest::WhenChanged
+            },
+        }
+    }
+}
+
+impl BuildArgs {
+    pub(super) fn wish(&self) -> BuildWish {
+        let base = |text: &String| match text.split_once('=') {
+            // A path may hold `=`, too; a reference holds no `/` before its first `=` that exists.
+            Some((reference, path)) if !std::path::Path::new(text).exists() => BaseChoice {
+                reference: Some(reference.to_owned()),
+                path: path.into(),
+            },
+            _ => BaseChoice {
+                reference: None,
+                path: text.into(),
+            },
+        };
+        BuildWish {
+            bases: self.bases.iter().map(base).collect(),
+            refresh: self.refresh,
+            compression: match self.compression {
+                CompressionArg::Zstd => SifCompression::Zstd,
+                CompressionArg::Gzip => SifCompression::Gzip,
+            },
+            offline: self.offline,
+            tests: self.tests.wish(),
+        }
+    }
+}
+
+/// Form of a rendered container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum RenderFormat {
+    /// A Dockerfile
+    Docker,
+    /// An Apptainer definition
+    Apptainer,
+    /// The instructions as JSON
+    Json,
+}
+
+/// Arguments of `render`.
+#[derive(Debug, Args)]
+pub(super) struct RenderArgs {
+    #[command(flatten)]
+    pub(super) recipe: RecipeArgs,
+    /// What to print
+    #[arg(long, value_name = "FORMAT", default_value = "docker")]
+    pub(super) format: RenderFormat,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) places: PlaceArgs,
+}
+
+/// Arguments of `variants`.
+#[derive(Debug, Args)]
+pub(super) struct VariantsArgs {
+    /// Name of a recipe, or the path of its folder
+    pub(super) recipe: String,
+    #[command(flatten)]
+    pub(super) places: PlaceArgs,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    pub(super) recipe: RecipeArgs,
+}
+
+/// What is kept between builds.
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// Say what is kept and how large it is
+    List,
+    /// Remove what was not used for longest
+    Prune {
+        /// Bytes to keep, such as 500M or 20G; nothing by default
+        #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+        keep: u64,
+    },
+}
+
+/// `500M`, `20G`, `1234`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size, such as 500M or 20G");
+    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let factor: u64 = match unit.to_ascii_lowercase().trim_end_matches('b') {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "t" => 1_000_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_pairs() {
+        assert_eq!(parse_size("20G"), Ok(20_000_000_000));
+        assert_eq!(parse_size("5kb"), Ok(5_000));
+        assert_eq!(parse_size("7"), Ok(7));
+        for bad in ["", "G", "1X", "99999999999T"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+        assert_eq!("a=b=c".parse(), Ok(KeyValue("a".into(), "b=c".into())));
+        assert!("=x".parse::<KeyValue>().is_err());
+        assert!("x".parse::<KeyValue>().is_err());
+    }
+}

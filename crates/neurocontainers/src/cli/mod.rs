@@ -1,0 +1,113 @@
+//! The command line of `neurocontainers`.
+
+mod args;
+mod build;
+mod cache;
+mod check;
+mod docs;
+mod init;
+mod list;
+mod lsp;
+mod render;
+mod session;
+mod show;
+mod text;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use nd_terminal::{Failure, FailureKind, OutputArgs};
+
+use self::args::{BuildArgs, CacheCommand, ListArgs, RenderArgs, ShowArgs, VariantsArgs};
+use self::session::Session;
+
+/// Build, test and release NeuroContainers
+#[derive(Debug, Parser)]
+#[command(name = "neurocontainers", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say everything that is wrong with recipes, and repair what can be repaired
+    Check(check::CheckArgs),
+    /// Write a new recipe that passes every check
+    Init(init::InitArgs),
+    /// Serve diagnostics, explanations and repairs to an editor over standard input and output
+    Lsp,
+    /// Write the documents that are made from code
+    #[command(hide = true)]
+    Docs {
+        /// Folder that gets them
+        #[arg(long, value_name = "DIR")]
+        out: std::path::PathBuf,
+    },
+    /// Build a container, write its image as OCI layout and SIF, and test it
+    Build(BuildArgs),
+    /// Print the Dockerfile or Apptainer definition of a container
+    Render(RenderArgs),
+    /// Test a container, building what is missing
+    Test(BuildArgs),
+    /// Name all recipes
+    List(ListArgs),
+    /// Name the containers that a recipe declares
+    Variants(VariantsArgs),
+    /// Show what a recipe resolves to
+    Show(ShowArgs),
+    /// Look at or clear what is kept between builds
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual pages, or write them to a folder
+    #[command(hide = true)]
+    Man {
+        /// Where to write them
+        folder: Option<std::path::PathBuf>,
+    },
+}
+
+/// Does what the arguments say.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let printer = cli.output.printer();
+    let of_diagnostics = printer.format().is_of_diagnostics();
+    if of_diagnostics && !matches!(cli.command, Command::Check(_)) {
+        let message = "only `check` has this output format";
+        return Err(Failure::new(FailureKind::Usage, message));
+    }
+    match cli.command {
+        Command::Completions { shell } => {
+            printer.data(&nd_terminal::completions(Cli::command(), shell))
+        }
+        Command::Man { folder } => man(&printer, folder.as_deref()),
+        Command::Check(args) => check::run(&args, &printer),
+        Command::Init(args) => init::run(&args, &printer),
+        Command::Lsp => lsp::run(),
+        Command::Docs { out } => docs::run(&out, &printer),
+        Command::Build(args) => build::run(&Session::open(printer)?, &args),
+        Command::Render(args) => render::run(&Session::open(printer)?, &args),
+        Command::Test(args) => build::test(&Session::open(printer)?, &args),
+        Command::List(args) => list::list(&Session::open(printer)?, &args),
+        Command::Variants(args) => list::variants(&Session::open(printer)?, &args),
+        Command::Show(args) => show::run(&Session::open(printer)?, &args),
+        Command::Cache(command) => cache::run(&Session::open(printer)?, &command),
+    }
+}
+
+fn man(printer: &nd_terminal::Printer, folder: Option<&std::path::Path>) -> Result<(), Failure> {
+    let pages = nd_terminal::man_pages(&Cli::command())?;
+    let Some(folder) = folder else {
+        let texts: Vec<String> = pages.into_iter().map(|(_, text)| text).collect();
+        return printer.data(&texts.concat());
+    };
+    fs_err::create_dir_all(folder)?;
+    for (name, text) in pages {
+        fs_err::write(folder.join(name), text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! `render`.
+
+use nd_terminal::Failure;
+
+use super::{
+    args::{RenderArgs, RenderFormat},
+    session::{Session, sources},
+};
+use crate::pipeline;
+
+pub(super) fn run(session: &Session, args: &RenderArgs) -> Result<(), Failure> {
+    let places = session.places(&args.recipe.places)?;
+    let store = session.store()?;
+    let workshop = session.workshop(&store);
+    let prepared = pipeline::prepare(&workshop, &places, &args.recipe.wish())
+        .map_err(|error| session.failure(error))?;
+    session.show(&prepared.warnings, &sources(&prepared.sources));
+    match args.format {
+        RenderFormat::Docker => session.printer.data(&prepared.dockerfile),
+        RenderFormat::Apptainer => session.printer.data(&prepared.definition),
+        RenderFormat::Json => {
+            let text = serde_json::to_string_pretty(&prepared.compiled.definition)?;
+            session.printer.data(&format!("{text}\n"))
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Base, stage, plan, build.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use indexmap::IndexMap;
+use nd_builder::{
+    BaseInfo, BuildError, BuildOptions, BuildPlan, Contexts, HostMount, PlanContext, PlannedBase,
+    import_base,
+};
+use nd_names::Architecture;
+use nd_oci::Compression;
+use nd_records::{BuildSummary, TestReport};
+use nd_sandbox::IdMode;
+
+use super::{PipelineError, Prepared, Workshop, outputs, summary};
+use crate::{
+    base::{Base, BaseError, Bootstrap, Bootstrapper, import},
+    check::TestWish,
+    machine::{BuildOnly, Mirrors, Redacted},
+    output::SifCompression,
+    recipes::Places,
+    stage::{CACHE_CONTEXT, CACHE_FOLDER, StagePlan, StageSources},
+};
+
+/// Where a base image is taken from in place of what the recipe says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseChoice {
+    /// The reference it stands for; the recipe's base image when absent.
+    pub reference: Option<String>,
+    /// An OCI layout or archive.
+    pub path: PathBuf,
+}
+
+/// How a container is built.
+#[derive(Debug, Clone)]
+pub struct BuildWish {
+    /// Base images from disk.
+    pub bases: Vec<BaseChoice>,
+    /// Whether archives are asked for changes even if they were today.
+    pub refresh: bool,
+    /// How layers and SIF are compressed.
+    pub compression: SifCompression,
+    /// Gives no step a network.
+    pub offline: bool,
+    /// What is tested.
+    pub tests: TestWish,
+}
+
+/// A plan with all it needs.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: BuildPlan,
+    /// The build folder.
+    pub folder: PathBuf,
+    /// The recipe's base.
+    pub base: Base,
+    /// Ids of the build.
+    pub ids: IdMode,
+    contexts: Contexts,
+    mirrors: Mirrors,
+    build_only: BuildOnly,
+    staged_from_cache: bool,
+}
+
+/// A built and tested container.
+#[derive(Debug)]
+pub struct Finished {
+    /// What was made and how.
+    pub summary: BuildSummary,
+    /// Results of the tests.
+    pub reports: Vec<TestReport>,
+}
+
+/// Prepares bases and build folder, and plans the build.
+pub fn plan(
+    workshop: &Workshop<'_>,
+    places: &Places,
+    prepared: &Prepared,
+    wish: &BuildWish,
+) -> Result<Planned, PipelineError> {
+    let compiled = &prepared.compiled;
+    let architecture = compiled.identity.architecture;
+    let mut bases: IndexMap<String, BaseInfo> = IndexMap::new();
+    let mut main = None;
+    for reference in references(compiled) {
+        let base = base(workshop, prepared, wish, &reference, architecture)?;
+        let info =
+            import_base(workshop.store, workshop.store, &base.image).map_err(build_failed)?;
+        bases.insert(reference.clone(), info);
+        if main.is_none() || reference == compiled.base_image {
+            main = Some(base);
+        }
+    }
+    let base = main.ok_or_else(|| BaseError::Registry {
+        reference: compiled.base_image.clone(),
+    })?;
+    let folder = prepared.build_folder(places);
+    let downloads = downloads(workshop);
+    let sources = StageSources {
+        recipe: &prepared.folder.path,
+        downloads: &downloads,
+        dockerfile: &prepared.dockerfile,
+    };
+    let staged = StagePlan::new(compiled, &sources)?.apply(&folder)?;
+    let mut contexts = Contexts::new(&folder);
+    let cache = folder.join(CACHE_FOLDER);
+    if cache.is_dir() {
+        contexts = contexts.with(CACHE_CONTEXT, cache);
+    }
+    for (key, path) in &prepared.locals {
+        if !path.is_dir() {
+            let (key, path) = (key.clone(), path.clone());
+            return Err(PipelineError::Local { key, path });
+        }
+        contexts = contexts.with(key, path);
+    }
+    let ids = IdMode::choose(workshop.environment, &**workshop.programs);
+    let context = PlanContext {
+        platform: architecture,
+        ids: ids.name(),
+        epoch: prepared.epoch(),
+        bases: &bases,
+        build_args: &IndexMap::new(),
+    };
+    let plan = BuildPlan::new(&compiled.definition, &context, &contexts)?;
+    let mirrors = Mirrors::find(&base.public, workshop.machine.sources());
+    let build_only = workshop.machine.build_only(&mirrors, &base.lists);
+    Ok(Planned {
+        plan,
+        folder,
+        base,
+        ids,
+        contexts,
+        mirrors,
+        build_only,
+        staged_from_cache: staged.cached,
+    })
+}
+
+/// Builds, writes and tests.
+pub fn build(
+    workshop: &Workshop<'_>,
+    places: &Places,
+    prepared: &Prepared,
+    planned: &Planned,
+    wish: &BuildWish,
+) -> Result<Finished, PipelineError> {
+    let started = Instant::now();
+    let redactor = workshop.machine.redactor(&planned.mirrors);
+    let reporter = Redacted {
+        to: workshop.reporter,
+        redactor: redactor.clone(),
+    };
+    let mounts = HostFiles::write(workshop.store.temporary(), &planned.build_only)?;
+    let options = BuildOptions {
+        ids: planned.ids,
+        compression: match wish.compression {
+            SifCompression::Zstd => Compression::Zstd,
+            SifCompression::Gzip => Compression::Gzip,
+        },
+        contexts: &planned.contexts,
+        host_mounts: mounts.mounts.clone(),
+        host_env: planned.build_only.env.clone(),
+        offline: wish.offline,
+        time_limit: None,
+        reporter: &reporter,
+        cancel: workshop.cancel,
+    };
+    let built = nd_builder::build(&planned.plan, workshop.store, &options).map_err(|error| {
+        let text = redactor.line(error.to_string().as_bytes());
+        PipelineError::Build {
+            text: String::from_utf8_lossy(&text).into_owned(),
+            source: Box::new(error),
+        }
+    })?;
+    drop(mounts);
+    let outputs = outputs::write(workshop, places, prepared, planned, &built, wish)?;
+    let reports =
+        crate::check::run_tests(workshop, prepared, planned, &built, &outputs, &wish.tests)?;
+    let finished = summary::write(prepared, planned, &built, &outputs, reports, started)?;
+    Ok(finished)
+}
+
+/// External images that a definition starts from or copies from, in order.
+fn references(compiled: &neurocontainers_recipe::Compiled) -> Vec<String> {
+    use nd_instructions::Base as StageBase;
+    let mut out: Vec<String> = Vec::new();
+    for stage in &compiled.definition.stages {
+        if let StageBase::Image(reference) = &stage.base
+            && !out.contains(reference)
+        {
+            out.push(reference.clone());
+        }
+    }
+    out
+}
+
+fn base(
+    workshop: &Workshop<'_>,
+    prepared: &Prepared,
+    wish: &BuildWish,
+    reference: &str,
+    architecture: Architecture,
+) -> Result<Base, PipelineError> {
+    let compiled = &prepared.compiled;
+    let is_main = reference == compiled.base_image;
+    let chosen = wish.bases.iter().find(|choice| match &choice.reference {
+        Some(other) => other == reference,
+        None => is_main,
+    });
+    if let Some(choice) = chosen {
+        let path = workshop.environment.absolute(&choice.path);
+        return Ok(import(
+            &path,
+            reference,
+            architecture,
+            workshop.store,
+            &**workshop.programs,
+        )?);
+    }
+    let Some(bootstrap) = compiled.bootstrap.as_ref().filter(|_| is_main) else {
+        let reference = reference.to_owned();
+        return Err(BaseError::Registry { reference }.into());
+    };
+    let bootstrap: Bootstrap = match bootstrap {
+        neurocontainers_recipe::raw::Bootstrap::Debian { suite } => {
+            format!("debian:{suite}").parse()?
+        }
+    };
+    let bootstrapper = Bootstrapper {
+        programs: &**workshop.programs,
+        store: workshop.store,
+        clock: workshop.clock,
+        machine: workshop.machine,
+        reporter: workshop.reporter,
+        cancel: workshop.cancel,
+        refresh: wish.refresh,
+        compression: match wish.compression {
+            SifCompression::Zstd => Compression::Zstd,
+            SifCompression::Gzip => Compression::Gzip,
+        },
+    };
+    Ok(bootstrapper.prepare(&bootstrap, reference, architecture)?)
+}
+
+/// Where downloads lie.
+fn downloads(workshop: &Workshop<'_>) -> PathBuf {
+    let root = workshop.store.root();
+    root.parent().unwrap_or(root).join("downloads")
+}
+
+fn build_failed(source: BuildError) -> PipelineError {
+    PipelineError::Build {
+        text: source.to_string(),
+        source: Box::new(source),
+    }
+}
+
+/// Settings of the machine as files that steps see; they go when the build ends.
+struct HostFiles {
+    _folder: tempfile::TempDir,
+    mounts: Vec<HostMount>,
+}
+
+impl HostFiles {
+    fn write(temporary: &Path, build_only: &BuildOnly) -> Result<Self, PipelineError> {
+        let fail = || PipelineError::io(temporary);
+        let folder = tempfile::tempdir_in(temporary).map_err(fail())?;
+        let mut mounts = Vec::new();
+        for (number, (target, content)) in build_only.files.iter().enumerate() {
+            let source = folder.path().join(number.to_string());
+            fs_err::write(&source, content).map_err(fail())?;
+            let mode = std::fs::Permissions::from_mode(0o644);
+            fs_err::set_permissions(&source, mode).map_err(fail())?;
+            mounts.push(HostMount {
+                source,
+                target: target.clone(),
+            });
+        }
+        Ok(Self {
+            _folder: folder,
+            mounts,
+        })
+    }
+}
+
+impl Planned {
+    /// Whether nothing had to be prepared.
+    pub(super) fn prepared_from_cache(&self) -> bool {
+        self.base.cached && self.staged_from_cache
+    }
+
+    /// The recipe's base as the plan has it.
+    pub fn base_layers(&self) -> usize {
+        match self.plan.stages.last().map(|stage| &stage.base) {
+            Some(PlannedBase::Image { layers, .. }) => layers.len(),
+            _ => 0,
+        }
+    }
+}
