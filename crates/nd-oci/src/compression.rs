@@ -7,7 +7,7 @@ use std::{
 
 use oci_spec::image::MediaType;
 
-use crate::digest::Hashing;
+use crate::{digest::Hashing, gzip_members::GzipMembers};
 
 /// How the bytes of a layer are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Compression {
 /// A compressing writer that can be finished.
 pub(crate) enum Encoder<'a, W: Write> {
     Plain(W),
-    Gzip(flate2::write::GzEncoder<W>),
+    Gzip(GzipMembers<W>),
     Zstd(zstd::stream::write::Encoder<'a, W>),
 }
 
@@ -70,9 +70,7 @@ impl<W: Write> Encoder<'_, W> {
     pub(crate) fn new(compression: Compression, out: W) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::Plain(out),
-            Compression::Gzip => {
-                Self::Gzip(flate2::GzBuilder::new().write(out, flate2::Compression::new(6)))
-            }
+            Compression::Gzip => Self::Gzip(GzipMembers::new(out)?),
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(out, 3)?;
                 encoder.multithread(ZSTD_WORKERS)?;

@@ -8,6 +8,7 @@ mod contents;
 mod digest;
 mod directory;
 mod error;
+mod gzip_members;
 mod index_layer;
 mod layout;
 mod tar;
