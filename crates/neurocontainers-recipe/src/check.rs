@@ -6,7 +6,8 @@ use nd_yaml::{Map, Node, Value};
 use crate::{
     Sources,
     compile::parser,
-    raw::{Action, Deploy, Directive, File, Recipe},
+    decode::Draft,
+    raw::{Action, Deploy, Directive, File},
     trouble::{self, Syntax},
 };
 
@@ -22,7 +23,7 @@ pub(crate) struct TemplateCheck<'a> {
 
 impl TemplateCheck<'_> {
     /// Checks all templates of `build.yaml`.
-    pub(crate) fn recipe(&mut self, recipe: &Recipe<'_>) {
+    pub(crate) fn recipe(&mut self, recipe: &Draft<'_>) {
         let about = &recipe.about;
         self.optional(about.readme);
         self.optional(about.readme_url);
@@ -35,9 +36,11 @@ impl TemplateCheck<'_> {
         for file in &recipe.files {
             self.file(file);
         }
-        self.node(recipe.build.base_image);
-        self.node(recipe.build.pkg_manager);
-        self.directives(&recipe.build.directives);
+        if let Some(build) = &recipe.build {
+            self.optional(build.base_image);
+            self.optional(build.pkg_manager);
+            self.directives(build.directives.as_deref().unwrap_or_default());
+        }
         if self.upstream {
             return;
         }

@@ -9,7 +9,7 @@ use crate::{
     Compat, Folder, LoadOptions, ReadError, RecipeFiles, Sources,
     check::TemplateCheck,
     codes,
-    decode::{Decoder, decode_directives, decode_recipe},
+    decode::{Decoder, Draft, decode_directives, decode_recipe},
     raw,
     raw::{Action, Directive},
     rules,
@@ -102,7 +102,7 @@ impl Recipe {
     pub fn raw(&self) -> Option<raw::Recipe<'_>> {
         let mut ignored = Sink::new();
         let mut out = self.decoder(&mut ignored);
-        decode_recipe(&self.root, None, &mut out)
+        decode_recipe(&self.root, None, &mut out)?.complete()
     }
 
     /// Files that were read, the recipe first.
@@ -167,7 +167,8 @@ impl Loader<'_> {
             sink,
         };
         let recipe = decode_recipe(&root, self.folder_name, &mut out)?;
-        self.follow_includes(&recipe.build.directives, 0, sink);
+        let directives = recipe.build.as_ref().and_then(|build| build.directives.as_deref());
+        self.follow_includes(directives.unwrap_or_default(), 0, sink);
         let readme_file = self.read_readme(&recipe, sink);
         let mut check = TemplateCheck {
             upstream: settings.compat.is_upstream(),
@@ -180,7 +181,7 @@ impl Loader<'_> {
         {
             check.readme_file(text);
         }
-        drop(recipe);
+        recipe.complete()?;
         Some(Recipe {
             root,
             options: settings,
@@ -284,7 +285,7 @@ impl Loader<'_> {
     }
 
     /// The file `README.md`, when the recipe has no text of its own.
-    fn read_readme(&mut self, recipe: &raw::Recipe<'_>, sink: &mut Sink) -> Option<String> {
+    fn read_readme(&mut self, recipe: &Draft<'_>, sink: &mut Sink) -> Option<String> {
         let readme = recipe.about.readme;
         if readme.is_some_and(|node| node.as_str().is_none_or(|text| !text.trim().is_empty())) {
             return None;

@@ -1,12 +1,13 @@
 //! Rendering of nodes: text, lists, mappings, alternatives, conditions, variables.
 
 use indexmap::IndexMap;
-use nd_jinja::{ObjectRepr, TemplateError, Value};
+use nd_jinja::{ObjectRepr, TemplateError, TemplateErrorKind, Value};
 use nd_report::{Diagnostic, Severity, Span};
 use nd_yaml::{Entry, Node, Value as Yaml, python_str};
 
 use crate::{
     codes,
+    text::nearest,
     trouble::{self, Syntax},
 };
 
@@ -224,9 +225,52 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// The name that the author of an undefined one probably meant, with what stands before it.
+    fn meant(&self, message: &str) -> Option<String> {
+        let path = message.split('`').nth(1)?;
+        let (before, name) = match path.rfind('.') {
+            Some(at) => path.split_at(at + 1),
+            None => ("", path),
+        };
+        let state = self.world.state();
+        let own = state.variables.keys().map(String::as_str);
+        let known: &[&str] = match before {
+            "" => &[
+                "context",
+                "local",
+                "arch",
+                "parallel_jobs",
+                "get_file",
+                "has_local",
+                "get_local",
+            ],
+            "context." | "local." => &[
+                "name",
+                "version",
+                "original_version",
+                "arch",
+                "variant",
+                "parallel_jobs",
+                "options",
+            ],
+            "context.options." | "local.options." => {
+                let options = self.world.identity().options.keys().map(String::as_str);
+                return nearest(name, options).map(|meant| format!("{before}{meant}"));
+            }
+            _ => return None,
+        };
+        let meant = nearest(name, known.iter().copied().chain(own))?;
+        Some(format!("{before}{meant}"))
+    }
+
     /// Reports what the template engine says.
     pub(super) fn trouble(&mut self, trouble: &TemplateError, node: &Node, syntax: Syntax) {
-        let found = trouble::in_node(trouble, node, syntax, self.recipe.sources());
+        let mut found = trouble::in_node(trouble, node, syntax, self.recipe.sources());
+        if trouble.kind == TemplateErrorKind::Undefined
+            && let Some(meant) = self.meant(&trouble.message)
+        {
+            found = found.hint(format!("did you mean `{meant}`?"));
+        }
         self.sink.push(found);
     }
 }

@@ -14,25 +14,24 @@ use crate::{
 use super::{Decoder, Fields};
 
 /// Decodes all keys about documentation and appearance.
-pub(super) fn decode_about<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Option<About<'d>> {
-    let mut fine = true;
+pub(super) fn decode_about<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> About<'d> {
     let copyright = decode_copyright(fields, out);
     let structured_readme = match fields.optional("structured_readme", out) {
-        None => Some(None),
-        Some(node) => decode_readme_parts(node, out).map(Some),
+        None => None,
+        Some(node) => decode_readme_parts(node, out),
     };
     let auto_update = match fields.optional("auto_update", out) {
-        None => Some(None),
-        Some(node) => decode_auto_update(node, out).map(Some),
+        None => None,
+        Some(node) => decode_auto_update(node, out),
     };
-    fine &= check_tests(fields, out);
+    check_tests(fields, out);
     let gui_apps = decode_gui_apps(fields, out);
     let readme_url = match fields.get("readme_url") {
-        None => Some(None),
-        Some(node) => out.url(node, "`readme_url`").map(Some),
+        None => None,
+        Some(node) => out.url(node, "`readme_url`"),
     };
-    fine &= check_icon_key(fields, out);
-    fine &= check_categories(fields, out);
+    check_icon_key(fields, out);
+    check_categories(fields, out);
     let typed =
         |key: &'static str, wanted: &str, fits: fn(&Node) -> bool, out: &mut Decoder<'_>| {
             let node = fields.get(key)?;
@@ -63,25 +62,22 @@ pub(super) fn decode_about<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Op
         |node| node.as_int().is_some(),
         out,
     );
-    if !fine {
-        return None;
-    }
-    Some(About {
+    About {
         readme,
-        readme_url: readme_url?,
-        structured_readme: structured_readme?,
+        readme_url,
+        structured_readme,
         categories: fields.get("categories"),
         icon: fields.get("icon"),
-        copyright: copyright?,
-        gui_apps: gui_apps?,
+        copyright,
+        gui_apps,
         apptainer_args,
         show_in_menu,
         show_in_applist,
-        auto_update: auto_update?,
+        auto_update,
         description,
         draft: draft.and_then(Node::as_bool).unwrap_or_default(),
         epoch: epoch.and_then(Node::as_int),
-    })
+    }
 }
 
 /// Decodes each entry of an optional list.
@@ -90,16 +86,15 @@ fn each<'d, T>(
     key: &str,
     out: &mut Decoder<'_>,
     mut decode: impl FnMut(&'d Node, &mut Decoder<'_>) -> Option<T>,
-) -> Option<Vec<T>> {
+) -> Vec<T> {
     let Some(node) = fields.optional(key, out) else {
-        return Some(Vec::new());
+        return Vec::new();
     };
-    let items = out.list(node, &format!("`{key}`"))?;
-    let all: Vec<Option<T>> = items.iter().map(|item| decode(item, out)).collect();
-    all.into_iter().collect()
+    let items = out.list(node, &format!("`{key}`")).unwrap_or_default();
+    items.iter().filter_map(|item| decode(item, out)).collect()
 }
 
-fn decode_copyright<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Option<Vec<Copyright<'d>>> {
+fn decode_copyright<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Vec<Copyright<'d>> {
     each(fields, "copyright", out, |node, out| {
         let entry = out.mapping(node, "a copyright entry")?;
         let (key, licence): (_, fn(&'d Node) -> Licence<'d>) =
@@ -192,7 +187,7 @@ fn decode_auto_update<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<AutoU
     (fine && method.is_some()).then_some(AutoUpdate { repo: repo? })
 }
 
-fn decode_gui_apps<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Option<Vec<GuiApp<'d>>> {
+fn decode_gui_apps<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Vec<GuiApp<'d>> {
     each(fields, "gui_apps", out, |node, out| {
         let entry = out.mapping(node, "an entry of `gui_apps`")?;
         let known = entry.deny_unknown(&["name", "exec"], out);
@@ -211,9 +206,9 @@ fn decode_gui_apps<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Option<Vec
 }
 
 /// Checks `tests`, which nothing reads.
-fn check_tests(fields: &Fields<'_>, out: &mut Decoder<'_>) -> bool {
+fn check_tests(fields: &Fields<'_>, out: &mut Decoder<'_>) {
     let Some(node) = fields.get("tests") else {
-        return true;
+        return;
     };
     if out.improved() {
         let found = Diagnostic::new(
@@ -227,8 +222,7 @@ fn check_tests(fields: &Fields<'_>, out: &mut Decoder<'_>) -> bool {
     }
     each(fields, "tests", out, |node, out| {
         check_test(node, out).then_some(())
-    })
-    .is_some()
+    });
 }
 
 /// Checks one test of the obsolete form.
@@ -267,13 +261,13 @@ pub(super) fn check_test(node: &Node, out: &mut Decoder<'_>) -> bool {
     fine
 }
 
-fn check_icon_key(fields: &Fields<'_>, out: &mut Decoder<'_>) -> bool {
+fn check_icon_key(fields: &Fields<'_>, out: &mut Decoder<'_>) {
     if out.profile != Profile::Strict {
-        return true;
+        return;
     }
     let node = fields.get("icon");
     let Err(problem) = check_icon(node.and_then(Node::as_str)) else {
-        return true;
+        return;
     };
     let span = node.map_or(fields.place(), |node| node.span);
     let found = Diagnostic::new(codes::ICON, Severity::Error, problem.to_string()).at(span, "");
@@ -284,37 +278,34 @@ fn check_icon_key(fields: &Fields<'_>, out: &mut Decoder<'_>) -> bool {
         IconError::NoBase64 | IconError::Empty => found,
     };
     out.sink.push(found);
-    false
 }
 
-fn check_categories(fields: &Fields<'_>, out: &mut Decoder<'_>) -> bool {
+fn check_categories(fields: &Fields<'_>, out: &mut Decoder<'_>) {
     let Some(node) = fields.get("categories") else {
         let span = fields
             .raw("categories")
             .map_or(fields.place(), |node| node.span);
         let message = "`categories` is required and must be a non-empty list";
         out.error(codes::MISSING_KEY, span, message);
-        return false;
+        return;
     };
     let Some(items) = node.as_seq() else {
         out.wrong_type(node, "`categories`", "a list");
-        return false;
+        return;
     };
     if items.is_empty() {
         out.empty(node.span, "`categories`");
-        return false;
+        return;
     }
     let legacy: &[&str] = match out.profile {
         Profile::Lenient => LEGACY_CATEGORIES,
         Profile::Strict => &[],
     };
-    let mut fine = true;
     for item in items {
         let text = item.as_str().unwrap_or_default();
         if CATEGORIES.contains(&text) || legacy.contains(&text) {
             continue;
         }
-        fine = false;
         let shown: String = python_str(&item.value).chars().take(60).collect();
         let message = format!("category `{shown}` not supported");
         let mut found =
@@ -325,5 +316,4 @@ fn check_categories(fields: &Fields<'_>, out: &mut Decoder<'_>) -> bool {
         let list = CATEGORIES.join(", ");
         out.sink.push(found.hint(format!("categories: {list}")));
     }
-    fine
 }

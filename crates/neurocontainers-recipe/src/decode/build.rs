@@ -5,7 +5,7 @@ use nd_yaml::Node;
 
 use crate::{
     codes,
-    raw::{Bootstrap, Build, Spanned},
+    raw::{Bootstrap, Build, Directive, Spanned},
     text::nearest,
 };
 
@@ -22,64 +22,83 @@ const KEYS: &[&str] = &[
     "bootstrap",
 ];
 
+/// What could be understood of how an image is built.
+#[derive(Debug)]
+pub(crate) struct BuildDraft<'d> {
+    /// Base image.
+    pub(crate) base_image: Option<&'d Node>,
+    bootstrap: Option<Spanned<Bootstrap>>,
+    /// Package manager.
+    pub(crate) pkg_manager: Option<&'d Node>,
+    add_default_template: Option<bool>,
+    add_tzdata: Option<bool>,
+    fix_locale_def: Option<bool>,
+    /// What is done.
+    pub(crate) directives: Option<Vec<Directive<'d>>>,
+}
+
+impl<'d> BuildDraft<'d> {
+    pub(super) fn complete(self) -> Option<Build<'d>> {
+        Some(Build {
+            base_image: self.base_image?,
+            bootstrap: self.bootstrap,
+            pkg_manager: self.pkg_manager?,
+            add_default_template: self.add_default_template.unwrap_or(true),
+            add_tzdata: self.add_tzdata,
+            fix_locale_def: self.fix_locale_def.unwrap_or(false),
+            directives: self.directives?,
+        })
+    }
+}
+
 /// Decodes the `build` mapping.
-pub(super) fn decode_build<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<Build<'d>> {
+pub(super) fn decode_build<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<BuildDraft<'d>> {
     let fields = out.mapping(node, "`build`")?;
     let known = if out.upstream() {
         &KEYS[..KEYS.len() - 1]
     } else {
         KEYS
     };
-    let known = fields.deny_unknown(known, out);
-    let kind = match fields.raw("kind") {
-        _ if out.upstream() => true,
-        None => {
-            out.missing(fields.place(), fields.what, "kind");
-            false
+    fields.deny_unknown(known, out);
+    if out.improved() {
+        match fields.required("kind", out) {
+            Some(kind) if kind.as_str() != Some("neurodocker") => {
+                let message = "`kind` must be `neurodocker`, the only kind of build there is";
+                out.error(codes::INVALID_CHOICE, kind.span, message);
+            }
+            _ => {}
         }
-        Some(kind) if kind.as_str() == Some("neurodocker") => true,
-        Some(kind) => {
-            let message = "`kind` must be `neurodocker`, the only kind of build there is";
-            out.error(codes::INVALID_CHOICE, kind.span, message);
-            false
-        }
-    };
+    }
     let base_image = fields.required("base-image", out);
     let base_image = base_image.and_then(|node| out.template(node, "`base-image`"));
     let pkg_manager = fields.required("pkg-manager", out);
     let pkg_manager = pkg_manager.and_then(|node| out.template(node, "`pkg-manager`"));
-    let mut switch = |key: &'static str, default: Option<bool>| match fields.raw(key) {
+    let mut switch = |key: &'static str| match fields.raw(key) {
         Some(node) if node.is_null() && out.improved() => {
             out.wrong_type(node, &format!("`{key}`"), "`true` or `false`");
             None
         }
-        Some(node) if node.is_null() && key == "add-tzdata" => Some(None),
-        Some(node) => out.boolean(node, &format!("`{key}`")).map(Some),
-        None => Some(default),
+        Some(node) if node.is_null() && key == "add-tzdata" => None,
+        Some(node) => out.boolean(node, &format!("`{key}`")),
+        None => None,
     };
-    let add_default_template = switch("add-default-template", Some(true));
-    let add_tzdata = switch("add-tzdata", None);
-    let fix_locale_def = switch("fix-locale-def", Some(false));
-    let bootstrap = match fields.get("bootstrap") {
-        None => Some(None),
-        Some(_) if out.upstream() => Some(None),
-        Some(node) => decode_bootstrap(node, out).map(Some),
-    };
+    let add_default_template = switch("add-default-template");
+    let add_tzdata = switch("add-tzdata");
+    let fix_locale_def = switch("fix-locale-def");
+    let bootstrap = fields.get("bootstrap").filter(|_| out.improved());
+    let bootstrap = bootstrap.and_then(|node| decode_bootstrap(node, out));
     let directives = match fields.required("directives", out) {
         None => None,
         Some(node) => decode_directives(node, "`build.directives`", out),
     };
-    if !(known && kind) {
-        return None;
-    }
-    Some(Build {
-        base_image: base_image?,
-        bootstrap: bootstrap?,
-        pkg_manager: pkg_manager?,
-        add_default_template: add_default_template?.unwrap_or(true),
-        add_tzdata: add_tzdata?,
-        fix_locale_def: fix_locale_def?.unwrap_or(false),
-        directives: directives?,
+    Some(BuildDraft {
+        base_image,
+        bootstrap,
+        pkg_manager,
+        add_default_template,
+        add_tzdata,
+        fix_locale_def,
+        directives,
     })
 }
 

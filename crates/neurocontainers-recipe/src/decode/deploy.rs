@@ -29,22 +29,21 @@ pub(super) fn decode_deploy<'d>(
     out: &mut Decoder<'_>,
 ) -> Option<Deploy<'d>> {
     let fields = out.mapping(node, "`deploy`")?;
-    let mut fine = fields.deny_unknown(&["path", "bins", "webapp"], out);
+    fields.deny_unknown(&["path", "bins", "webapp"], out);
     let mut list = |key: &'static str| {
         let node = fields.get(key)?;
         // Upstream drops a string at the top in silence and fails on one in a directive only when
         // it compiles.
         if out.improved() && !super::is_list(node) {
             out.wrong_type(node, &format!("deploy `{key}`"), "a list");
-            fine = false;
         }
         Some(node)
     };
     let path = list("path");
     let bins = list("bins");
     let webapp = match fields.get("webapp") {
-        None => Some(None),
-        Some(node) => decode_webapp(node, out).map(Some),
+        None => None,
+        Some(node) => decode_webapp(node, out),
     };
     if !top
         && out.improved()
@@ -53,14 +52,11 @@ pub(super) fn decode_deploy<'d>(
         let message = "`webapp` has no effect in a directive, only in the recipe's own `deploy`";
         out.warn(codes::UNKNOWN_KEY, node.span, message);
     }
-    if !fine {
-        return None;
-    }
     Some(Deploy {
         node,
         path,
         bins,
-        webapp: webapp?,
+        webapp,
     })
 }
 

@@ -29,18 +29,20 @@ const BOUTIQUE_KEYS: &[&str] = &[
     "inputs",
 ];
 
-/// Decodes a list of directives; `None` if one of them has no meaning.
+/// Decodes a list of directives; `None` if it is no list. Those without meaning are reported and
+/// left out.
 pub(crate) fn decode_directives<'d>(
     node: &'d Node,
     what: &str,
     out: &mut Decoder<'_>,
 ) -> Option<Vec<Directive<'d>>> {
     let items = out.list(node, what)?;
-    let all: Vec<_> = items
-        .iter()
-        .map(|item| decode_directive(item, out))
-        .collect();
-    all.into_iter().collect()
+    Some(
+        items
+            .iter()
+            .filter_map(|item| decode_directive(item, out))
+            .collect(),
+    )
 }
 
 fn decode_directive<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<Directive<'d>> {
@@ -53,9 +55,8 @@ fn decode_directive<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<Directi
         return None;
     };
     let entry = fields.map.entry(key)?;
-    let mut fine = true;
     if out.improved() {
-        fine &= check_companions(&fields, key, out);
+        check_companions(&fields, key, out);
     }
     let action = decode_action(key, &entry.value, &fields, out);
     let condition = fields.raw("condition");
@@ -64,10 +65,6 @@ fn decode_directive<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<Directi
         && !matches!(condition.value, Value::Str(_) | Value::Bool(_))
     {
         out.wrong_type(condition, "`condition`", "an expression or a boolean");
-        fine = false;
-    }
-    if !fine {
-        return None;
     }
     Some(Directive {
         node,
@@ -115,18 +112,16 @@ fn unknown_directive(fields: &Fields<'_>, out: &mut Decoder<'_>) {
 }
 
 /// Reports further actions and keys that do not belong to a directive.
-fn check_companions(fields: &Fields<'_>, action: &str, out: &mut Decoder<'_>) -> bool {
+fn check_companions(fields: &Fields<'_>, action: &str, out: &mut Decoder<'_>) {
     let known: &[&str] = match action {
         "group" => &["group", "condition", "with", "custom", "customParams"],
         "include" => &["include", "condition", "with"],
         _ => &["condition"],
     };
-    let mut fine = true;
     for entry in fields.map {
         match entry.key.as_str() {
             Some(key) if key == action || known.contains(&key) => {}
             Some(key) if Action::KEYS.contains(&key) => {
-                fine = false;
                 let first = fields
                     .map
                     .entry(action)
@@ -141,12 +136,10 @@ fn check_companions(fields: &Fields<'_>, action: &str, out: &mut Decoder<'_>) ->
                 out.sink.push(found.hint("write an entry for each"));
             }
             _ => {
-                fine = false;
                 unknown_key(entry, "a directive", known, out);
             }
         }
     }
-    fine
 }
 
 fn decode_action<'d>(

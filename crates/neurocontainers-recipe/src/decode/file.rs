@@ -25,16 +25,15 @@ const KEYS: &[&str] = &[
 ];
 
 /// Decodes the top-level `files`.
-pub(super) fn decode_files<'d>(
-    fields: &Fields<'d>,
-    out: &mut Decoder<'_>,
-) -> Option<Vec<File<'d>>> {
+pub(super) fn decode_files<'d>(fields: &Fields<'d>, out: &mut Decoder<'_>) -> Vec<File<'d>> {
     let Some(node) = fields.optional("files", out) else {
-        return Some(Vec::new());
+        return Vec::new();
     };
-    let items = out.list(node, "`files`")?;
-    let all: Vec<_> = items.iter().map(|item| decode_file(item, out)).collect();
-    all.into_iter().collect()
+    let items = out.list(node, "`files`").unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| decode_file(item, out))
+        .collect()
 }
 
 /// Decodes one file mapping.
@@ -45,13 +44,13 @@ pub(super) fn decode_file<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<F
     } else {
         KEYS
     };
-    let mut fine = fields.deny_unknown(known, out);
+    fields.deny_unknown(known, out);
     let name = fields
         .required("name", out)
         .filter(|name| out.words(name, "file name").is_some());
     let url = match fields.get("url") {
-        None => Some(None),
-        Some(url) => out.url(url, "`url`").map(Some),
+        None => None,
+        Some(url) => out.url(url, "`url`"),
     };
     let text = |key: &'static str, out: &mut Decoder<'_>| {
         let node = fields.get(key)?;
@@ -92,17 +91,14 @@ pub(super) fn decode_file<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<F
         }
     });
     if out.improved() {
-        fine &= check_sources(&fields, filename, contents, url.flatten(), out);
-    }
-    if !fine {
-        return None;
+        check_sources(&fields, filename, contents, url, out);
     }
     Some(File {
         node,
         name: name?,
         filename,
         contents,
-        url: url?,
+        url,
         sha256,
         executable,
         retry,
@@ -112,14 +108,14 @@ pub(super) fn decode_file<'d>(node: &'d Node, out: &mut Decoder<'_>) -> Option<F
     })
 }
 
-/// Whether a file has exactly one source, and one that can be read.
+/// Reports a file that has not exactly one source, or one that cannot be read.
 fn check_sources(
     fields: &Fields<'_>,
     filename: Option<&Node>,
     contents: Option<&Node>,
     url: Option<&Node>,
     out: &mut Decoder<'_>,
-) -> bool {
+) {
     let named = [("contents", contents), ("filename", filename), ("url", url)];
     let given: Vec<_> = named
         .iter()
@@ -137,7 +133,7 @@ fn check_sources(
             .at(fields.place(), "");
             out.sink
                 .push(found.hint("give one of `url`, `filename`, `contents`"));
-            return false;
+            return;
         }
         [_] => {}
         several => {
@@ -148,7 +144,7 @@ fn check_sources(
                 found = found.at(node.span, "");
             }
             out.sink.push(found);
-            return false;
+            return;
         }
     }
     if let Some(node) = filename
@@ -165,7 +161,5 @@ fn check_sources(
         .at(node.span, "");
         out.sink
             .push(found.hint("write `url` in place of `filename`"));
-        return false;
     }
-    true
 }

@@ -16,7 +16,7 @@ use crate::{Compat, Profile, codes};
 
 pub(crate) use directive::decode_directives;
 pub(crate) use fields::{Fields, unknown_key};
-pub(crate) use recipe::decode_recipe;
+pub(crate) use recipe::{Draft, decode_recipe};
 
 /// Decodes and reports.
 #[derive(Debug)]

@@ -4,15 +4,18 @@ use std::borrow::Cow;
 
 use nd_names::Architecture;
 use nd_report::{Diagnostic, Fix, Severity};
-use nd_yaml::{Node, Style, Value, python_str};
+use nd_yaml::{Map, Node, Style, Value, python_str};
 
 use crate::{
     codes,
-    raw::{Recipe, Spanned},
+    raw::{About, Deploy, File, Recipe, RecipeOption, Spanned, Variant},
 };
 
 use super::{
-    Decoder, Fields, about, build::decode_build, deploy::decode_deploy, file, truthy, variant,
+    Decoder, Fields, about,
+    build::{BuildDraft, decode_build},
+    deploy::decode_deploy,
+    file, truthy, variant,
 };
 
 const KEYS: &[&str] = &[
@@ -42,12 +45,50 @@ const KEYS: &[&str] = &[
     "tests",
 ];
 
-/// Decodes a recipe; `None` when something in it has no meaning.
+/// What could be understood of a recipe, so that the rest of it can be checked, too.
+#[derive(Debug)]
+pub(crate) struct Draft<'d> {
+    name: Option<Spanned<Cow<'d, str>>>,
+    version: Option<Spanned<Cow<'d, str>>>,
+    architectures: Option<Vec<Spanned<Architecture>>>,
+    /// How the image is built, as far as it says.
+    pub(crate) build: Option<BuildDraft<'d>>,
+    variants: Vec<Variant<'d>>,
+    options: Vec<RecipeOption<'d>>,
+    /// Variables.
+    pub(crate) variables: Option<&'d Map>,
+    /// Declared files.
+    pub(crate) files: Vec<File<'d>>,
+    /// What the image offers.
+    pub(crate) deploy: Option<Deploy<'d>>,
+    /// What is said about the container.
+    pub(crate) about: About<'d>,
+}
+
+impl<'d> Draft<'d> {
+    /// The recipe, if all of it that has to be there is.
+    pub(crate) fn complete(self) -> Option<Recipe<'d>> {
+        Some(Recipe {
+            name: self.name?,
+            version: self.version?,
+            architectures: self.architectures?,
+            build: self.build?.complete()?,
+            variants: self.variants,
+            options: self.options,
+            variables: self.variables,
+            files: self.files,
+            deploy: self.deploy,
+            about: self.about,
+        })
+    }
+}
+
+/// Decodes a recipe; `None` when it is no mapping. What has no meaning is reported and left out.
 pub(crate) fn decode_recipe<'d>(
     root: &'d Node,
     folder_name: Option<&str>,
     out: &mut Decoder<'_>,
-) -> Option<Recipe<'d>> {
+) -> Option<Draft<'d>> {
     let Some(map) = root.as_map() else {
         let message = format!("recipe file must contain a mapping, not {}", root.kind());
         out.error(codes::WRONG_TYPE, root.span, message);
@@ -58,7 +99,7 @@ pub(crate) fn decode_recipe<'d>(
         span: root.span,
         map,
     };
-    let known = fields.deny_unknown(KEYS, out);
+    fields.deny_unknown(KEYS, out);
 
     let name = decode_name(&fields, folder_name, out);
     let version = decode_version(&fields, out);
@@ -72,39 +113,36 @@ pub(crate) fn decode_recipe<'d>(
     let variants = variant::decode_variants(
         &fields,
         architectures.as_deref().unwrap_or_default(),
-        options.as_deref().unwrap_or_default(),
+        &options,
         out,
     );
     let files = file::decode_files(&fields, out);
     let deploy = match fields.optional("deploy", out) {
-        Some(node) => decode_deploy(node, true, out).map(Some),
-        None => Some(None),
+        Some(node) => decode_deploy(node, true, out),
+        None => None,
     };
     let variables = match fields.get("variables") {
-        None => Some(None),
+        None => None,
         Some(node) => match node.as_map() {
-            Some(map) => Some(Some(map)),
-            None if out.upstream() && !truthy(&node.value) => Some(None),
+            Some(map) => Some(map),
+            None if out.upstream() && !truthy(&node.value) => None,
             None => {
                 out.wrong_type(node, "`variables`", "a mapping");
                 None
             }
         },
     };
-    if !known {
-        return None;
-    }
-    Some(Recipe {
-        name: name?,
-        version: version?,
-        architectures: architectures?,
-        build: build?,
-        variants: variants?,
-        options: options?,
-        variables: variables?,
-        files: files?,
-        deploy: deploy?,
-        about: about?,
+    Some(Draft {
+        name,
+        version,
+        architectures,
+        build,
+        variants,
+        options,
+        variables,
+        files,
+        deploy,
+        about,
     })
 }
 

@@ -16,18 +16,16 @@ use super::{Decoder, Fields, recipe::decode_architecture};
 pub(super) fn decode_options<'d>(
     fields: &Fields<'d>,
     out: &mut Decoder<'_>,
-) -> Option<Vec<RecipeOption<'d>>> {
-    let Some(node) = fields.optional("options", out) else {
-        return Some(Vec::new());
+) -> Vec<RecipeOption<'d>> {
+    let map = fields.optional("options", out);
+    let Some(map) = map.and_then(|node| out.mapping(node, "`options`")) else {
+        return Vec::new();
     };
-    let map = out.mapping(node, "`options`")?;
     let mut options = Vec::new();
-    let mut fine = true;
     for entry in map.map {
         let Some(name) = entry.key.as_str() else {
             if out.improved() {
                 out.wrong_type(&entry.key, "the name of an option", "a string");
-                fine = false;
             }
             continue;
         };
@@ -35,12 +33,11 @@ pub(super) fn decode_options<'d>(
             continue;
         }
         let Some(body) = out.mapping(&entry.value, "an option") else {
-            fine = false;
             continue;
         };
         if out.improved() {
-            fine &= body.deny_unknown(&["description", "default", "version_suffix"], out);
-            fine &= check_name(name, &entry.key, out);
+            body.deny_unknown(&["description", "default", "version_suffix"], out);
+            check_name(name, &entry.key, out);
         }
         let default = match body.get("default") {
             Some(node) => out.boolean(node, "`default`"),
@@ -51,7 +48,6 @@ pub(super) fn decode_options<'d>(
             Some(node) => {
                 if out.improved() && node.as_str().is_none() {
                     out.wrong_type(node, "`version_suffix`", "a string");
-                    fine = false;
                 }
                 python_str(&node.value)
             }
@@ -66,10 +62,10 @@ pub(super) fn decode_options<'d>(
             version_suffix,
         });
     }
-    fine.then_some(options)
+    options
 }
 
-fn check_name(name: &str, key: &Node, out: &mut Decoder<'_>) -> bool {
+fn check_name(name: &str, key: &Node, out: &mut Decoder<'_>) {
     let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !fits {
@@ -77,7 +73,6 @@ fn check_name(name: &str, key: &Node, out: &mut Decoder<'_>) -> bool {
                        can say `context.options.NAME`";
         out.error(codes::INVALID_OPTION, key.span, message);
     }
-    fits
 }
 
 /// Decodes `variants`.
@@ -86,20 +81,15 @@ pub(super) fn decode_variants<'d>(
     listed: &[Spanned<Architecture>],
     options: &[RecipeOption<'d>],
     out: &mut Decoder<'_>,
-) -> Option<Vec<Variant<'d>>> {
-    let Some(node) = fields.optional("variants", out) else {
-        return Some(Vec::new());
+) -> Vec<Variant<'d>> {
+    let map = fields.optional("variants", out);
+    let Some(map) = map.and_then(|node| out.mapping(node, "`variants`")) else {
+        return Vec::new();
     };
-    let map = out.mapping(node, "`variants`")?;
-    let mut variants = Vec::new();
-    let mut fine = true;
-    for entry in map.map {
-        match decode_variant(&entry.key, &entry.value, listed, options, out) {
-            Some(variant) => variants.push(variant),
-            None => fine = false,
-        }
-    }
-    fine.then_some(variants)
+    let entries = map.map.iter();
+    entries
+        .filter_map(|entry| decode_variant(&entry.key, &entry.value, listed, options, out))
+        .collect()
 }
 
 fn decode_variant<'d>(

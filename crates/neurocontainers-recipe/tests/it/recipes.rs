@@ -132,12 +132,12 @@ fn everything_a_recipe_can_say_compiles() {
 
 #[test]
 fn every_mistake_is_reported_in_one_run() {
-    let text = "name: my_tool\nversion:\narchitectures: [amd64]\ncategories: [workflow]\nbuild:\n  kind: docker\n  directives:\n    - instal: [git]\n";
+    let text = "name: my_tool\nversion:\narchitectures: [amd64]\ncategories: [workflow]\nbuild:\n  kind: docker\n  directives:\n    - instal: [git]\n    - run: [make, \"{{ x\"]\n";
     let outcome = outcome(text, Compat::Improved, &request());
     let found: Vec<u16> = outcome.diagnostics.iter().map(|d| d.code.number).collect();
     assert_eq!(
         found,
-        [105, 104, 108, 401, 400, 115, 103, 103, 113],
+        [105, 104, 108, 401, 400, 115, 103, 103, 113, 200],
         "{}",
         outcome.shown
     );

@@ -245,7 +245,8 @@ fn codes_of_whole(piece: &str) -> Vec<Code> {
     ] {
         let start = line.split_inclusive(':').next().unwrap_or_default();
         let given = text.lines().any(|line| line.starts_with(start));
-        if !given && !(start == "readme:" && key == "readme_url") {
+        let readme = start == "readme:" && key == "readme_url";
+        if !(given || readme) {
             let _ = writeln!(text, "{line}");
         }
     }
