@@ -5,7 +5,7 @@ use nd_terminal::{Failure, FailureKind, OrFail as _, env};
 use xshell::cmd;
 
 use crate::{
-    build, corpus, fuzz,
+    build, codegen, corpus, fuzz,
     machine::{Machine, find_program, run_tool},
     setup::{self, Purpose},
     tidy,
@@ -31,6 +31,7 @@ pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     setup::ensure(machine, Purpose::Test, args.no_install)?;
     let mut totals = workspace(machine, args.slow)?;
     totals += Totals::one(tidy::run(machine)? == 0);
+    totals += documents(machine);
     totals += recorded(machine);
     totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {
@@ -51,6 +52,17 @@ fn recorded(machine: &Machine) -> Totals {
         };
     }
     match corpus::run(machine, &corpus::CorpusArgs::default()) {
+        Ok(()) => Totals::one(true),
+        Err(failure) => {
+            machine.printer.error_line(&failure.render());
+            Totals::one(false)
+        }
+    }
+}
+
+/// Whether the documents that are made from code are as the code makes them.
+fn documents(machine: &Machine) -> Totals {
+    match codegen::run(machine, &codegen::CodegenArgs { check: true }) {
         Ok(()) => Totals::one(true),
         Err(failure) => {
             machine.printer.error_line(&failure.render());
@@ -102,6 +114,7 @@ pub(crate) fn ci(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     setup::ensure(machine, Purpose::Test, args.no_install)?;
     totals += workspace(machine, args.slow)?;
     totals += Totals::one(tidy::run(machine)? == 0);
+    totals += documents(machine);
     totals += recorded(machine);
     totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {

@@ -4,6 +4,7 @@ mod apptainer;
 mod bench;
 mod build;
 mod checks;
+mod codegen;
 mod corpus;
 mod dist;
 mod fuzz;
@@ -37,6 +38,8 @@ enum Command {
     Ci(checks::TestArgs),
     /// Check the rules of the house that no compiler checks
     Tidy,
+    /// Write the documents that are made from code
+    Codegen(codegen::CodegenArgs),
     /// Compare with recorded recipes of the catalogue
     Corpus(corpus::CorpusArgs),
     /// Measure
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
                     Err(Failure::told(FailureKind::Failed))
                 }
             }),
+            Command::Codegen(args) => codegen::run(&machine, &args),
             Command::Corpus(args) => corpus::run(&machine, &args),
             Command::Bench(bench) => bench::run(&machine, &bench),
             Command::Fuzz(args) => fuzz::run(&machine, &args),

@@ -1,4 +1,4 @@
-//! Shell completions and man pages from a command line's definition.
+//! Shell completions, man pages and a reference from a command line's definition.
 
 use clap::Command;
 use clap_complete::Shell;
@@ -35,4 +35,41 @@ fn page(command: &Command, name: &str, pages: &mut Vec<(String, String)>) -> Res
         }
     }
     Ok(())
+}
+
+/// The help of `command` and of all its subcommands that are not hidden, as Markdown.
+pub fn reference(mut command: Command) -> String {
+    command.build();
+    let mut text = format!("# `{}`\n", shown_name(&command));
+    describe(&mut command, &mut text);
+    text
+}
+
+fn describe(command: &mut Command, text: &mut String) {
+    let help = command
+        .clone()
+        .term_width(96)
+        .render_long_help()
+        .to_string();
+    text.push_str("\n```text\n");
+    for line in help.trim_end().lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push_str("```\n");
+    for sub in command.get_subcommands_mut() {
+        if !sub.is_hide_set() && sub.get_name() != "help" {
+            text.push_str("\n## `");
+            text.push_str(&shown_name(sub));
+            text.push_str("`\n");
+            describe(sub, text);
+        }
+    }
+}
+
+fn shown_name(command: &Command) -> String {
+    command
+        .get_bin_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_owned()
 }

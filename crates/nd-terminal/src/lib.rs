@@ -39,7 +39,7 @@ mod table;
 pub use args::{ColorArg, OutputArgs, OutputFormat};
 pub use diagnostics::{DiagnosticStyle, Sources, render_diagnostic, render_diagnostics};
 pub use failure::{Failure, FailureKind, OrFail};
-pub use generate::{completions, man_pages};
+pub use generate::{completions, man_pages, reference};
 pub use human::{human_bytes, human_duration};
 pub use printer::{Printer, Verbosity};
 pub use report::{Counts, ToolInfo, github_commands, json_report, sarif_report, short_lines};
