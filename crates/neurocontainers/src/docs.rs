@@ -20,7 +20,7 @@ pub fn documents(command: clap::Command) -> Vec<(String, String)> {
     let mut all = vec![
         (
             "book/src/reference/neurocontainers.md".to_owned(),
-            command_reference(command),
+            format!("{MARK}{}", nd_terminal::reference(command)),
         ),
         (
             "book/src/reference/diagnostics/index.md".to_owned(),
@@ -84,38 +84,6 @@ fn index(words: &[Explanation]) -> String {
         );
     }
     text
-}
-
-/// The words of `--help` of a command and of all its subcommands.
-fn command_reference(mut command: clap::Command) -> String {
-    command.build();
-    let mut text = format!("{MARK}# `{}`\n", command.get_name());
-    describe(&mut command, &mut text);
-    text
-}
-
-fn describe(command: &mut clap::Command, text: &mut String) {
-    let help = command
-        .clone()
-        .term_width(96)
-        .render_long_help()
-        .to_string();
-    let help: String = help
-        .lines()
-        .flat_map(|line| [line.trim_end(), "\n"])
-        .collect();
-    let _ = write!(text, "\n```text\n{}\n```\n", help.trim_end());
-    for sub in command.get_subcommands_mut() {
-        if sub.is_hide_set() || sub.get_name() == "help" {
-            continue;
-        }
-        let name = sub
-            .get_bin_name()
-            .unwrap_or_else(|| sub.get_name())
-            .to_owned();
-        let _ = write!(text, "\n## `{name}`\n");
-        describe(sub, text);
-    }
 }
 
 /// A summary as a sentence.
