@@ -41,10 +41,25 @@ impl fmt::Debug for Engine {
 /// Whether text has anything for the engine to do; text without is its own result, but for a
 /// final newline and carriage returns.
 pub fn is_template(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes
-        .windows(2)
-        .any(|pair| pair[0] == b'{' && matches!(pair[1], b'{' | b'%' | b'#'))
+    let mut rest = text;
+    // Searching for one byte is what the standard library does fastest.
+    while let Some(at) = rest.find('{') {
+        rest = &rest[at + 1..];
+        if rest.starts_with(['{', '%', '#']) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Result of text without marks.
+fn plain(text: &str) -> String {
+    let text = if text.contains('\r') {
+        Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    };
+    text.strip_suffix('\n').unwrap_or(&text).to_owned()
 }
 
 impl Engine {
@@ -89,10 +104,10 @@ impl Engine {
     ///
     /// One final newline of the template is dropped, as Jinja2 does.
     pub fn render(&self, template: &str, context: &Value) -> Result<String, TemplateError> {
-        let source = prepare(template)?;
-        if !is_template(&source) {
-            return Ok(source.strip_suffix('\n').unwrap_or(&source).to_owned());
+        if !is_template(template) {
+            return Ok(plain(template));
         }
+        let source = prepare(template)?;
         self.environment
             .template_from_str(&source)
             .and_then(|template| template.render(context.clone()))
@@ -102,10 +117,10 @@ impl Engine {
     /// Like [`Engine::render`], keeping the compiled template for the next time. For texts that
     /// come from files of ours, not for those that a rendering made.
     pub fn render_cached(&self, template: &str, context: &Value) -> Result<String, TemplateError> {
-        let source = prepare(template)?;
-        if !is_template(&source) {
-            return Ok(source.strip_suffix('\n').unwrap_or(&source).to_owned());
+        if !is_template(template) {
+            return Ok(plain(template));
         }
+        let source = prepare(template)?;
         self.environment
             .get_template(&format!("{CACHED}{source}"))
             .and_then(|template| template.render(context.clone()))

@@ -15,12 +15,11 @@ pub(crate) fn prepare(template: &str) -> Cow<'_, str> {
     if template.contains('\r') {
         source = Cow::Owned(template.replace("\r\n", "\n").replace('\r', "\n"));
     }
-    let bytes = source.as_bytes();
-    let suspicious = bytes.iter().enumerate().any(|(index, byte)| {
-        matches!(byte, b'\'' | b'"') && {
-            let after = bytes[index + 1..].iter().find(|b| !b.is_ascii_whitespace());
-            matches!(after, Some(b'\'' | b'"' | b'%'))
-        }
+    let mut after_quote = false;
+    let suspicious = source.bytes().any(|byte| {
+        let found = after_quote && matches!(byte, b'\'' | b'"' | b'%');
+        after_quote = matches!(byte, b'\'' | b'"') || (after_quote && byte.is_ascii_whitespace());
+        found
     });
     if suspicious && let Some(changed) = rewrite(&source) {
         return Cow::Owned(changed);

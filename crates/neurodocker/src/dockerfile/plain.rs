@@ -216,47 +216,49 @@ struct Shape {
 fn shape(text: &str) -> Shape {
     let mut shape = Shape::default();
     let (mut single, mut double) = (false, false);
-    let mut chars = text.chars().peekable();
+    let mut chars = text.char_indices().peekable();
     let mut before = '\n';
-    while let Some(c) = chars.next() {
+    while let Some((at, c)) = chars.next() {
+        let next = chars.peek().map(|(_, c)| *c);
         match c {
             _ if single => {
                 single = c != '\'';
                 shape.opaque |= c == '\n';
             }
-            '\\' => match chars.next() {
-                // A continued line; Docker takes an empty one or one that begins with `#` away.
-                Some('\n') => {
-                    let rest: String = chars.clone().collect();
-                    let next = rest.trim_start_matches([' ', '\t']);
-                    shape.opaque |= double || next.starts_with(['#', '\n']) || next.is_empty();
+            '\\' => {
+                chars.next();
+                let rest = text[at + 1..].trim_start_matches([' ', '\t']);
+                match next {
+                    // A continued line; Docker takes one that is empty or begins with `#` away.
+                    Some('\n') => {
+                        let rest = text[at + 2..].trim_start_matches([' ', '\t']);
+                        shape.opaque |= double || rest.is_empty() || rest.starts_with(['#', '\n']);
+                    }
+                    Some(' ' | '\t') => {
+                        shape.opaque |= rest.is_empty() || rest.starts_with('\n');
+                    }
+                    Some(_) => {}
+                    None => shape.opaque = true,
                 }
-                Some(' ' | '\t') => {
-                    let rest: String = chars.clone().collect();
-                    let next = rest.trim_start_matches([' ', '\t']);
-                    shape.opaque |= next.starts_with('\n') || next.is_empty();
-                }
-                Some(_) => {}
-                None => shape.opaque = true,
-            },
+            }
             '\'' if !double => single = true,
             '"' => double = !double,
             '\n' | '\r' => shape.opaque = true,
             '`' => shape.opaque |= !double,
             _ if double => {}
             '#' => shape.opaque |= before.is_whitespace() || ";&|()".contains(before),
-            '<' => shape.opaque |= chars.peek() == Some(&'<'),
-            '|' if chars.peek() == Some(&'|') => {
-                shape.several = true;
-                chars.next();
-            }
-            '&' if chars.peek() == Some(&'&') => {
-                chars.next();
-            }
-            '&' if before != '>' && before != '<' && chars.peek() != Some(&'>') => {
-                shape.several = true;
-            }
+            '<' => shape.opaque |= next == Some('<'),
             ';' | '!' => shape.several = true,
+            '|' if next == Some('|') => {
+                shape.several = true;
+                chars.next();
+            }
+            '&' if next == Some('&') => {
+                chars.next();
+            }
+            '&' if before != '>' && before != '<' && next != Some('>') => {
+                shape.several = true;
+            }
             _ => {}
         }
         before = c;

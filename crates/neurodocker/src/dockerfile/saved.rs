@@ -117,14 +117,21 @@ pub fn saved_specification(
 pub fn save_command(specification: &Value) -> String {
     let mut json = String::new();
     write_pretty(specification, 0, &mut json);
-    let text = json
-        .replace('\\', "\\\\")
-        .replace('(', "\\(")
-        .replace(')', "\\)")
-        .replace('\n', " \\\n")
-        .replace('%', "%%")
-        .replace('\'', "'\"'\"'");
-    format!("printf '{text}' > /.reproenv.json")
+    let mut out = String::with_capacity(json.len() + json.len() / 4);
+    out.push_str("printf '");
+    for c in json.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '(' => out.push_str("\\("),
+            ')' => out.push_str("\\)"),
+            '\n' => out.push_str(" \\\n"),
+            '%' => out.push_str("%%"),
+            '\'' => out.push_str("'\"'\"'"),
+            _ => out.push(c),
+        }
+    }
+    out.push_str("' > /.reproenv.json");
+    out
 }
 
 /// Python's `json.dumps(value, indent=2)`: ASCII alone.
