@@ -135,7 +135,7 @@ impl BuildPlan {
                 (None, _) => StepState::Missing(Because::Earlier),
                 (Some(_), None) => {
                     chain = None;
-                    let slot = Slot::find(store, step, place)?;
+                    let slot = Slot::find(store, &stage.steps[..=place])?;
                     StepState::Missing(because(step, parent, slot.as_ref()))
                 }
             });

@@ -203,7 +203,15 @@ impl Builder<'_> {
         let mut results = Vec::with_capacity(stage.steps.len());
         let mut parent = None;
         for (place, step) in stage.steps.iter().enumerate() {
-            let result = self.step(step, parent, place, &chain)?;
+            let result = self.step(step, &chain)?;
+            if !result.cached {
+                let slot = Slot {
+                    key: step.key,
+                    parent,
+                    action: step.action.clone(),
+                };
+                slot.put(self.desk.store, &stage.steps[..=place])?;
+            }
             if let Some(layer) = result.layer {
                 chain.push(layer, self.options.ids);
             }
@@ -214,13 +222,7 @@ impl Builder<'_> {
         Ok(chain)
     }
 
-    fn step(
-        &mut self,
-        step: &Step,
-        parent: Option<StepKey>,
-        place: usize,
-        chain: &Chain,
-    ) -> Result<StepResult, BuildError> {
+    fn step(&mut self, step: &Step, chain: &Chain) -> Result<StepResult, BuildError> {
         self.desk.check()?;
         let id = StepId(self.next);
         self.next += 1;
@@ -247,14 +249,6 @@ impl Builder<'_> {
             took: started.elapsed(),
         });
         let (record, cached) = done?;
-        if !cached {
-            let slot = Slot {
-                key: step.key,
-                parent,
-                action: step.action.clone(),
-            };
-            slot.put(self.desk.store, step, place)?;
-        }
         Ok(StepResult {
             key: step.key,
             name,

@@ -78,34 +78,35 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn find(
-        store: &Store,
-        step: &Step,
-        number: usize,
-    ) -> Result<Option<Self>, StoreError> {
-        let bytes = store.record("slot", &slot_key(step, number))?;
+    /// What the last of `steps` was built from the last time.
+    pub(crate) fn find(store: &Store, steps: &[Step]) -> Result<Option<Self>, StoreError> {
+        let bytes = store.record("slot", &slot_key(steps))?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    pub(crate) fn put(&self, store: &Store, step: &Step, number: usize) -> Result<(), StoreError> {
+    /// Remembers it of the last of `steps`.
+    pub(crate) fn put(&self, store: &Store, steps: &[Step]) -> Result<(), StoreError> {
+        // Plain data always serialises.
         let bytes = serde_json::to_vec(self).unwrap_or_default();
-        store.put_record("slot", &slot_key(step, number), &bytes)
+        store.put_record("slot", &slot_key(steps), &bytes)
     }
 }
 
-/// The place of a step: file and line where it was written, else its number in the plan.
-fn slot_key(step: &Step, number: usize) -> Sha256 {
-    let text = match &step.origin {
-        Some(origin) => format!("{}:{}:{}", origin.file, origin.line, kind_of(&step.action)),
-        None => format!("step {number}"),
+/// The place of the last of `steps`: file, line and which of those from there, else its number.
+fn slot_key(steps: &[Step]) -> Sha256 {
+    let text = match steps.split_last() {
+        Some((step, before)) => match &step.origin {
+            Some(origin) => {
+                let same = |other: &&Step| {
+                    let place = other.origin.as_ref().map(|o| (&o.file, o.line));
+                    place == Some((&origin.file, origin.line))
+                };
+                let number = before.iter().filter(same).count();
+                format!("{}:{}:{number}", origin.file, origin.line)
+            }
+            None => format!("step {}", before.len()),
+        },
+        None => String::new(),
     };
     Sha256::from_bytes(sha2::Sha256::digest(text).into())
-}
-
-fn kind_of(action: &Action) -> &'static str {
-    match action {
-        Action::Run(_) => "run",
-        Action::Copy(_) => "copy",
-        Action::Directory { .. } => "directory",
-    }
 }

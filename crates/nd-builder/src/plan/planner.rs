@@ -217,7 +217,8 @@ impl<'a> StagePlanner<'a> {
                     .collect::<Result<_, PlanError>>()?;
                 let text = script.shell();
                 if !text.trim().is_empty() {
-                    self.run(text, mounts, *network, origin);
+                    let title = format!("run {}", first_line(script));
+                    self.run_titled(title, text, mounts, *network, origin);
                 }
             }
             Op::Install { packages, options } => {
@@ -354,22 +355,6 @@ impl<'a> StagePlanner<'a> {
         Ok(())
     }
 
-    fn run(
-        &mut self,
-        script: String,
-        mounts: Vec<MountSpec>,
-        network: Network,
-        origin: Option<&Origin>,
-    ) {
-        let first = script
-            .lines()
-            .map(str::trim)
-            .find(|line| !line.is_empty())
-            .unwrap_or_default();
-        let title = format!("run {}", first.trim_end_matches('\\').trim_end());
-        self.run_titled(title, script, mounts, network, origin);
-    }
-
     fn run_titled(
         &mut self,
         title: String,
@@ -442,6 +427,17 @@ impl<'a> StagePlanner<'a> {
             source,
         })
     }
+}
+
+/// What people recognise a script by: its first line.
+fn first_line(script: &Script) -> &str {
+    let mut texts: Box<dyn Iterator<Item = &str>> = match script {
+        Script::Commands(commands) => Box::new(commands.iter().flat_map(|text| text.lines())),
+        Script::Lines(text) => Box::new(text.lines()),
+    };
+    let says = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
+    let line = texts.find(says).unwrap_or_default().trim();
+    line.trim_end_matches(['\\', ' '])
 }
 
 fn find_stage(earlier: &[PlannedStage], name: &str) -> Result<usize, PlanError> {

@@ -26,7 +26,7 @@ pub(crate) fn a_failing_step_says_where_and_what() {
     );
     let text = error.to_string();
     assert!(
-        text.starts_with("recipes/x/build.yaml:11: run { for i in")
+        text.starts_with("recipes/x/build.yaml:11: run for i in")
             && text.ends_with("exit status 7"),
         "{text}"
     );

@@ -72,14 +72,14 @@ pub fn unpack_layer(
         marks: options.marks,
         dirs: BTreeMap::new(),
         gone: Vec::new(),
-        notes: Vec::new(),
+        notes: Notes::default(),
     };
     let layer = visit_layer(input, compression, options.limits, &mut unpacker)?;
     unpacker.remove_lower()?;
     unpacker.finish_dirs()?;
     Ok(Unpacked {
         layer,
-        notes: unpacker.notes,
+        notes: unpacker.notes.into_lines(),
     })
 }
 
@@ -132,7 +132,27 @@ struct Unpacker<'a> {
     /// Directories made so far with what they get at the end.
     dirs: BTreeMap<TreePath, Attr>,
     gone: Vec<LayerEntry>,
-    notes: Vec<String>,
+    notes: Notes,
+}
+
+/// What could not be made.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    lines: Vec<String>,
+    devices: Vec<TreePath>,
+}
+
+impl Notes {
+    fn into_lines(self) -> Vec<String> {
+        let mut lines = self.lines;
+        if let Some(first) = self.devices.first() {
+            let count = self.devices.len();
+            lines.push(format!(
+                "{count} devices (`{first}`) are left out: they may not be made here"
+            ));
+        }
+        lines
+    }
 }
 
 impl Visitor for Unpacker<'_> {
@@ -204,7 +224,7 @@ impl Unpacker<'_> {
             return Err(place::fail(path, "a hard link to a directory or to itself")(source));
         }
         if self.place.stat(target)?.is_none() && !self.copy_up(target)? {
-            self.notes.push(format!(
+            self.notes.lines.push(format!(
                 "hard link `{path}` points to `{target}`, which does not exist"
             ));
             return Ok(());

@@ -20,7 +20,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::OverlayMarks;
+use super::{Notes, OverlayMarks};
 use crate::{
     OciError,
     upper::{Ids, kept, translate},
@@ -166,7 +166,7 @@ impl<'a> Place<'a> {
         attr: &Attr,
         size: u64,
         bytes: &mut dyn Read,
-        notes: &mut Vec<String>,
+        notes: &mut Notes,
     ) -> Result<(), OciError> {
         let ids = self.ids;
         let dir = self.in_dir(path)?;
@@ -189,11 +189,7 @@ impl<'a> Place<'a> {
 
     /// Makes anything but directories and files. Devices that the kernel does not let us make are
     /// left out with a note.
-    pub(super) fn special(
-        &mut self,
-        entry: &Entry,
-        notes: &mut Vec<String>,
-    ) -> Result<(), OciError> {
+    pub(super) fn special(&mut self, entry: &Entry, notes: &mut Notes) -> Result<(), OciError> {
         let ids = self.ids;
         let (path, attr) = (&entry.path, &entry.attr);
         let dir = self.in_dir(path)?;
@@ -219,9 +215,7 @@ impl<'a> Place<'a> {
                 match rustix::fs::mknodat(dir, name, file_type, mode, device) {
                     Ok(()) => {}
                     Err(Errno::PERM) => {
-                        notes.push(format!(
-                            "device `{path}` is left out: it may not be made here"
-                        ));
+                        notes.devices.push(path.clone());
                         return Ok(());
                     }
                     Err(error) => return Err(errno(path, "the device cannot be made")(error)),
@@ -274,7 +268,7 @@ impl<'a> Place<'a> {
         &mut self,
         path: &TreePath,
         attr: &Attr,
-        notes: &mut Vec<String>,
+        notes: &mut Notes,
     ) -> Result<(), OciError> {
         let fd = self.open_dir(path)?;
         if let Some((uid, gid)) = owner(path, attr, self.ids)? {
@@ -347,7 +341,7 @@ fn xattrs(
     fd: impl std::os::fd::AsFd,
     path: &TreePath,
     attr: &Attr,
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<(), OciError> {
     for (attribute, value) in attr.xattrs.iter().filter(|(name, _)| kept(name)) {
         let text = OsStr::from_bytes(attribute);
@@ -357,7 +351,7 @@ fn xattrs(
             Ok(()) => {}
             Err(Errno::OPNOTSUPP | Errno::PERM) => {
                 let attribute = nd_rootfs::show(attribute);
-                notes.push(format!(
+                notes.lines.push(format!(
                     "`{path}`: attribute `{attribute}` may not be set here"
                 ));
             }
