@@ -70,11 +70,13 @@ impl Script {
                     if command.lines().all(|line| nothing(line.trim())) {
                         continue;
                     }
+                    // The status is looked at afterwards: a command whose failure something waits
+                    // for (`{ … } || exit`) would not stop at its own `set -e`.
+                    let status = "[ $nd_status = 0 ] || exit $nd_status\n";
                     if one_line(command) {
-                        out.extend(["{ ", command.trim_start(), "\n} || exit\n"]);
+                        out.extend([command.trim_start(), "\nnd_status=$?; ", status]);
                     } else {
-                        let status = "nd_status=$?; set +e; [ $nd_status = 0 ] || exit $nd_status";
-                        out.extend(["set -e\n", command, "\n", status, "\n"]);
+                        out.extend(["set -e\n", command, "\nnd_status=$?; set +e; ", status]);
                     }
                 }
                 out
@@ -191,6 +193,9 @@ mod tests {
         // What comes later cannot excuse what came before.
         let (out, status) = run(&script(&["echo a", "(exit 7)", "echo b || true"]));
         assert_eq!((out.as_str(), status), ("a\n", Some(7)));
+        // What a command sets for itself is in force.
+        let (out, status) = run(&script(&["set -e; echo a; false; echo b", "echo c"]));
+        assert_eq!((out.as_str(), status), ("a\n", Some(1)));
         // Several lines keep their meaning: loops, here-documents, and the first failing line.
         let (out, status) = run(&script(&[
             "for i in 1 2\ndo\n  echo $i\ndone",
