@@ -229,7 +229,8 @@ impl<'a> Writer<'a> {
         if script.trim().is_empty() {
             return;
         }
-        let cd = format!("(\ncd {}", double_quoted(&self.workdir));
+        // The script sees to failures itself, as it does in a build.
+        let cd = format!("(\nset +e\ncd {} || exit", double_quoted(&self.workdir));
         self.line(&cd);
         self.line(&for_post(script.trim_end()));
         self.line(")");

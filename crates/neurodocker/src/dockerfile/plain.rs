@@ -277,7 +277,10 @@ fn chain(commands: &[String]) -> Option<String> {
         }
         let shape = shape(text);
         let ends_open = text.ends_with(['\\', '&', ';', '|']);
-        if shape.opaque || ends_open || text.starts_with(['#', '[', '-', '&', '|', ';']) {
+        // What `set -e` says does not hold before `&&`.
+        let settings = text.contains("set -") || text.contains("set +");
+        if shape.opaque || ends_open || settings || text.starts_with(['#', '[', '-', '&', '|', ';'])
+        {
             return None;
         }
         out.push(if shape.several {

@@ -418,6 +418,57 @@ fn blanks_the_locale_line() {
     assert!(text.contains("RUN a \\\n\n    && b\n"), "{text}");
 }
 
+/// Commands of all shapes that a recipe may have.
+const ACTS: &[&str] = &[
+    "true",
+    "echo a",
+    "false",
+    "false || echo b",
+    "true && false",
+    "! true",
+    "! false",
+    "(exit 4)",
+    "cd /usr; pwd",
+    "cd / && pwd",
+    "X=1",
+    "echo \"x is $X\"",
+    "export Y='a b' # said",
+    "echo $Y | tr a-b A-B",
+    "echo c & wait",
+    "if [ -d / ]; then echo d; else echo e; fi",
+    "for i in 1 2; do echo $i; done",
+    "for i in 1 2\ndo\n  echo $i\ndone",
+    "echo f\nfalse\necho g",
+    "cat <<'E'\nh # h\n\nE",
+    "echo i \\\n  j",
+    "echo i \\\n  # j",
+    "echo 'k\nl'",
+    "[ -d / ] && echo m",
+    "echo n >/dev/null 2>&1",
+    "echo o;",
+    "case a in a) echo p ;; esac",
+    "echo `echo q` $(echo r)",
+    "f() { echo s; }",
+    "{ echo t; }",
+    "[ \"a\" ]",
+    "echo '#u' u#u",
+    "set -e; false; echo v",
+    "echo \"w\\\nx\"",
+];
+
+/// Output and success of a script.
+fn execute(script: &str) -> (String, bool) {
+    let output = Command::new("/bin/sh")
+        .args(["-c", script])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    (
+        String::from_utf8(output.stdout).unwrap(),
+        output.status.success(),
+    )
+}
+
 /// Commands that a shell takes on their own.
 fn command() -> impl Strategy<Value = String> {
     proptest::string::string_regex("[a-c$ ;|&'\"#<>\\\\\n\t{}()!`~=/\\[\\]*?-]{1,24}")
@@ -431,7 +482,7 @@ fn command() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_global_rejects: 100_000, max_local_rejects: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_global_rejects: 100_000, max_local_rejects: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_run_is_valid_shell(commands in proptest::collection::vec(command(), 1..4)) {
@@ -443,6 +494,21 @@ proptest! {
                 prop_assert!(shell_accepts(&script), "{:?}\n{}\n{}", commands, text, script);
             }
         }
+    }
+
+    /// What a `RUN` prints, and whether it succeeds, is what the builder's script does.
+    #[test]
+    fn every_run_does_what_the_builder_does(
+        picked in proptest::collection::vec(0..ACTS.len(), 1..5),
+    ) {
+        let commands: Vec<&str> = picked.iter().map(|index| ACTS[*index]).collect();
+        let op = run(&commands);
+        let Op::Run { script: theirs, .. } = &op else { unreachable!() };
+        let wanted = execute(&theirs.shell());
+        let text = render_dockerfile(&definition([op.clone()]), &RenderOptions::default()).unwrap();
+        let all = instructions(&text);
+        let (_, rest) = all.iter().find(|(word, _)| word == "RUN").unwrap();
+        prop_assert_eq!(execute(&script_of(rest)), wanted, "{}", text);
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! Recipes from ordered instructions and software templates, as `neurodocker generate` makes them.
+//!
+//! A [`Spec`] is what a command line or a JSON file asks for; a [`Registry`] has the templates in
+//! upstream's schema; [`render_recipe`] writes a Dockerfile or a Singularity definition. In the
+//! compatible mode the text is upstream's, habits included.
+
+mod call;
+mod compat;
+mod json;
+mod object;
+mod read;
+mod refusal;
+mod registry;
+mod spec;
+mod template;
+
+use serde_json::Value;
+
+pub(crate) use call::newest_first;
+pub use json::compact as compact_json;
+pub use read::{SpecRead, read_spec};
+pub(crate) use refusal::nearest;
+pub use refusal::{Refusal, RefusalKind};
+pub use registry::Registry;
+pub use spec::{Provenance, Spec, Step};
+pub use template::{SoftwareMethod, SoftwareTemplate};
+
+/// The sort of recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A Dockerfile.
+    Docker,
+    /// A definition file of Singularity and Apptainer.
+    Singularity,
+}
+
+/// A recipe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Its text, without a final newline.
+    pub text: String,
+    /// The specification that it was made from, templates expanded.
+    pub record: Value,
+}
+
+/// Writes a specification as recipe, with upstream's text.
+pub fn render_recipe(
+    spec: &Spec,
+    registry: &Registry,
+    format: Format,
+) -> Result<Recipe, Refusal> {
+    compat::render(spec, registry, format)
+}

@@ -1,0 +1,178 @@
+//! What a template's text sees under the name `self`.
+
+use std::{fmt, sync::Arc};
+
+use indexmap::IndexMap;
+use nd_instructions::{PackageManager, install_script};
+use nd_jinja::{CallError, Enumerator, Kwargs, Object, State, Value, failure, from_args};
+
+use super::{SoftwareMethod, SoftwareTemplate};
+use crate::templates::{call_options, install_debs, quote, split};
+
+/// Arguments, addresses, and the installing functions.
+pub(super) struct Software {
+    pub(super) template: Arc<SoftwareTemplate>,
+    pub(super) method: String,
+    pub(super) arguments: IndexMap<String, String>,
+    /// Absent while upstream has not bound it yet.
+    pub(super) manager: Option<PackageManager>,
+    pub(super) compat: bool,
+}
+
+impl fmt::Debug for Software {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Software")
+            .field("method", &self.method)
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A mapping of texts.
+fn mapping(pairs: &[(String, String)]) -> Value {
+    Value::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+}
+
+/// Addresses by version; a version that is not listed gets the address of `*`.
+#[derive(Debug)]
+struct Addresses(Vec<(String, String)>);
+
+impl Object for Addresses {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        let find = |label: &str| self.0.iter().find(|(known, _)| known == label);
+        let (_, url) = find(key).or_else(|| find("*"))?;
+        Some(Value::from(url.as_str()))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(key, _)| Value::from(key.as_str())).collect())
+    }
+}
+
+impl Software {
+    fn method(&self) -> Option<&SoftwareMethod> {
+        self.template.method(&self.method)
+    }
+
+    fn manager(&self) -> Result<PackageManager, CallError> {
+        self.manager
+            .ok_or_else(|| failure("packages cannot be installed from within `env`"))
+    }
+
+    fn install(&self, packages: &[String], options: Option<&str>) -> Result<String, CallError> {
+        let mut packages = packages.to_vec();
+        if !self.compat {
+            packages.sort_unstable();
+            packages.dedup();
+        }
+        Ok(install_script(self.manager()?, &packages, options))
+    }
+
+    fn install_dependencies(&self, options: Option<&str>) -> Result<String, CallError> {
+        let manager = self.manager()?;
+        let Some(method) = self.method() else {
+            return Ok(String::new());
+        };
+        let packages = method.packages(&manager.to_string());
+        let mut text = String::new();
+        if !packages.is_empty() {
+            text = self.install(packages, options)?;
+        }
+        let mut debs = method.packages("debs").to_vec();
+        if manager == PackageManager::Apt && !debs.is_empty() {
+            debs.sort_unstable();
+            if self.compat || !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&install_debs(&debs));
+        }
+        Ok(text)
+    }
+
+    fn versions(&self) -> Vec<String> {
+        match self.method() {
+            Some(method) if !method.urls.is_empty() => {
+                method.urls.iter().map(|(label, _)| label.clone()).collect()
+            }
+            _ => vec!["ANY".to_owned()],
+        }
+    }
+}
+
+impl Object for Software {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        if let Some(text) = self.arguments.get(key) {
+            return Some(Value::from(text.as_str()));
+        }
+        let method = self.method()?;
+        match key {
+            "urls" if method.name == "binaries" && self.compat => Some(mapping(&method.urls)),
+            "urls" if method.name == "binaries" => {
+                Some(Value::from_object(Addresses(method.urls.clone())))
+            }
+            "env" => Some(mapping(&method.env)),
+            // Upstream shows Python's `None` here.
+            "pkg_manager" => Some(match self.manager {
+                Some(manager) => manager.to_string().into(),
+                None => Value::from(()),
+            }),
+            "versions" => Some(self.versions().into_iter().collect()),
+            "required_arguments" => Some(method.required.iter().map(String::as_str).collect()),
+            "optional_arguments" => Some(mapping(&method.optional)),
+            "arguments" => Some(method.arguments().collect()),
+            "instructions" => Some(Value::from(method.instructions.as_str())),
+            // Of our dialect: the checksum of what is behind the address of the version.
+            "sha256" if !self.compat => {
+                let version = self.arguments.get("version")?;
+                let found = method.sha256.iter().find(|(known, _)| known == version);
+                Some(found.map_or_else(|| Value::from(""), |(_, sum)| Value::from(sum.as_str())))
+            }
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        name: &str,
+        arguments: &[Value],
+    ) -> Result<Value, CallError> {
+        match name {
+            "install" => {
+                let (packages, opts, named): (Value, Option<Value>, Kwargs) = from_args(arguments)?;
+                let opts = call_options(opts, &named)?;
+                let packages: Vec<String> =
+                    packages.try_iter()?.map(|item| item.to_string()).collect();
+                let opts = opts.filter(|_| !self.compat);
+                Ok(self.install(&packages, opts.as_deref())?.into())
+            }
+            "install_dependencies" => {
+                let (opts, named): (Option<Value>, Kwargs) = from_args(arguments)?;
+                let opts = call_options(opts, &named)?;
+                Ok(self.install_dependencies(opts.as_deref())?.into())
+            }
+            "dependencies" => {
+                let (key,): (&str,) = from_args(arguments)?;
+                let packages = self.method().map_or(&[][..], |method| method.packages(key));
+                Ok(packages.iter().cloned().collect())
+            }
+            "words" if !self.compat => {
+                let (text,): (&str,) = from_args(arguments)?;
+                let words =
+                    split(text).ok_or_else(|| failure(format!("`{text}` has an open quote")))?;
+                Ok(words.into_iter().collect())
+            }
+            "quote" if !self.compat => {
+                let (word,): (&str,) = from_args(arguments)?;
+                Ok(quote(word).into())
+            }
+            _ => Err(nd_jinja::unknown_method()),
+        }
+    }
+}
