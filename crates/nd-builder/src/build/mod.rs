@@ -376,7 +376,7 @@ impl Builder<'_> {
         name: &StepName,
     ) -> Result<(Job, Vec<std::os::fd::OwnedFd>), BuildError> {
         let options = self.options;
-        let mut mounts = Mounts::new(fd::MORE);
+        let mut mounts = Mounts::new(fd::MORE, options.ids.owner().is_some());
         for mount in &options.host_mounts {
             mounts
                 .host(&mount.source, &mount.target)

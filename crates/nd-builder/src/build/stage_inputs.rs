@@ -135,14 +135,17 @@ fn mode(executable: bool) -> u16 {
 /// Mounts with their descriptors, which follow `first`.
 pub(crate) struct Mounts {
     pub(crate) first: usize,
+    /// Whether the engine is somebody else outside.
+    pub(crate) foreign: bool,
     pub(crate) descriptors: Vec<OwnedFd>,
     pub(crate) list: Vec<(MountSource, String)>,
 }
 
 impl Mounts {
-    pub(crate) fn new(first: usize) -> Self {
+    pub(crate) fn new(first: usize, foreign: bool) -> Self {
         Self {
             first,
+            foreign,
             descriptors: Vec::new(),
             list: Vec::new(),
         }
@@ -166,6 +169,13 @@ impl Mounts {
         match root.directory(path.as_bytes()) {
             Ok(dir) => {
                 let fd = dir.as_fd().try_clone_to_owned().map_err(read)?;
+                let stat = rustix::fs::fstat(&fd).map_err(|e| read(e.into()))?;
+                if self.foreign && stat.st_mode & 0o005 != 0o005 {
+                    return Err(InputError::Closed {
+                        context: context.into(),
+                        path: path.into(),
+                    });
+                }
                 self.descriptor(fd, target);
                 Ok(())
             }

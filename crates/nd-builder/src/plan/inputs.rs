@@ -59,6 +59,17 @@ pub enum InputError {
         /// The path.
         path: String,
     },
+    /// Steps could not read it.
+    #[error(
+        "`{path}` in {} is closed to other users, and steps are nobody on this machine",
+        shown(context)
+    )]
+    Closed {
+        /// The context.
+        context: String,
+        /// The path.
+        path: String,
+    },
     /// It cannot be read.
     #[error("failed to read `{path}` in {}", shown(context))]
     Read {
