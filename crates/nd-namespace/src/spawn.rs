@@ -35,7 +35,8 @@ struct Plan {
 /// namespace, if it gets one.
 ///
 /// Like `posix_spawn`: the memory of this process is not copied, however large it is, and this
-/// thread waits until the program runs or could not be executed.
+/// thread waits until the program runs or could not be executed. All signals are blocked in the
+/// program until it calls [`reset_signals`](crate::reset_signals).
 pub fn spawn(
     program: BorrowedFd<'_>,
     arguments: &[CString],
@@ -55,8 +56,8 @@ pub fn spawn(
     };
     let mut pidfd: i32 = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    // SAFETY: all signals are blocked around the clone and the child resets its handlers before it
-    // lets any through, so no handler of ours runs in the child on shared memory. The stack is large
+    // SAFETY: all signals are blocked around the clone and stay so in the child until its exec, which
+    // forgets our handlers, so none of them runs in the child on shared memory. The stack is large
     // enough for `child`, which calls nothing but system calls, and lives until clone returns, which
     // with CLONE_VFORK is after the child is done with it. The plan and what it points to live as
     // long. The descriptor that clone writes is new and ours.
@@ -103,21 +104,12 @@ extern "C" fn child(plan: *mut libc::c_void) -> libc::c_int {
     // SAFETY: `plan` is the one that `spawn` passes and keeps alive; its pointers are null-terminated
     // arrays of null-terminated strings.
     unsafe {
-        let mut default = std::mem::zeroed::<libc::sigaction>();
-        default.sa_sigaction = libc::SIG_DFL;
-        for signal in 1..=64 {
-            // Fails for KILL, STOP and those of the C library, which have no handlers of ours.
-            libc::sigaction(signal, &raw const default, std::ptr::null_mut());
-        }
         let stdin = (*plan).stdin;
         let ready = if stdin == 0 {
             libc::fcntl(0, libc::F_SETFD, 0)
         } else {
             libc::dup2(stdin, 0)
         };
-        let mut none = std::mem::zeroed::<libc::sigset_t>();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         if ready != -1 {
             let empty: &CStr = c"";
             libc::syscall(

@@ -169,8 +169,8 @@ pub(super) fn own_program() -> io::Result<OwnedFd> {
 
 /// `exe`, or a copy when the identity that we have now may not execute it.
 pub(super) fn executable(exe: OwnedFd) -> io::Result<OwnedFd> {
-    let flags = AtFlags::EACCESS | AtFlags::EMPTY_PATH;
-    match rustix::fs::accessat(&exe, "", Access::EXEC_OK, flags) {
+    let name = format!("/proc/self/fd/{}", exe.as_raw_fd());
+    match rustix::fs::accessat(CWD, &name, Access::EXEC_OK, AtFlags::EACCESS) {
         Ok(()) => Ok(exe),
         Err(_) => sealed_copy(),
     }
@@ -184,10 +184,10 @@ fn sealed_copy() -> io::Result<OwnedFd> {
         Mode::empty(),
     )?
     .into();
-    let copy = rustix::fs::memfd_create(
-        "nd-sandbox",
-        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-    )?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Where files in memory are not executable unless asked for; older kernels do not know the flag.
+    let copy = rustix::fs::memfd_create("nd-sandbox", flags | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create("nd-sandbox", flags))?;
     let mut to: File = copy.try_clone()?.into();
     io::copy(&mut from, &mut to)?;
     drop(to);

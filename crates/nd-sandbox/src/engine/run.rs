@@ -170,9 +170,13 @@ fn mount_root(root: &Root) -> Result<OwnedFd, SandboxError> {
             .and_then(|memory| memory.mount(Attributes::NONE))
             .map_err(SandboxError::setup("make a file system in memory"))?,
     };
-    let _attached = attach_anywhere(&scratch).map_err(failed())?;
     let (upper, work) = upper_and_work(scratch.as_fd()).map_err(failed())?;
-    overlay(&lowers, Some((upper.as_fd(), work.as_fd())), attributes).map_err(failed())
+    let mount = || overlay(&lowers, Some((upper.as_fd(), work.as_fd())), attributes);
+    mount().or_else(|_| {
+        // Older kernels take only what is mounted somewhere.
+        let _attached = attach_anywhere(&scratch).map_err(failed())?;
+        mount().map_err(failed())
+    })
 }
 
 fn upper_and_work(scratch: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {

@@ -57,6 +57,7 @@ pub(crate) fn main() -> u8 {
 }
 
 fn supervise(socket: &OwnedFd) -> Result<(), Failure> {
+    nd_namespace::reset_signals();
     // A second belt beside the lifeline: the kernel kills us when the thread that waits for us ends.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(failure("ask to end with the engine"))?;
