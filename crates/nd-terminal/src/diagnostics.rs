@@ -201,13 +201,15 @@ fn labels_in(
         let none = texts.map(|text| LabeledSpan::new(text, 0, 0)).collect();
         return (None, none);
     };
-    let length = source.inner().len();
+    let text = source.inner();
+    // Offsets may be those of bytes that are no text; the nearest characters have to do.
+    let within = |at: usize| (0..=at.min(text.len())).rfind(|at| text.is_char_boundary(*at));
     let places: Vec<_> = labels
         .clone()
         .map(|label| {
             let range = label.span.range();
-            let start = range.start.min(length);
-            start..range.end.clamp(start, length)
+            let start = within(range.start).unwrap_or_default();
+            start..within(range.end).unwrap_or_default().max(start)
         })
         .collect();
     let (excerpt, places) = Excerpt::new(source.name(), source.inner(), &places);

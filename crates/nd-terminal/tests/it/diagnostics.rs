@@ -38,6 +38,10 @@ fn a_span_outside_its_file_does_not_hide_the_message() {
         .at(Span::new(FileId(8), 0..3), "no such file");
     let text = render_diagnostic(&found, &sources, DiagnosticStyle::PLAIN);
     assert!(text.contains("beyond the end"), "{text}");
+    let sources = Sources::new().with(file, "build.yaml", "a\u{fffd}\u{fffd}b");
+    let found = Diagnostic::new(CODE, Severity::Error, "no text").at(Span::new(file, 2..3), "here");
+    let text = render_diagnostic(&found, &sources, DiagnosticStyle::PLAIN);
+    assert!(text.contains("no text"), "{text}");
 }
 
 /// Far-apart places, a place at the end of a line of kilobytes, one over many lines.
