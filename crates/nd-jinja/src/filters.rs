@@ -355,3 +355,32 @@ pub(crate) fn escape(value: &Value) -> Result<Value, Error> {
     }
     Ok(Value::from_safe_string(out))
 }
+
+/// `striptags`: comments and tags go, white space becomes single spaces, entities characters.
+pub(crate) fn strip_tags(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('<') {
+        kept.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let end = if rest.starts_with("<!--") {
+            rest.find("-->").map(|end| end + 3)
+        } else {
+            rest.find('>').map(|end| end + 1)
+        };
+        let Some(end) = end else {
+            break;
+        };
+        rest = &rest[end..];
+    }
+    kept.push_str(rest);
+    let words: Vec<&str> = kept.split_whitespace().collect();
+    words
+        .join(" ")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&#34;", "\"")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&")
+}

@@ -29,6 +29,13 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
     environment.add_filter("wordcount", filters::word_count);
     environment.add_filter("truncate", filters::truncate);
     environment.add_filter("urlencode", filters::url_encode);
+    environment.add_filter("striptags", filters::strip_tags);
+    environment.add_filter("forceescape", filters::escape);
+    // The engine has these and Jinja2 has not: a recipe that uses them works nowhere else.
+    for name in ["bool", "chain", "lines", "zip"] {
+        environment.remove_filter(name);
+    }
+    environment.remove_global("debug");
     environment.add_test("callable", |value: &Value| {
         value.kind() == ValueKind::Plain || value.is_undefined()
     });
