@@ -1,6 +1,6 @@
 //! The difference of two texts, for people.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, ops::Range};
 
 /// Lines shown around each change.
 const CONTEXT: usize = 2;
@@ -16,61 +16,82 @@ pub fn unified_diff(name: &str, old: &str, new: &str) -> String {
     let old: Vec<&str> = old.split_inclusive('\n').collect();
     let new: Vec<&str> = new.split_inclusive('\n').collect();
     let mut text = format!("--- {name}\n+++ {name}\n");
-    for (before, after) in changes(&old, &new) {
-        let start = before.start.saturating_sub(CONTEXT);
-        let end = (before.end + CONTEXT).min(old.len());
-        let grown = after.len() as isize - before.len() as isize;
-        let new_start = after.start - (before.start - start);
-        let _ = writeln!(
-            text,
-            "@@ -{},{} +{},{} @@",
-            start + 1,
-            end - start,
-            new_start + 1,
-            (end - start).saturating_add_signed(grown),
-        );
-        let mut say = |mark: char, line: &str| {
-            let _ = writeln!(text, "{mark}{}", line.trim_end_matches('\n'));
-        };
-        old[start..before.start]
-            .iter()
-            .for_each(|line| say(' ', line));
-        old[before.clone()].iter().for_each(|line| say('-', line));
-        new[after].iter().for_each(|line| say('+', line));
-        old[before.end..end].iter().for_each(|line| say(' ', line));
+    let mut rest = changes(&old, &new).into_iter().peekable();
+    while let Some(change) = rest.next() {
+        // Changes whose surroundings touch are shown together.
+        let mut hunk = vec![change];
+        let near = |last: &Change, next: &Change| next.old.start <= last.old.end + 2 * CONTEXT;
+        while let Some(next) = rest.next_if(|next| hunk.last().is_some_and(|last| near(last, next)))
+        {
+            hunk.push(next);
+        }
+        say_hunk(&hunk, &old, &new, &mut text);
     }
     text
 }
 
-type Lines = std::ops::Range<usize>;
-
 /// Lines of the old text and those that replace them.
-fn changes(old: &[&str], new: &[&str]) -> Vec<(Lines, Lines)> {
+#[derive(Debug)]
+struct Change {
+    old: Range<usize>,
+    new: Range<usize>,
+}
+
+fn say_hunk(hunk: &[Change], old: &[&str], new: &[&str], text: &mut String) {
+    let (Some(first), Some(last)) = (hunk.first(), hunk.last()) else {
+        return;
+    };
+    let start = first.old.start.saturating_sub(CONTEXT);
+    let end = (last.old.end + CONTEXT).min(old.len());
+    let new_start = first.new.start - (first.old.start - start);
+    let new_end = last.new.end + (end - last.old.end);
+    let _ = writeln!(
+        text,
+        "@@ -{},{} +{},{} @@",
+        start + 1,
+        end - start,
+        new_start + 1,
+        new_end - new_start,
+    );
+    let mut say = |mark: char, lines: &[&str]| {
+        for line in lines {
+            let _ = writeln!(text, "{mark}{}", line.trim_end_matches('\n'));
+        }
+    };
+    let mut shown = start;
+    for change in hunk {
+        say(' ', &old[shown..change.old.start]);
+        say('-', &old[change.old.clone()]);
+        say('+', &new[change.new.clone()]);
+        shown = change.old.end;
+    }
+    say(' ', &old[shown..end]);
+}
+
+fn changes(old: &[&str], new: &[&str]) -> Vec<Change> {
     if old.len() != new.len() {
         let same = |(a, b): &(&&str, &&str)| a == b;
         let start = old.iter().zip(new).take_while(same).count();
         let rest = old.len().min(new.len()) - start;
-        let end = old
-            .iter()
-            .rev()
-            .zip(new.iter().rev())
-            .take(rest)
-            .take_while(same)
-            .count();
-        return vec![(start..old.len() - end, start..new.len() - end)];
+        let ends = old.iter().rev().zip(new.iter().rev()).take(rest);
+        let end = ends.take_while(same).count();
+        return vec![Change {
+            old: start..old.len() - end,
+            new: start..new.len() - end,
+        }];
     }
-    let mut found: Vec<Lines> = Vec::new();
+    let mut found: Vec<Range<usize>> = Vec::new();
     for (at, _) in old.iter().zip(new).enumerate().filter(|(_, (a, b))| a != b) {
-        match found.last_mut() {
-            // Changes whose context would overlap are one.
-            Some(last) if at <= last.end + 2 * CONTEXT => last.end = at + 1,
-            _ => found.push(at..at + 1),
+        match found.last_mut().filter(|last| last.end == at) {
+            Some(last) => last.end = at + 1,
+            None => found.push(at..at + 1),
         }
     }
-    found
-        .into_iter()
-        .map(|lines| (lines.clone(), lines))
-        .collect()
+    let both = |lines: Range<usize>| Change {
+        old: lines.clone(),
+        new: lines,
+    };
+    found.into_iter().map(both).collect()
 }
 
 #[cfg(test)]

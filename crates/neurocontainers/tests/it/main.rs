@@ -6,6 +6,10 @@
     reason = "helpers of tests unwrap and run programs, as the tests do"
 )]
 
+mod build;
 mod deploy;
+mod diagnose;
+mod leaks;
+mod lsp;
 mod outputs;
 mod support;

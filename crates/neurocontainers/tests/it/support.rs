@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nd_oci::{Compression, ImageSpec, LayerOptions, Layout, read_directory};
-use nd_rootfs::{Entry, Kind, LayerEntry, Location};
+use nd_oci::{Compression, ImageSpec, ImageTree, LayerOptions, Layout, Limits, read_directory};
+use nd_rootfs::{ContentSink, Contents as _, Entry, Kind, LayerEntry, Location, Wanted};
 use serde_json::json;
 
 /// Applets of busybox that tests use.
@@ -31,7 +31,6 @@ pub(crate) fn busybox_layout(folder: &Path) -> Option<PathBuf> {
     for applet in APPLETS {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
-    symlink("sh", root.join("bin/bash")).unwrap();
     symlink("../../bin/busybox", root.join("usr/bin/env")).unwrap();
     fs_err::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
     fs_err::write(root.join("etc/group"), "root:x:0:\n").unwrap();
@@ -81,4 +80,45 @@ pub(crate) fn layout_of(root: &Path, folder: &Path) -> PathBuf {
     };
     layout.write_image(&spec).unwrap();
     folder.to_path_buf()
+}
+
+/// As [`busybox_layout`], with further files.
+pub(crate) fn busybox_layout_with(folder: &Path, files: &[(&str, &str)]) -> Option<PathBuf> {
+    fs_err::create_dir_all(folder).unwrap();
+    busybox_layout(folder)?;
+    let root = folder.join("busybox-root");
+    for (path, content) in files {
+        let path = root.join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, content).unwrap();
+    }
+    Some(layout_of(&root, &folder.join("with-files-oci")))
+}
+
+/// The content of a file in the only image of a layout.
+pub(crate) fn files_of(layout: &Path, path: &str) -> Vec<u8> {
+    struct One(Vec<u8>);
+    impl ContentSink for One {
+        fn file(
+            &mut self,
+            _: Location,
+            _: u64,
+            _: &nd_names::Sha256,
+            bytes: &mut dyn std::io::Read,
+        ) -> std::io::Result<()> {
+            bytes.read_to_end(&mut self.0).map(|_| ())
+        }
+    }
+    let layout = Layout::open(layout).unwrap();
+    let image = layout.image(None).unwrap();
+    let blobs = std::sync::Arc::new(layout);
+    let mut tree = ImageTree::open(&image, blobs, None, Limits::default()).unwrap();
+    let Kind::File { size, content, at } = tree.index.get(path).unwrap().kind else {
+        panic!("`{path}` is no file");
+    };
+    let mut wanted = Wanted::default();
+    wanted.insert(at, size, content);
+    let mut one = One(Vec::new());
+    tree.contents.visit(&wanted, &mut one).unwrap();
+    one.0
 }
