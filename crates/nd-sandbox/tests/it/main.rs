@@ -14,6 +14,7 @@
 mod hostile;
 mod layers;
 mod lifetime;
+mod modes;
 mod mounts;
 mod output;
 mod support;
@@ -26,6 +27,10 @@ fn main() -> std::process::ExitCode {
     match words.get(1).map(String::as_str) {
         Some("be-a-caller") => {
             lifetime::be_a_caller(&words[2]);
+            return std::process::ExitCode::SUCCESS;
+        }
+        Some("be-a-user") => {
+            modes::be_a_user();
             return std::process::ExitCode::SUCCESS;
         }
         Some("write-to-myself") => {
@@ -42,6 +47,7 @@ fn main() -> std::process::ExitCode {
         hostile::TESTS,
         layers::TESTS,
         lifetime::TESTS,
+        modes::TESTS,
         mounts::TESTS,
         output::TESTS,
     ];

@@ -1,0 +1,83 @@
+//! An ordinary user without anything: one id, and root inside is pretended.
+
+use std::{
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    process::Command,
+};
+
+use nd_sandbox::IdMode;
+
+use crate::support::{Image, Test, sh, with_host_programs};
+
+pub(crate) const TESTS: &[Test] = &[(
+    "modes::a_user_without_a_range_builds_as_a_pretended_root",
+    single,
+)];
+
+/// A user id that has no entry in `/etc/subuid`.
+const NOBODY: u32 = 65_534;
+
+fn single() {
+    // Where that user can reach it.
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    fs_err::set_permissions(folder.path(), mode(0o777)).unwrap();
+    let program = folder.path().join("program");
+    fs_err::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs_err::set_permissions(&program, mode(0o755)).unwrap();
+    let output = Command::new(&program)
+        .arg("be-a-user")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .current_dir("/")
+        .env("TMPDIR", folder.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}");
+    assert_eq!(output.stdout, b"single\n", "{shown}");
+}
+
+/// What this program does as that user.
+pub(crate) fn be_a_user() {
+    let ids = crate::support::ids();
+    assert_eq!(ids, IdMode::Single);
+    let image = Image::new();
+    fs_err::create_dir(image.base().join("var/old")).unwrap();
+    fs_err::write(image.base().join("var/old/file"), "text").unwrap();
+    let text = image
+        .sh(
+            "id -u; touch /var/mine; chown 33:44 /var/mine; mknod /var/disk b 254 0; mknod /var/fifo p; \
+             mv /var/old /var/new; cat /var/new/file",
+        )
+        .text();
+    assert_eq!(text, "0\ntext");
+    assert_eq!(
+        image.changes(),
+        [
+            "var",
+            "var/fifo",
+            "var/mine",
+            "var/new",
+            "var/new/file",
+            "var/old"
+        ]
+    );
+    for line in [
+        "echo x > /proc/sys/kernel/core_pattern",
+        "echo x > /proc/1/exe",
+        "cat /proc/1/exe > /dev/null",
+        "mount -t tmpfs none /tmp",
+        "unshare -Ur true",
+        "ls /proc/1/root/",
+    ] {
+        let outcome = image.start(with_host_programs(sh(line)), &[]).finish();
+        assert_eq!(
+            outcome.exit.as_deref(),
+            Ok("Code(1)"),
+            "{}",
+            outcome.shown()
+        );
+    }
+    println!("{}", ids.name());
+}
