@@ -2,6 +2,7 @@
 
 mod adopt;
 mod changes;
+mod follow;
 mod run;
 mod supervisor;
 
