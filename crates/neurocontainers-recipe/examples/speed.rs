@@ -59,6 +59,7 @@ fn main() -> ExitCode {
             let options = LoadOptions {
                 compat: Compat::Improved,
                 profile: Profile::Strict,
+                rules: true,
                 ..LoadOptions::default()
             };
             let loaded = load(&files, "recipe", &options, &mut sink);

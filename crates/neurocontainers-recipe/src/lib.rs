@@ -21,7 +21,7 @@ mod variants;
 pub use about::{CATEGORIES, IconError, LEGACY_CATEGORIES, check_icon};
 pub use compile::compile;
 pub use files::{FileKind, Folder, MemoryFiles, ReadError, RecipeFiles, is_confined};
-pub use load::{FILE_LIMIT, Recipe, load, load_with_sources};
+pub use load::{FILE_LIMIT, Recipe, load, load_for_check, load_with_sources};
 pub use request::{Compat, LoadOptions, Profile, Request};
 pub use resolved::Compiled;
 pub use source::{Source, Sources};

@@ -73,6 +73,29 @@ pub fn load_with_sources(
     sink: &mut Sink,
 ) -> Result<Recipe, Sources> {
     let mut found = Sink::new();
+    let recipe = load_for_check(files, place, options, &mut found);
+    let failed = found.has_errors();
+    for diagnostic in found.into_diagnostics() {
+        sink.push(diagnostic);
+    }
+    match recipe {
+        Ok(recipe) if failed => Err(recipe.sources),
+        recipe => recipe,
+    }
+}
+
+/// As [`load_with_sources`], for those who want to know all that is wrong: a recipe whose mistakes
+/// leave it understandable is given in spite of them, so that compiling it can find more.
+///
+/// # Errors
+///
+/// The texts that were read, when they give no recipe.
+pub fn load_for_check(
+    files: &dyn RecipeFiles,
+    place: &str,
+    options: &LoadOptions<'_>,
+    sink: &mut Sink,
+) -> Result<Recipe, Sources> {
     let mut loader = Loader {
         files,
         place,
@@ -85,16 +108,7 @@ pub fn load_with_sources(
         sources: Sources::starting_at(options.first_file),
         includes: HashMap::new(),
     };
-    let recipe = loader.run(&mut found);
-    let failed = found.has_errors();
-    for diagnostic in found.into_diagnostics() {
-        sink.push(diagnostic);
-    }
-    match recipe {
-        Some(recipe) if !failed => Ok(recipe),
-        Some(recipe) => Err(recipe.sources),
-        None => Err(loader.sources),
-    }
+    loader.run(sink).ok_or(loader.sources)
 }
 
 impl Recipe {
@@ -167,7 +181,10 @@ impl Loader<'_> {
             sink,
         };
         let recipe = decode_recipe(&root, self.folder_name, &mut out)?;
-        let directives = recipe.build.as_ref().and_then(|build| build.directives.as_deref());
+        let directives = recipe
+            .build
+            .as_ref()
+            .and_then(|build| build.directives.as_deref());
         self.follow_includes(directives.unwrap_or_default(), 0, sink);
         let readme_file = self.read_readme(&recipe, sink);
         let mut check = TemplateCheck {
@@ -205,7 +222,10 @@ impl Loader<'_> {
             &mut found,
         );
         // The text is kept even if it is none, so that diagnostics show what they speak of.
-        let text = String::from_utf8_lossy(bytes).into_owned();
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+        };
         self.sources.add(shown, text);
         for mut diagnostic in found.into_diagnostics() {
             if self.settings.compat.is_upstream()

@@ -159,7 +159,14 @@ impl Compiler<'_, '_> {
             );
             return None;
         };
-        match self.engine.evaluate(text) {
+        // A name that does not exist is a value to `evaluate`; printing it is the error.
+        let value = match self.engine.evaluate(text) {
+            Ok(value) if value.is_undefined() => {
+                self.engine.condition(text).map(|_| Value::from(false))
+            }
+            other => other,
+        };
+        match value {
             Ok(value) => {
                 if let Some(holds) = boolean_of(&value) {
                     return Some(holds);

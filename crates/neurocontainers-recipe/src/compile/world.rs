@@ -118,8 +118,13 @@ impl World {
             guest.clone()
         } else {
             let mut guest = file.guest_name.clone();
-            if run.files.values().any(|taken| *taken == guest) {
-                guest = with_digest(&guest, &self.place_of(file));
+            let place = self.place_of(file);
+            let taken = run.files.iter().any(|(other, taken)| {
+                let other = state.files.get(other);
+                *taken == guest && other.is_none_or(|other| self.place_of(other) != place)
+            });
+            if taken {
+                guest = with_digest(&guest, &place);
             }
             run.files.insert(name.to_owned(), guest.clone());
             guest

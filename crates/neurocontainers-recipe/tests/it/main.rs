@@ -8,6 +8,7 @@
 
 mod fulltest;
 mod hostile;
+mod quirks;
 mod recipes;
 mod rules;
 mod schema;
