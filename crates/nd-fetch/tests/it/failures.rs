@@ -279,13 +279,13 @@ fn a_wish_to_stop_is_heard_while_a_server_says_nothing() {
         bench.options.timeouts.idle = Duration::from_secs(60);
         let cancel = Cancel::default();
         let fetcher = bench.fetcher();
+        let seen = server.log().len();
         let (result, took) = std::thread::scope(|scope| {
             let work = scope.spawn(|| {
                 let started = Instant::now();
                 let result = fetch(&fetcher, &request(&server.url(path)), &cancel);
                 (result, started.elapsed())
             });
-            let seen = server.log().len();
             while server.log().len() == seen && !work.is_finished() {
                 std::thread::yield_now();
             }

@@ -1,6 +1,7 @@
 //! Going on after a cut, with servers that know how and servers that do not.
 
 use nd_fetch::{Cause, Origin, Request};
+use nd_store::ItemKind;
 
 use crate::{
     server::{Server, cut, empty, head, part, stall, whole},
@@ -65,6 +66,38 @@ fn what_one_run_left_the_next_one_goes_on_with() {
     assert_eq!(bench.kept(), (0, 0));
     assert_eq!(bench.fetch(&asked).unwrap().bytes, N as u64);
     assert_eq!(server.log()[2].start(), None);
+}
+
+#[test]
+fn after_a_restart_of_the_machine_only_a_digest_makes_a_part_trusted() {
+    for known in [false, true] {
+        let server = Server::start(|asked, out| match asked.n {
+            0 => cut(out, &body(N), 100_000, &[TAG]),
+            _ => part(asked, out, &body(N), &[TAG]),
+        });
+        let mut bench = Bench::new();
+        bench.options.retries.attempts = 1;
+        let mut asked = request(&server.url("/f"));
+        asked.sha256 = known.then(|| crate::support::sha256(&body(N)));
+        causes(bench.fetch(&asked));
+        let items = bench.store.list().unwrap();
+        let left = items
+            .iter()
+            .find(|item| item.kind == ItemKind::Partial)
+            .unwrap();
+        let name = left.path.file_name().unwrap().to_str().unwrap();
+        let key = name.parse().unwrap();
+        let note = bench.store.record("partial", &key).unwrap().unwrap();
+        let mut note: serde_json::Value = serde_json::from_slice(&note).unwrap();
+        note["record"]["boot"] = "another".into();
+        let note = note.to_string();
+        bench
+            .store
+            .put_record("partial", &key, note.as_bytes())
+            .unwrap();
+        bench.fetch(&asked).unwrap();
+        assert_eq!(server.log()[1].start(), known.then_some(100_000));
+    }
 }
 
 #[test]
