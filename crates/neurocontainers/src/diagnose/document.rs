@@ -7,7 +7,7 @@ use neurocontainers_recipe::{
     Compat, FILE_LIMIT, Folder, LoadOptions, Profile, ReadError, Recipe, RecipeFiles, Request,
     codes, compile,
     fulltest::{check_contract, parse_suite},
-    load_with_sources,
+    load_for_check,
 };
 
 use crate::recipes::{DiskFiles, RecipeFolder};
@@ -64,7 +64,7 @@ fn check(
         rules: improved,
         first_file,
     };
-    let loaded = load_with_sources(files, &folder.shown, &load_options, sink);
+    let loaded = load_for_check(files, &folder.shown, &load_options, sink);
     let sources = match &loaded {
         Ok(recipe) => recipe.sources(),
         Err(sources) => sources,

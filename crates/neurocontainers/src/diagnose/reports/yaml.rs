@@ -68,8 +68,8 @@ pub(super) const EXPLANATIONS: &[Explanation] = &[
         summary: "an alias names nothing, itself, or too much",
         details: "`*name` repeats what `&name` marked before it. What aliases repeat is limited, so that a small file \
                   cannot become a large one. Text that begins with `*` needs quotes.",
-        wrong: "name: *demo\n",
-        right: "name: demo\n",
+        wrong: "names: &all [*all]\n",
+        right: "names: [all]\n",
     },
     Explanation {
         code: codes::DOCUMENTS,
@@ -108,7 +108,7 @@ mod tests {
                 let found = of(words.wrong);
                 assert!(
                     !found.is_empty() && found.iter().all(|found| found == code),
-                    "{found:?}"
+                    "{code}: {found:?}"
                 );
                 assert_eq!(of(words.right), [], "{}", words.right);
             }
