@@ -5,7 +5,7 @@
 //! program makes its file anew when it misses it.
 
 /// Version of the list: part of every step key, to be raised with every change.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Directories whose content goes; they themselves stay.
 const EMPTIED: &[&[u8]] = &[
@@ -34,7 +34,8 @@ pub(crate) fn drops(path: &[u8]) -> bool {
         |dir: &[u8]| path.len() > dir.len() && path.starts_with(dir) && path[dir.len()] == b'/';
     FILES.contains(&path)
         || EMPTIED.iter().any(|dir| below(dir))
-        || (below(b"usr/share/fonts") && path.ends_with(b"/.uuid"))
+        || ((below(b"usr/share/fonts") || below(b"usr/local/share/fonts"))
+            && path.ends_with(b"/.uuid"))
 }
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ mod tests {
             "var/lib/apt/lists/partial/x",
             "var/log/dpkg.log",
             "usr/share/fonts/truetype/.uuid",
+            "usr/local/share/fonts/.uuid",
         ] {
             assert!(drops(gone.as_bytes()), "{gone}");
         }
