@@ -7,7 +7,7 @@ use nd_names::Architecture;
 
 use crate::{
     check::{Retest, TestWish},
-    output::SifCompression,
+    output::Compression,
     pipeline::{BaseChoice, BuildWish, Wish},
 };
 
@@ -95,6 +95,15 @@ pub(super) enum CompressionArg {
     Gzip,
 }
 
+impl CompressionArg {
+    fn packed(self) -> Compression {
+        match self {
+            Self::Zstd => Compression::Zstd,
+            Self::Gzip => Compression::Gzip,
+        }
+    }
+}
+
 /// Arguments of `build` and `test`.
 #[derive(Debug, Args)]
 pub(super) struct BuildArgs {
@@ -106,9 +115,10 @@ pub(super) struct BuildArgs {
     /// Ask the distribution's archive for changes even if it was asked within a day
     #[arg(long)]
     pub(super) refresh: bool,
-    /// Compress layers and SIF this way
-    #[arg(long, value_name = "NAME", default_value = "gzip")]
-    pub(super) compression: CompressionArg,
+    /// Compress layers and SIF this way; else layers by gzip, which every tool reads, and the SIF
+    /// by zstd
+    #[arg(long, value_name = "NAME")]
+    pub(super) compression: Option<CompressionArg>,
     /// Give no step a network
     #[arg(long)]
     pub(super) offline: bool,
@@ -160,10 +170,12 @@ impl BuildArgs {
         BuildWish {
             bases: self.bases.iter().map(base).collect(),
             refresh: self.refresh,
-            compression: match self.compression {
-                CompressionArg::Zstd => SifCompression::Zstd,
-                CompressionArg::Gzip => SifCompression::Gzip,
-            },
+            layers: self
+                .compression
+                .map_or(Compression::Gzip, CompressionArg::packed),
+            sif: self
+                .compression
+                .map_or(Compression::Zstd, CompressionArg::packed),
             offline: self.offline,
             tests: self.tests.wish(),
         }

@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use nd_builder::StepState;
-use nd_oci::Compression;
 use nd_records::{BuildSummary, OutputFile, TestReport, TestStatus, TestSummary};
 use nd_store::Store;
 use nd_terminal::{Align, Failure, Table, human_bytes, human_duration};
 use serde_json::json;
 
 use super::session::Session;
-use crate::{
-    output::SifCompression,
-    pipeline::{BuildWish, Planned},
-};
+use crate::pipeline::{BuildWish, Planned};
 
 fn yes(cached: bool) -> &'static str {
     if cached { "cached" } else { "" }
@@ -125,11 +121,9 @@ pub(super) fn plan(
     planned: &Planned,
     wish: &BuildWish,
 ) -> Result<(), Failure> {
-    let compression = match wish.compression {
-        SifCompression::Zstd => Compression::Zstd,
-        SifCompression::Gzip => Compression::Gzip,
-    };
-    let states = planned.plan.states(store, planned.ids, compression)?;
+    let states = planned
+        .plan
+        .states(store, planned.ids, wish.layers.of_layers())?;
     let words: Vec<String> = states
         .iter()
         .map(|state| match state {

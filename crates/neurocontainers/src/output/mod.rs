@@ -16,7 +16,7 @@ pub(crate) use image::digest_of;
 pub use image::{History, ImageDescription};
 pub use oci::write_layout;
 pub use record::release_json;
-pub use sif::{SifCompression, SifInputs, WrittenSif, write_sif};
+pub use sif::{Compression, SifInputs, WrittenSif, write_sif};
 pub(crate) use tree::merged;
 pub use tree::{TreeFacts, tree_facts};
 

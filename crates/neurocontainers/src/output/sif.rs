@@ -10,7 +10,7 @@ use nd_names::Sha256;
 use nd_report::{Cancel, Reporter, StepId};
 use nd_rootfs::{TreeDigests, TreePath};
 use nd_sif::{DataType, INSPECT_METADATA, ObjectSpec, SifOptions, SifWriter, id_of};
-use nd_squashfs::{Compression, Progress, WriteOptions};
+use nd_squashfs::{Progress, WriteOptions};
 use nd_store::Store;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -35,21 +35,30 @@ const MOUNT_POINTS: [(&str, u16); 9] = [
 /// Files that whoever runs an image mounts things at.
 const MOUNT_FILES: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
 
-/// How the SIF's file system is compressed.
+/// How an output is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SifCompression {
-    /// zstd level 3: small and quick; every supported Apptainer reads it.
+pub enum Compression {
+    /// zstd level 3: small and quick. Every supported Apptainer reads it in a SIF; of the tools for
+    /// layers, older ones do not.
     Zstd,
-    /// gzip level 6: the oldest runtimes read it, too.
+    /// gzip level 6: the oldest tools and runtimes read it.
     Gzip,
 }
 
-impl SifCompression {
-    fn squashfs(self) -> Compression {
+impl Compression {
+    /// The same for layers.
+    pub fn of_layers(self) -> nd_oci::Compression {
         match self {
-            Self::Zstd => Compression::Zstd(3),
-            Self::Gzip => Compression::Gzip(6),
+            Self::Zstd => nd_oci::Compression::Zstd,
+            Self::Gzip => nd_oci::Compression::Gzip,
+        }
+    }
+
+    fn squashfs(self) -> nd_squashfs::Compression {
+        match self {
+            Self::Zstd => nd_squashfs::Compression::Zstd(3),
+            Self::Gzip => nd_squashfs::Compression::Gzip(6),
         }
     }
 }
@@ -66,7 +75,7 @@ pub struct SifInputs<'a> {
     /// The definition, in Apptainer's language.
     pub definition: &'a str,
     /// How the file system is compressed.
-    pub compression: SifCompression,
+    pub compression: Compression,
 }
 
 /// A SIF that was written.

@@ -12,7 +12,6 @@ use nd_builder::{
     import_base,
 };
 use nd_names::Architecture;
-use nd_oci::Compression;
 use nd_records::{BuildSummary, TestReport};
 use nd_sandbox::IdMode;
 
@@ -21,7 +20,7 @@ use crate::{
     base::{Base, BaseError, Bootstrap, Bootstrapper, import},
     check::TestWish,
     machine::{BuildOnly, Mirrors, Redacted},
-    output::SifCompression,
+    output::Compression,
     recipes::Places,
     stage::{CACHE_CONTEXT, CACHE_FOLDER, StagePlan, StageSources},
 };
@@ -42,8 +41,10 @@ pub struct BuildWish {
     pub bases: Vec<BaseChoice>,
     /// Whether archives are asked for changes even if they were today.
     pub refresh: bool,
-    /// How layers and SIF are compressed.
-    pub compression: SifCompression,
+    /// How layers are compressed.
+    pub layers: Compression,
+    /// How the SIF is compressed.
+    pub sif: Compression,
     /// Gives no step a network.
     pub offline: bool,
     /// What is tested.
@@ -159,10 +160,7 @@ pub fn build(
     let mounts = HostFiles::write(workshop.store.temporary(), &planned.build_only)?;
     let options = BuildOptions {
         ids: planned.ids,
-        compression: match wish.compression {
-            SifCompression::Zstd => Compression::Zstd,
-            SifCompression::Gzip => Compression::Gzip,
-        },
+        compression: wish.layers.of_layers(),
         contexts: &planned.contexts,
         host_mounts: mounts.mounts.clone(),
         host_env: planned.build_only.env.clone(),
@@ -240,10 +238,7 @@ fn base(
         reporter: workshop.reporter,
         cancel: workshop.cancel,
         refresh: wish.refresh,
-        compression: match wish.compression {
-            SifCompression::Zstd => Compression::Zstd,
-            SifCompression::Gzip => Compression::Gzip,
-        },
+        compression: wish.layers.of_layers(),
     };
     Ok(bootstrapper.prepare(&bootstrap, reference, architecture)?)
 }

@@ -83,7 +83,7 @@ pub(super) fn write(
     fs_err::create_dir_all(&folder).map_err(PipelineError::io(&folder))?;
     let oci = folder.join("oci");
     let sif = folder.join(format!("{}.simg", prepared.name.stem()));
-    let key = image.key(&(wish.compression, &prepared.definition))?;
+    let key = image.key(&(wish.sif, &prepared.definition))?;
     let mut steps = Vec::new();
     let known = known(&folder, &key, &oci, &sif);
     let cached = known.is_some();
@@ -102,7 +102,7 @@ pub(super) fn write(
             facts: &facts,
             digests: &digests,
             definition: &prepared.definition,
-            compression: wish.compression,
+            compression: wish.sif,
         };
         let (sif_written, seconds) =
             workshop.unit(work::SIF, "write the SIF", Some(facts.bytes), || {

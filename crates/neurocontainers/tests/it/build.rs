@@ -37,7 +37,7 @@ deploy:
 icon: data:image/png;base64,iVBORw0KGgo=
 "#;
 
-const SUITE: &str = r#"name: demo
+const SUITE: &str = r"name: demo
 version: 1.0.0
 test_data:
   output_dir: test_output
@@ -53,7 +53,7 @@ tests:
   - name: refuses
     command: exit 3
     expected_exit_code: 3
-"#;
+";
 
 /// A repository with the recipe, and a base for it.
 pub(crate) struct Fixture {

@@ -15,8 +15,7 @@ use nd_testkit::peer;
 use neurocontainers::{
     base::import,
     output::{
-        ImageDescription, SifCompression, SifInputs, WrittenSif, tree_facts, write_layout,
-        write_sif,
+        Compression, ImageDescription, SifInputs, WrittenSif, tree_facts, write_layout, write_sif,
     },
 };
 
@@ -68,7 +67,7 @@ impl Fixture {
         })
     }
 
-    fn sif(&self, path: &Path, compression: SifCompression) -> WrittenSif {
+    fn sif(&self, path: &Path, compression: Compression) -> WrittenSif {
         let facts = tree_facts(&self.store, &self.image.layers).unwrap();
         let inputs = SifInputs {
             image: &self.image,
@@ -140,7 +139,7 @@ fn apptainer_runs_inspects_and_signs_the_sif() {
         return;
     };
     let path = fixture.folder.path().join("demo.simg");
-    let written = fixture.sif(&path, SifCompression::Zstd);
+    let written = fixture.sif(&path, Compression::Zstd);
     assert_eq!(fs_err::metadata(&path).unwrap().len(), written.bytes);
     let home = fixture.folder.path().join("home");
     fs_err::create_dir_all(&home).unwrap();
@@ -171,7 +170,7 @@ fn equal_images_are_equal_files_in_either_compression() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
-    for compression in [SifCompression::Zstd, SifCompression::Gzip] {
+    for compression in [Compression::Zstd, Compression::Gzip] {
         let at = |name: &str| fixture.folder.path().join(name);
         let (one, two) = (at("one.simg"), at("two.simg"));
         let first = fixture.sif(&one, compression);

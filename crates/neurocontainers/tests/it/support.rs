@@ -113,11 +113,10 @@ pub(crate) fn files_of(layout: &Path, path: &str) -> Vec<u8> {
     let image = layout.image(None).unwrap();
     let blobs = std::sync::Arc::new(layout);
     let mut tree = ImageTree::open(&image, blobs, None, Limits::default()).unwrap();
-    let Kind::File { size, content, at } = tree.index.get(path).unwrap().kind else {
-        panic!("`{path}` is no file");
-    };
     let mut wanted = Wanted::default();
-    wanted.insert(at, size, content);
+    if let Kind::File { size, content, at } = tree.index.get(path).unwrap().kind {
+        wanted.insert(at, size, content);
+    }
     let mut one = One(Vec::new());
     tree.contents.visit(&wanted, &mut one).unwrap();
     one.0

@@ -1,0 +1,53 @@
+//! Text behind the URLs that a recipe's README comes from.
+
+use std::{borrow::Cow, io, io::Read as _};
+
+use nd_fetch::{Freshness, Request, SafeUrl};
+use neurocontainers_recipe::{FileKind, Folder, ReadError, RecipeFiles};
+
+use super::fetch_all;
+use crate::pipeline::Workshop;
+
+/// Attempts where a recipe says nothing.
+const ATTEMPTS: u32 = 3;
+
+/// Files of a recipe, and what is behind its URLs.
+#[derive(Debug)]
+pub struct WithRemote<'a, F> {
+    /// The files.
+    pub files: F,
+    /// What downloads are made with.
+    pub workshop: &'a Workshop<'a>,
+}
+
+impl<F: RecipeFiles> RecipeFiles for WithRemote<'_, F> {
+    fn read(&self, folder: Folder, path: &str, limit: usize) -> Result<Cow<'_, [u8]>, ReadError> {
+        self.files.read(folder, path, limit)
+    }
+
+    fn kind(&self, folder: Folder, path: &str) -> Option<FileKind> {
+        self.files.kind(folder, path)
+    }
+
+    fn remote(&self, url: &str, limit: usize) -> Result<Cow<'_, [u8]>, ReadError> {
+        let url: SafeUrl = url.parse().map_err(io::Error::other)?;
+        let request = Request {
+            name: Some("README".into()),
+            max_bytes: Some(limit as u64),
+            freshness: Freshness::Any,
+            ..Request::new(url)
+        };
+        let fetched = fetch_all(self.workshop, &[request], ATTEMPTS).map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        for one in fetched {
+            let one = one.map_err(io::Error::other)?;
+            let file = fs_err::File::open(&one.path)?;
+            // A README that was fetched by somebody with a higher limit.
+            if one.bytes > limit as u64 {
+                return Err(ReadError::TooLarge { limit });
+            }
+            file.take(limit as u64).read_to_end(&mut bytes)?;
+        }
+        Ok(Cow::Owned(bytes))
+    }
+}
