@@ -2,6 +2,7 @@
 //!
 //! Decoding does not read this description; a test holds the two against each other, key by key.
 
+mod about;
 mod json;
 mod recipe;
 mod suite;
@@ -67,6 +68,26 @@ pub enum Kind {
     Object(&'static Object),
     /// One of several kinds.
     Either(&'static [Kind]),
+}
+
+/// A key that may be absent.
+const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        name,
+        required: false,
+        kind,
+        doc,
+    }
+}
+
+/// A key that has to be there.
+const fn needed(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        name,
+        required: true,
+        kind,
+        doc,
+    }
 }
 
 impl Object {

@@ -1,24 +1,6 @@
 //! `fulltest.yaml`.
 
-use super::{Key, Kind, Object};
-
-const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key {
-        name,
-        required: false,
-        kind,
-        doc,
-    }
-}
-
-const fn needed(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key {
-        name,
-        required: true,
-        kind,
-        doc,
-    }
-}
+use super::{Kind, Object, key, needed};
 
 const TEXT_OR_TEXTS: Kind = Kind::Either(&[Kind::Scalar, Kind::List(&Kind::Scalar)]);
 const SECONDS: Kind = Kind::Integer(1, i64::MAX);

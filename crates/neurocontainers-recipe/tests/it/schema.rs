@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use nd_report::Sink;
+use std::path::Path;
+
+use nd_report::{FileId, Sink};
+use nd_yaml::{Limits, Node, Value};
 use neurocontainers_recipe::{
     Folder, LoadOptions, MemoryFiles, codes, load,
-    schema::{DIRECTIVE, Object, RECIPE, SUITE, describe, json_schema, objects},
+    schema::{DIRECTIVE, Kind, Object, RECIPE, SUITE, describe, json_schema, objects},
 };
 
 /// What the decoder says about a recipe: each code with its message and hints.
@@ -195,4 +198,113 @@ fn schemas_are_complete() {
             );
         }
     }
+}
+
+/// Why a value is not of a kind, with the path to it; patterns are left to those who validate.
+fn mismatch(node: &Node, kind: Kind, path: &str) -> Option<String> {
+    let wrong = |wanted: &str| Some(format!("{path}: {} is not {wanted}", node.kind()));
+    let scalar = matches!(
+        node.value,
+        Value::Str(_) | Value::Bool(_) | Value::Int(_) | Value::Float(_)
+    );
+    match kind {
+        Kind::Any => None,
+        Kind::Null if node.is_null() => None,
+        Kind::Null => wrong("null"),
+        Kind::Text if node.as_str().is_some_and(|text| !text.trim().is_empty()) => None,
+        Kind::Pattern(_) if node.as_str().is_some() => None,
+        Kind::Text | Kind::Pattern(_) => wrong("text"),
+        Kind::Scalar if scalar => None,
+        Kind::Scalar => wrong("a scalar"),
+        Kind::Choice(words) if node.as_str().is_some_and(|text| words.contains(&text)) => None,
+        Kind::Choice(words) => wrong(&format!("one of {words:?}")),
+        Kind::Boolean if node.as_bool().is_some() => None,
+        Kind::Boolean => wrong("a boolean"),
+        Kind::Integer(low, high) if node.as_int().is_some_and(|n| (low..=high).contains(&n)) => {
+            None
+        }
+        Kind::Integer(..) => wrong("a fitting integer"),
+        Kind::List(inner) | Kind::FullList(inner) => match node.as_seq() {
+            None => wrong("a list"),
+            Some(items) => items
+                .iter()
+                .find_map(|item| mismatch(item, *inner, &format!("{path}[]"))),
+        },
+        Kind::Map(inner) => match node.as_map() {
+            None => wrong("a mapping"),
+            Some(map) => map
+                .iter()
+                .find_map(|entry| mismatch(&entry.value, *inner, path)),
+        },
+        Kind::Either(kinds) => {
+            let each = kinds.iter().map(|kind| mismatch(node, *kind, path));
+            let all: Option<Vec<String>> = each.collect();
+            all.map(|all| all.join("; "))
+        }
+        Kind::Object(object) => object_mismatch(node, object, path),
+    }
+}
+
+fn object_mismatch(node: &Node, object: &'static Object, path: &str) -> Option<String> {
+    let Some(map) = node.as_map() else {
+        return Some(format!("{path}: no mapping"));
+    };
+    let missing = object
+        .keys
+        .iter()
+        .find(|key| key.required && map.get(key.name).is_none());
+    if let Some(key) = missing {
+        return Some(format!("{path}: no `{}`", key.name));
+    }
+    if !object.one_of.is_empty()
+        && object
+            .one_of
+            .iter()
+            .filter(|key| map.get(key).is_some())
+            .count()
+            != 1
+    {
+        return Some(format!("{path}: not one of {:?}", object.one_of));
+    }
+    map.iter().find_map(|entry| {
+        let name = entry.key.as_str().unwrap_or_default();
+        let path = format!("{path}.{name}");
+        match (object.key(name), object.others) {
+            (Some(key), _) if !key.required && entry.value.is_null() => None,
+            (Some(key), _) => mismatch(&entry.value, key.kind, &path),
+            (None, Some(kind)) => mismatch(&entry.value, kind, &path),
+            (None, None) => Some(format!("{path}: unknown key")),
+        }
+    })
+}
+
+/// The recipes of this repository, and of the catalogue where its recordings are at hand.
+#[test]
+fn real_recipes_fit_the_description() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut looked_at = 0;
+    for folder in ["recipes", "../shared/corpus/neurocontainers/recipes"] {
+        let Ok(entries) = fs_err::read_dir(root.join(folder)) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry.expect("a folder can be listed").path();
+            for (name, object) in [("build.yaml", &RECIPE), ("fulltest.yaml", &SUITE)] {
+                let Ok(text) = fs_err::read(path.join(name)) else {
+                    continue;
+                };
+                let mut sink = Sink::new();
+                let node = nd_yaml::parse(&text, FileId(0), &Limits::default(), &mut sink);
+                let found = node.and_then(|node| mismatch(&node, Kind::Object(object), name));
+                // Keys of tests that nothing knows are mistakes of two suites of the catalogue.
+                let known = found.as_ref().is_some_and(|found| {
+                    found.ends_with("tests[].tags: unknown key")
+                        || found.ends_with("tests[].container_options: unknown key")
+                });
+                assert!(found.is_none() || known, "{}: {found:?}", path.display());
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at >= 6, "only {looked_at} files");
 }
