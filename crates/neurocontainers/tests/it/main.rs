@@ -9,7 +9,9 @@
 mod build;
 mod deploy;
 mod diagnose;
+mod downloads;
 mod leaks;
 mod lsp;
 mod outputs;
+mod readme;
 mod support;
