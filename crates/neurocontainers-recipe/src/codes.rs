@@ -171,8 +171,12 @@ rules! {
         "Give `readme`, a file `README.md`, `structured_readme` or `readme_url`, with something left \
          after rendering.";
     README_URL = 307 "readme-url": "the README cannot be had from its URL",
-        "Compiling does not use the network. The text behind `readme_url` has to be in the download \
-         cache.";
+        "The text behind `readme_url` is downloaded when a container is rendered or built, and kept. \
+         Checking a recipe does not use the network.";
+    DOWNLOAD = 308 "download": "a file cannot be had from its URL",
+        "Files with `url` are downloaded when a container is built, kept by their digest, and compared \
+         with `sha256` where the recipe gives it. The message names each server that was asked and its \
+         answer. Without a network, only what was downloaded before can be used.";
 
     CATEGORY = 400 "category": "a category is not in the list",
         "Containers are listed by topic in menus and on the website, which know these categories only.";

@@ -5,6 +5,7 @@ pub mod check;
 pub mod cli;
 pub mod diagnose;
 pub mod docs;
+pub mod downloads;
 pub mod init;
 pub mod lsp;
 pub mod machine;

@@ -81,6 +81,8 @@ pub struct Bootstrapper<'a> {
     pub cancel: &'a Cancel,
     /// Whether the archive is asked even if it was asked within a day.
     pub refresh: bool,
+    /// Whether the archive is not asked at all.
+    pub offline: bool,
     /// How the layer is compressed.
     pub compression: Compression,
 }
@@ -131,6 +133,12 @@ impl Bootstrapper<'_> {
             return Ok(base);
         }
         let _alone = self.store.lock(&key)?;
+        if self.offline {
+            let known = self.latest(&key)?.map(|latest| latest.made);
+            let base = known.map(|made| self.load(&made, what, reference, true));
+            let suite = what.to_string();
+            return (base.transpose()?.flatten()).ok_or(BaseError::Offline { suite });
+        }
         let public = archive::default_sources(self.programs, archive::mode(), &what.suite)?;
         let mirrors = Mirrors::find(&public, self.machine.sources());
         let sources = mirrors.sources(&public);

@@ -47,6 +47,12 @@ pub enum BaseError {
         #[source]
         source: ProgramError,
     },
+    /// There is no network, and no base of this suite was made before.
+    #[error("no base of `{suite}` is in the cache, and there is no network to make one from")]
+    Offline {
+        /// The suite.
+        suite: String,
+    },
     /// The base on disk is no image.
     #[error("`{}` is no base image: {problem}", path.display())]
     NoImage {

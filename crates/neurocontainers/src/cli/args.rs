@@ -119,9 +119,12 @@ pub(super) struct BuildArgs {
     /// by zstd
     #[arg(long, value_name = "NAME")]
     pub(super) compression: Option<CompressionArg>,
-    /// Give no step a network
+    /// Network of steps and downloads
+    #[arg(long, value_name = "WHICH", default_value = "host")]
+    network: NetworkArg,
+    /// The same as `--network none`
     #[arg(long)]
-    pub(super) offline: bool,
+    offline: bool,
     /// Print the plan and what of it is cached; build nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -154,7 +157,21 @@ impl TestingArgs {
     }
 }
 
+/// What a build may connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NetworkArg {
+    /// Nothing: what was downloaded before is used
+    None,
+    /// What the machine can connect to
+    Host,
+}
+
 impl BuildArgs {
+    /// Whether no connection is made.
+    pub(super) fn offline(&self) -> bool {
+        self.offline || self.network == NetworkArg::None
+    }
+
     pub(super) fn wish(&self) -> BuildWish {
         let base = |text: &String| match text.split_once('=') {
             // A path may hold `=`, too; a reference holds no `/` before its first `=` that exists.
@@ -176,7 +193,6 @@ impl BuildArgs {
             sif: self
                 .compression
                 .map_or(Compression::Zstd, CompressionArg::packed),
-            offline: self.offline,
             tests: self.tests.wish(),
         }
     }

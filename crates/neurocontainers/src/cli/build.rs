@@ -47,7 +47,10 @@ fn verdict(finished: &Finished, problem: &str) -> Result<(), Failure> {
 fn finish(session: &Session, args: &BuildArgs) -> Result<Option<Finished>, Failure> {
     let places = session.places(&args.recipe.places)?;
     let store = session.store()?;
-    let workshop: Workshop<'_> = session.workshop(&store);
+    let workshop = Workshop {
+        offline: args.offline(),
+        ..session.workshop(&store)
+    };
     let wish = args.wish();
     let fail = |error| session.failure(error);
     let prepared = pipeline::prepare(&workshop, &places, &args.recipe.wish()).map_err(fail)?;

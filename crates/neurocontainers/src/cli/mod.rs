@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod check;
 mod docs;
+mod fetch;
 mod init;
 mod list;
 mod lsp;
@@ -48,6 +49,8 @@ enum Command {
     Build(BuildArgs),
     /// Print the Dockerfile or Apptainer definition of a container
     Render(RenderArgs),
+    /// Download what a container needs, so that it builds without a network
+    Fetch(fetch::FetchArgs),
     /// Test a container, building what is missing
     Test(BuildArgs),
     /// Name all recipes
@@ -91,6 +94,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Docs { out } => docs::run(&out, &printer),
         Command::Build(args) => build::run(&Session::open(printer)?, &args),
         Command::Render(args) => render::run(&Session::open(printer)?, &args),
+        Command::Fetch(args) => fetch::run(&Session::open(printer)?, &args),
         Command::Test(args) => build::test(&Session::open(printer)?, &args),
         Command::List(args) => list::list(&Session::open(printer)?, &args),
         Command::Variants(args) => list::variants(&Session::open(printer)?, &args),

@@ -57,6 +57,7 @@ impl Session {
             store,
             reporter: &self.reporter,
             cancel: &self.cancel,
+            offline: false,
         }
     }
 

@@ -117,7 +117,9 @@ fn diagnostic(file: &DeclaredFile, error: &FetchError) -> Diagnostic {
                 .iter()
                 .any(|tried| matches!(tried.cause, nd_fetch::Cause::Digest { .. })) =>
         {
-            found.hint("make sure that the new content is what it should be before changing the digest")
+            found.hint(
+                "make sure that the new content is what it should be before changing the digest",
+            )
         }
         _ => found,
     }

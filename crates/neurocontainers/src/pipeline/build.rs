@@ -1,6 +1,7 @@
 //! Base, stage, plan, build.
 
 use std::{
+    collections::BTreeMap,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Instant,
@@ -19,6 +20,7 @@ use super::{PipelineError, Prepared, Workshop, outputs, summary};
 use crate::{
     base::{Base, BaseError, Bootstrap, Bootstrapper, import},
     check::TestWish,
+    downloads::fetch_files,
     machine::{BuildOnly, Mirrors, Redacted},
     output::Compression,
     recipes::Places,
@@ -45,8 +47,6 @@ pub struct BuildWish {
     pub layers: Compression,
     /// How the SIF is compressed.
     pub sif: Compression,
-    /// Gives no step a network.
-    pub offline: bool,
     /// What is tested.
     pub tests: TestWish,
 }
@@ -101,7 +101,7 @@ pub fn plan(
         reference: compiled.base_image.clone(),
     })?;
     let folder = prepared.build_folder(places);
-    let downloads = downloads(workshop);
+    let downloads = fetch_files(workshop, prepared, &BTreeMap::new(), wish.refresh)?;
     let sources = StageSources {
         recipe: &prepared.folder.path,
         downloads: &downloads,
@@ -164,7 +164,7 @@ pub fn build(
         contexts: &planned.contexts,
         host_mounts: mounts.mounts.clone(),
         host_env: planned.build_only.env.clone(),
-        offline: wish.offline,
+        offline: workshop.offline,
         time_limit: None,
         reporter: &reporter,
         cancel: workshop.cancel,
@@ -238,15 +238,10 @@ fn base(
         reporter: workshop.reporter,
         cancel: workshop.cancel,
         refresh: wish.refresh,
+        offline: workshop.offline,
         compression: wish.layers.of_layers(),
     };
     Ok(bootstrapper.prepare(&bootstrap, reference, architecture)?)
-}
-
-/// Where downloads lie.
-fn downloads(workshop: &Workshop<'_>) -> PathBuf {
-    let root = workshop.store.root();
-    root.parent().unwrap_or(root).join("downloads")
 }
 
 fn build_failed(source: BuildError) -> PipelineError {

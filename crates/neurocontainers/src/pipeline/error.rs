@@ -63,6 +63,9 @@ pub enum PipelineError {
     /// There is no base image.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// Downloads cannot be made at all, or the caller stopped them.
+    #[error(transparent)]
+    Fetch(#[from] nd_fetch::FetchError),
     /// The build folder.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -123,7 +126,6 @@ impl PipelineError {
         match self {
             Self::Place(error) => error.hint(),
             Self::Base(error) => error.hint(),
-            Self::Stage(error) => error.hint(),
             _ => None,
         }
     }

@@ -38,6 +38,8 @@ pub struct Workshop<'a> {
     pub reporter: &'a dyn Reporter,
     /// The caller's wish to stop.
     pub cancel: &'a Cancel,
+    /// Whether no connection is made, neither by us nor by steps.
+    pub offline: bool,
 }
 
 impl std::fmt::Debug for Workshop<'_> {

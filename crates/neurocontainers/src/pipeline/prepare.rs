@@ -8,6 +8,7 @@ use neurocontainers_recipe::{Compiled, LoadOptions, Request, Sources, compile, l
 use neurodocker::{ApptainerOptions, render_apptainer};
 
 use super::{PipelineError, Workshop};
+use crate::downloads::WithRemote;
 use crate::recipes::{DiskFiles, Places, RecipeFolder, RecipeState, recipe_state};
 
 /// What is asked for.
@@ -82,6 +83,7 @@ pub fn prepare(
     let folder = places.recipe(&wish.recipe, workshop.environment)?;
     let files =
         DiskFiles::open(&folder.path, &[&places.root]).map_err(PipelineError::io(&folder.path))?;
+    let files = WithRemote { files, workshop };
     let mut sink = Sink::new();
     let folder_name = folder.path.file_name().and_then(|name| name.to_str());
     let options = LoadOptions {

@@ -78,7 +78,9 @@ impl StagePlan {
                     let from = self.recipe.file(path.as_bytes()).map_err(fail())?;
                     copy(from, &to, *executable).map_err(fail())?;
                 }
-                Item::Host { path, executable } => {
+                Item::Download {
+                    path, executable, ..
+                } => {
                     let from = fs_err::File::open(path).map_err(StageError::io(path))?;
                     copy(from.into_file(), &to, *executable).map_err(fail())?;
                 }

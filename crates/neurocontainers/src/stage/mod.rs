@@ -49,7 +49,7 @@ pub enum StageError {
         /// Where it was declared.
         origin: Box<Origin>,
     },
-    /// A download that is not at hand.
+    /// A download that nobody made.
     #[error(
         "{}: declared file `{name}` is fetched from `{url}`, and is not at hand",
         place(origin)
@@ -59,8 +59,6 @@ pub enum StageError {
         name: String,
         /// Its address.
         url: String,
-        /// Where it would be taken from.
-        expected: PathBuf,
         /// Where it was declared.
         origin: Box<Origin>,
     },
@@ -113,17 +111,6 @@ impl StageError {
     fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
-    }
-
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotFetched { expected, url, .. } => Some(format!(
-                "put what `{url}` gives at `{}`",
-                expected.display()
-            )),
-            _ => None,
-        }
     }
 }
 

@@ -16,6 +16,7 @@ use neurocontainers_recipe::{
 use sha2::Digest as _;
 
 use super::{CACHE_FOLDER, OUTPUT_FOLDER, StageError};
+use crate::downloads::Downloads;
 
 /// Version of what a plan means: part of its digest.
 const VERSION: u32 = 1;
@@ -27,8 +28,8 @@ const RECIPE_LIMIT: u64 = 16 << 20;
 pub struct StageSources<'a> {
     /// The recipe's folder.
     pub recipe: &'a Path,
-    /// Folder of downloads, each under the SHA-256 of its address.
-    pub downloads: &'a Path,
+    /// Downloads by the name of the declared file.
+    pub downloads: &'a Downloads,
     /// Text of the Dockerfile.
     pub dockerfile: &'a str,
 }
@@ -48,8 +49,12 @@ pub(super) enum Item {
     Bytes { bytes: Vec<u8>, executable: bool },
     /// A copy of a file of the recipe.
     Recipe { path: String, executable: bool },
-    /// A copy of a file of the host.
-    Host { path: PathBuf, executable: bool },
+    /// A copy of a download, which is known by its digest.
+    Download {
+        path: PathBuf,
+        sha256: Sha256,
+        executable: bool,
+    },
     /// The same as another item.
     Same(String),
     /// A symbolic link.
@@ -83,6 +88,9 @@ impl StagePlan {
                     identity.update(format!("b{executable}{}\0", bytes.len()));
                     identity.update(bytes);
                 }
+                Item::Download {
+                    sha256, executable, ..
+                } => identity.update(format!("d{executable}{sha256}\0")),
                 other => identity.update(format!("{other:?}\0")),
             }
         }
@@ -188,7 +196,12 @@ impl Planner<'_> {
         if self.items.get(&plain).is_none_or(|there| there == item) {
             return plain;
         }
-        let digest = Sha256::from_bytes(sha2::Sha256::digest(format!("{item:?}")).into()).hex();
+        // A name that depends on nothing of this machine: no path of the store.
+        let what = match item {
+            Item::Download { sha256, .. } => sha256.hex(),
+            item => format!("{item:?}"),
+        };
+        let digest = Sha256::from_bytes(sha2::Sha256::digest(what).into()).hex();
         let (stem, suffix) = match guest.rfind('.') {
             Some(at) if at > 0 => guest.split_at(at),
             _ => (guest, ""),
@@ -219,18 +232,18 @@ impl Planner<'_> {
                 })
             }
             FileSource::Url(url) => {
-                let name = Sha256::from_bytes(sha2::Sha256::digest(url).into()).hex();
-                let path = self.sources.downloads.join(name);
-                let opened = fs_err::File::open(&path).map_err(|_| StageError::NotFetched {
-                    name: file.name.clone(),
-                    url: url.into(),
-                    expected: path.clone(),
-                    origin: Box::new(file.origin.clone()),
+                let download = self.sources.downloads.get(&file.name).ok_or_else(|| {
+                    StageError::NotFetched {
+                        name: file.name.clone(),
+                        url: url.into(),
+                        origin: Box::new(file.origin.clone()),
+                    }
                 })?;
-                let opened = opened.into_file();
-                self.remember(&path, &opened)?;
-                check_digest(file, &path, opened)?;
-                Ok(Item::Host { path, executable })
+                Ok(Item::Download {
+                    path: download.path.clone(),
+                    sha256: download.sha256,
+                    executable,
+                })
             }
             FileSource::Missing => Err(StageError::NoSource {
                 name: file.name.clone(),
