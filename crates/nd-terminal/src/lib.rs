@@ -44,5 +44,5 @@ pub use human::{human_bytes, human_duration};
 pub use printer::{Printer, Verbosity};
 pub use report::{Counts, ToolInfo, github_commands, json_report, sarif_report, short_lines};
 pub use reporter::TerminalReporter;
-pub use run::run;
+pub use run::{finish, run};
 pub use table::{Align, Table};

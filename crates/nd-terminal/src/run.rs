@@ -30,6 +30,12 @@ pub fn run<P: CommandFactory + FromArgMatches>(
             return ExitCode::SUCCESS;
         }
     };
+    finish(result)
+}
+
+/// Tells what went wrong, if anything did, and gives the exit code; for binaries that parse their
+/// arguments themselves.
+pub fn finish(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

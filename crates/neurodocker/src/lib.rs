@@ -9,8 +9,12 @@
 //! Everything here is pure: text in, text out.
 
 mod apptainer;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod codes;
 mod dockerfile;
+pub mod generate;
+pub mod reproenv;
 mod templates;
 
 pub use apptainer::{ApptainerError, ApptainerOptions, render_apptainer};

@@ -59,6 +59,7 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
             "nd-yaml",
             "nd-jinja",
             "nd-instructions",
+            "nd-host",
             "nd-builder",
             "nd-runtime",
             "nd-oci",

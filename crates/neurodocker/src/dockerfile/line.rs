@@ -28,7 +28,7 @@ pub(super) fn split_lines(text: &str) -> Vec<&str> {
 }
 
 /// White space as Python's `strip` takes it.
-pub(super) fn is_space(c: char) -> bool {
+pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 

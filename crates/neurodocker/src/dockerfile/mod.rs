@@ -10,7 +10,9 @@ mod saved;
 
 use nd_instructions::{BindMount, Definition};
 
+pub(crate) use line::is_space;
 pub use line::normalise_run;
+pub(crate) use saved::write_text;
 pub use saved::{save_command, saved_specification};
 
 /// How a Dockerfile is written.

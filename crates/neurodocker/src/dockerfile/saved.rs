@@ -172,7 +172,7 @@ fn write_pretty(value: &Value, depth: usize, out: &mut String) {
     }
 }
 
-fn write_text(text: &str, out: &mut String) {
+pub(crate) fn write_text(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -113,9 +113,12 @@ fn check(
 ) -> Result<(), Refusal> {
     let name = template.key();
     let known: Vec<&str> = method.arguments().collect();
-    let listed = || match known.is_empty() {
-        true => format!("method `{}` has no arguments", method.name),
-        false => format!("arguments of method `{}`: {}", method.name, known.join(", ")),
+    let listed = || {
+        if known.is_empty() {
+            return format!("method `{}` has no arguments", method.name);
+        }
+        let known = known.join(", ");
+        format!("arguments of method `{}`: {known}", method.name)
     };
     let missing: Vec<String> = method
         .required
@@ -124,7 +127,10 @@ fn check(
         .map(|required| format!("`{required}`"))
         .collect();
     if !missing.is_empty() {
-        let message = format!("template `{name}` needs the argument {}", missing.join(", "));
+        let message = format!(
+            "template `{name}` needs the argument {}",
+            missing.join(", ")
+        );
         return Err(Refusal::new(RefusalKind::MissingArgument, message).hint(listed()));
     }
     for given in arguments.keys().filter(|given| *given != "method") {
@@ -142,9 +148,16 @@ fn check(
     if let Some(version) = arguments.get("version")
         && (required || !compat)
         && !method.urls.is_empty()
-        && !method.urls.iter().any(|(known, _)| known == version || known == "*")
+        && !method
+            .urls
+            .iter()
+            .any(|(known, _)| known == version || known == "*")
     {
-        let mut versions: Vec<&str> = method.urls.iter().map(|(label, _)| label.as_str()).collect();
+        let mut versions: Vec<&str> = method
+            .urls
+            .iter()
+            .map(|(label, _)| label.as_str())
+            .collect();
         newest_first(&mut versions);
         let message = format!(
             "template `{name}`, method `{}`, offers no version `{version}`",

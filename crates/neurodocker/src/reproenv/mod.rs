@@ -44,10 +44,6 @@ pub struct Recipe {
 }
 
 /// Writes a specification as recipe, with upstream's text.
-pub fn render_recipe(
-    spec: &Spec,
-    registry: &Registry,
-    format: Format,
-) -> Result<Recipe, Refusal> {
+pub fn render_recipe(spec: &Spec, registry: &Registry, format: Format) -> Result<Recipe, Refusal> {
     compat::render(spec, registry, format)
 }

@@ -46,7 +46,12 @@ impl Object for Addresses {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.iter().map(|(key, _)| Value::from(key.as_str())).collect())
+        Enumerator::Values(
+            self.0
+                .iter()
+                .map(|(key, _)| Value::from(key.as_str()))
+                .collect(),
+        )
     }
 }
 

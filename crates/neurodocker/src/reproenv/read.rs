@@ -5,9 +5,7 @@ use nd_instructions::{PackageManager, install_script};
 use serde_json::{Map, Value};
 
 use super::{
-    Provenance, Refusal, RefusalKind, Registry, Spec, Step,
-    json::python_text,
-    refusal::nearest,
+    Provenance, Refusal, RefusalKind, Registry, Spec, Step, json::python_text, refusal::nearest,
 };
 use crate::normalise_run;
 
@@ -138,7 +136,10 @@ fn kind(value: &Value) -> &'static str {
 impl Reader<'_> {
     fn spec(&self, value: &Value) -> Result<Spec, Refusal> {
         let Value::Object(map) = value else {
-            return refuse("top level", format!("expected an object, found {}", kind(value)));
+            return refuse(
+                "top level",
+                format!("expected an object, found {}", kind(value)),
+            );
         };
         let manager = match map.get("pkg_manager") {
             Some(Value::String(name)) if name == "apt" => PackageManager::Apt,
@@ -203,10 +204,14 @@ impl Reader<'_> {
             found => found.is_some(),
         };
         if !known {
-            let message = format!("specification: {at}: there is no instruction or template of this name");
+            let message =
+                format!("specification: {at}: there is no instruction or template of this name");
             let refusal = Refusal::new(RefusalKind::Specification, message);
             let names = self.registry.names();
-            let all = names.iter().map(String::as_str).chain(FIXED.iter().copied());
+            let all = names
+                .iter()
+                .map(String::as_str)
+                .chain(FIXED.iter().copied());
             return Err(match nearest(name, all, 2) {
                 Some(near) => refusal.hint(format!("near to it: {near}")),
                 None => refusal,
@@ -228,7 +233,10 @@ impl Reader<'_> {
         at: &str,
     ) -> Result<Option<Step>, Refusal> {
         let keys = |known: &[&str]| match kwds.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => refuse(at, format!("has no keyword `{key}`, only {}", known.join(", "))),
+            Some(key) => refuse(
+                at,
+                format!("has no keyword `{key}`, only {}", known.join(", ")),
+            ),
             None => Ok(()),
         };
         let text = |key: &str| match kwds.get(key) {

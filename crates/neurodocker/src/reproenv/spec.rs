@@ -112,7 +112,10 @@ impl Step {
                     [one] => Value::from(one.as_str()),
                     several => json!(several),
                 };
-                ("add", json!({ "source": source, "destination": destination }))
+                (
+                    "add",
+                    json!({ "source": source, "destination": destination }),
+                )
             }
             Self::Env(pairs) => ("env", object(pairs)),
             Self::Entrypoint(words) => ("entrypoint", json!({ "args": words })),

@@ -169,7 +169,11 @@ impl Reader<'_> {
         if name == "binaries" {
             known.push("urls");
         }
-        let ours: &[&str] = if self.dialect { &["sha256", "test"] } else { &[] };
+        let ours: &[&str] = if self.dialect {
+            &["sha256", "test"]
+        } else {
+            &[]
+        };
         self.known(map, &known, ours, &what);
         let mut method = SoftwareMethod {
             name: name.to_owned(),
@@ -242,13 +246,11 @@ impl Reader<'_> {
     }
 
     fn required_text(&mut self, node: &Node, map: &Map, key: &str, what: &str) -> Option<String> {
-        match map.get(key) {
-            Some(value) => self.text(value, &format!("`{key}`")),
-            None => {
-                self.error(node, format!("{what} needs `{key}`"));
-                None
-            }
+        if let Some(value) = map.get(key) {
+            return self.text(value, &format!("`{key}`"));
         }
+        self.error(node, format!("{what} needs `{key}`"));
+        None
     }
 
     fn text(&mut self, node: &Node, what: &str) -> Option<String> {
@@ -262,7 +264,10 @@ impl Reader<'_> {
 
     fn texts(&mut self, node: &Node, what: &str) -> Vec<String> {
         let Value::Seq(items) = &node.value else {
-            self.error(node, format!("{what} must be a list, found {}", node.kind()));
+            self.error(
+                node,
+                format!("{what} must be a list, found {}", node.kind()),
+            );
             return Vec::new();
         };
         items

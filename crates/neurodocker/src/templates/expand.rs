@@ -298,7 +298,7 @@ pub(super) fn render(
 
 /// Renames the word `self` before a point inside of expressions and statements; the engine has
 /// another use for it.
-fn rename_self(text: &str) -> String {
+pub(crate) fn rename_self(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 32);
     let mut rest = text;
     while let Some(open) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {

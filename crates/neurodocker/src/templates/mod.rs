@@ -15,7 +15,10 @@ use indexmap::IndexMap;
 use nd_instructions::Op;
 use nd_report::{FileId, Sink};
 
+pub(crate) use expand::rename_self;
 use file::Template;
+pub(crate) use object::{install_debs, options as call_options};
+pub(crate) use words::{quote, split};
 
 /// A set of templates: the built-in ones, and those that a caller adds.
 #[derive(Debug, Clone, Default)]

@@ -116,7 +116,7 @@ impl Instance {
 }
 
 /// Commands that install packages from their addresses; they need `curl`.
-fn install_debs(debs: &[String]) -> String {
+pub(crate) fn install_debs(debs: &[String]) -> String {
     let mut lines = Vec::new();
     for deb in debs {
         lines.push(r#"_reproenv_tmppath="$(mktemp -t tmp.XXXXXXXXXX.deb)""#.to_owned());
@@ -133,7 +133,10 @@ fn install_debs(debs: &[String]) -> String {
 }
 
 /// The options that an installing function was given, by position or as `opts`.
-fn options(positional: Option<Value>, named: &Kwargs) -> Result<Option<String>, CallError> {
+pub(crate) fn options(
+    positional: Option<Value>,
+    named: &Kwargs,
+) -> Result<Option<String>, CallError> {
     let given = match positional {
         Some(value) => Some(value),
         None if named.has("opts") => Some(named.get::<Value>("opts")?),

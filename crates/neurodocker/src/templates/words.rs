@@ -2,7 +2,7 @@
 
 /// Splits text as a POSIX shell splits a simple command, quotes taken off; `None` for an open
 /// quote. Nothing is expanded and nothing is a comment.
-pub(super) fn split(text: &str) -> Option<Vec<String>> {
+pub(crate) fn split(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars();
@@ -43,7 +43,7 @@ pub(super) fn split(text: &str) -> Option<Vec<String>> {
 }
 
 /// The word in quotes, unless a shell reads it whole without them.
-pub(super) fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()

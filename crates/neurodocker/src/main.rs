@@ -1,0 +1,7 @@
+//! Write recipes for neuroimaging containers.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    neurodocker::cli::main()
+}
