@@ -4,10 +4,12 @@
 
 mod command;
 mod corpus;
+mod cpu;
 mod filters;
 mod peer;
 
 pub use command::TestEnv;
 pub use corpus::corpus;
+pub use cpu::{cpu_since, cpu_time};
 pub use filters::filters;
 pub use peer::peer;

@@ -13,10 +13,15 @@ pub mod codes;
 mod construct;
 mod dump;
 mod integer;
+mod keys;
 mod load;
+mod loader;
 mod node;
+mod offsets;
 mod python;
 mod resolve;
+mod size;
+mod tag;
 
 pub use dump::dump;
 pub use load::{Limits, parse};

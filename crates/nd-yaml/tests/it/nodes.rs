@@ -110,3 +110,33 @@ fn an_unquoted_template_gets_the_right_advice() {
     let hints: Vec<_> = sink.diagnostics().iter().flat_map(|d| &d.hints).collect();
     assert!(hints[0].text.contains("quotes"), "{hints:?}");
 }
+
+#[test]
+fn brackets_and_quotes_may_end_where_their_key_begins() {
+    let text = "é:\n  list: [\n  a,\n# ö\n    bü\n  ]\n  text: \"x\n  y \\\n  z\"\n  more: 'it''s\n\nü'\nlast: {\n}\n";
+    let node = read(text);
+    let inner = node.get("é").unwrap();
+    let list = inner.get("list").unwrap();
+    assert_eq!(at(text, list.span), "[\n  a,\n# ö\n    bü\n  ]");
+    assert_eq!(at(text, list.as_seq().unwrap()[1].span), "bü");
+    assert_eq!(inner.get("text").unwrap().as_str(), Some("x y z"));
+    let more = inner.get("more").unwrap();
+    assert_eq!(more.as_str(), Some("it's\nü"));
+    assert_eq!(at(text, more.span), "'it''s\n\nü'");
+    let last = node.as_map().unwrap().entry("last").unwrap();
+    assert_eq!(at(text, last.key.span), "last");
+    assert_eq!(at(text, last.value.span), "{\n}");
+}
+
+#[test]
+fn a_block_has_no_newline_that_the_file_has_not() {
+    let value = |text: &str| read(text).get("a").unwrap().as_str().unwrap().to_owned();
+    assert_eq!(value("a: |\n  x\n  y"), "x\ny");
+    assert_eq!(value("a: |\n  x\n  y\n"), "x\ny\n");
+    assert_eq!(value("a: |+\n  x\n\n"), "x\n\n");
+    assert_eq!(value("a: >\n  x\n  y"), "x y");
+    assert_eq!(value("a: |-\n  x"), "x");
+    assert_eq!(value("a: |\n  x\n  "), "x\n");
+    assert_eq!(value("a: |\n  x\nb: x"), "x\n");
+    assert_eq!(value("a: |\n  x\n# x"), "x\n");
+}
