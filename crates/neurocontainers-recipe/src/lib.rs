@@ -8,6 +8,7 @@ mod decode;
 mod files;
 pub mod fulltest;
 mod load;
+pub mod lock;
 pub mod raw;
 mod request;
 pub mod resolved;

@@ -8,6 +8,7 @@
 
 mod fulltest;
 mod hostile;
+mod lock;
 mod quirks;
 mod recipes;
 mod rules;
