@@ -1,5 +1,7 @@
 //! Which concrete containers a recipe declares, and choosing one.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use nd_names::Architecture;
 use nd_report::{Diagnostic, Severity, Sink};
@@ -69,11 +71,9 @@ pub(crate) fn concrete_containers(
                 .map(|architecture| named(architecture.value)),
         );
     }
-    for (at, concrete) in all.iter().enumerate() {
-        if all[..at]
-            .iter()
-            .any(|other| other.selector == concrete.selector)
-        {
+    let mut selectors = HashSet::new();
+    for concrete in &all {
+        if !selectors.insert(concrete.selector.as_str()) {
             let message = format!(
                 "recipe `{name}` declares duplicate concrete variants: `{}`",
                 label(&concrete.selector)

@@ -18,10 +18,18 @@ use super::{
     value::{is_list, text_of},
 };
 
+/// Most directives that a recipe may apply, those counted twice that are included twice.
+const APPLY_LIMIT: usize = 100_000;
+
 impl Compiler<'_, '_> {
     /// Applies one directive whose condition holds.
     pub(super) fn apply(&mut self, directive: &Directive<'_>) {
         let place = directive.key.span;
+        self.applied += 1;
+        if self.applied > APPLY_LIMIT {
+            self.limit(place, &format!("more than {APPLY_LIMIT} directives"));
+            return;
+        }
         match &directive.action {
             Action::Install(node) => self.install(node, place),
             Action::Run(node) => self.apply_run(directive.node, node, place),
@@ -243,6 +251,7 @@ impl Compiler<'_, '_> {
             }
         };
         let declared = self.world.state().files.contains_key(&word);
+        self.copied_paths.insert(source.clone());
         self.staging.copy_sources.push(CopySource {
             source: source.clone(),
             declared_name: declared.then_some(word),
@@ -252,27 +261,23 @@ impl Compiler<'_, '_> {
     }
 
     /// A path in the build context where nothing else lies: files of equal names get folders.
-    fn unique_path(&self, name: &str, guest: String) -> String {
+    fn unique_path(&mut self, name: &str, guest: String) -> String {
+        if let Some(known) = self.copied_files.get(name) {
+            return known.clone();
+        }
         let taken = |path: &str| {
-            matches!(path, "README.md" | "build.yaml")
-                || self.staging.copy_sources.iter().any(|known| {
-                    known.source == path && known.declared_name.as_deref() != Some(name)
-                })
+            matches!(path, "README.md" | "build.yaml") || self.copied_paths.contains(path)
         };
-        let known = self.staging.copy_sources.iter();
-        let again = known
-            .clone()
-            .find(|known| known.declared_name.as_deref() == Some(name));
-        if let Some(again) = again {
-            return again.source.clone();
+        let mut path = guest;
+        if taken(&path) {
+            // Every file takes at most one number.
+            path = format!("declared-{}/{path}", self.copied_files.len());
+            while taken(&path) {
+                path.insert_str(0, "declared/");
+            }
         }
-        if !taken(&guest) {
-            return guest;
-        }
-        (1..=u32::MAX)
-            .map(|number| format!("declared-{number}/{guest}"))
-            .find(|path| !taken(path))
-            .unwrap_or(guest)
+        self.copied_files.insert(name.to_owned(), path.clone());
+        path
     }
 
     /// Whether a source names something below the recipe's folder.

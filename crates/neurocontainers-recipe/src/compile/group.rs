@@ -5,7 +5,7 @@ use nd_yaml::{Map, Node};
 
 use crate::{codes, load::include_directives, raw::Directive};
 
-use super::Compiler;
+use super::{Compiler, world::Scope};
 
 impl Compiler<'_, '_> {
     /// Applies directives in order.
@@ -33,20 +33,27 @@ impl Compiler<'_, '_> {
         if self.upstream {
             // Each child gets the values by itself, after its condition, and loses them at once.
             for child in children {
-                if !self.applies(child.condition) {
+                if self.over_limit || !self.applies(child.condition) {
                     continue;
                 }
-                let outer = self.world.state().variables.clone();
-                self.world.state().variables.extend(values.iter().cloned());
+                let scope = self.enter(&values);
                 self.apply(child);
-                self.world.state().variables = outer;
+                scope.leave(&mut self.world.state());
             }
             return;
         }
-        let outer = self.world.state().variables.clone();
-        self.world.state().variables.extend(values);
+        let scope = self.enter(&values);
         self.apply_all(children);
-        self.world.state().variables = outer;
+        scope.leave(&mut self.world.state());
+    }
+
+    fn enter(&self, values: &[(String, nd_jinja::Value)]) -> Scope {
+        let mut state = self.world.state();
+        let scope = state.enter();
+        for (name, value) in values {
+            state.set(name.clone(), value.clone());
+        }
+        scope
     }
 
     fn render_with(&mut self, with: &Map) -> Option<Vec<(String, nd_jinja::Value)>> {

@@ -13,7 +13,10 @@ mod run;
 mod value;
 mod world;
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 use nd_instructions::{
@@ -92,7 +95,10 @@ fn compile_with(
         has_entrypoint: false,
         staging: Staging::default(),
         cache_ids: IndexMap::new(),
+        copied_paths: HashSet::new(),
+        copied_files: HashMap::new(),
         include_depth: 0,
+        applied: 0,
         rendered: 0,
         over_limit: false,
     }
@@ -124,7 +130,12 @@ struct Compiler<'r, 's> {
     staging: Staging,
     /// Texts of directives by cache id, to tell equal ones from unlucky ones.
     cache_ids: IndexMap<String, String>,
+    /// Paths in the build context that something is copied from.
+    copied_paths: HashSet<String>,
+    /// Paths of declared files that are copied, by their names.
+    copied_files: HashMap<String, String>,
     include_depth: usize,
+    applied: usize,
     rendered: usize,
     over_limit: bool,
 }

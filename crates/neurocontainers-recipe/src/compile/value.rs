@@ -7,6 +7,7 @@ use nd_yaml::{Entry, Node, Value as Yaml, python_str};
 
 use crate::{
     codes,
+    decode::MOST_HINTS,
     text::nearest,
     trouble::{self, Syntax},
 };
@@ -206,7 +207,7 @@ impl Compiler<'_, '_> {
             let message = format!("variable `{name}` hides the built-in name `{name}`");
             self.warn(codes::SHADOWED_NAME, entry.key.span, message);
         }
-        self.world.state().variables.insert(name, value);
+        self.world.state().set(name, value);
     }
 
     fn render_variable_name(&mut self, key: &Node) -> Option<String> {
@@ -240,7 +241,7 @@ impl Compiler<'_, '_> {
             None => ("", path),
         };
         let state = self.world.state();
-        let own = state.variables.keys().map(String::as_str);
+        let own = state.variable_names();
         let known: &[&str] = match before {
             "" => &[
                 "context",
@@ -274,6 +275,7 @@ impl Compiler<'_, '_> {
     pub(super) fn trouble(&mut self, trouble: &TemplateError, node: &Node, syntax: Syntax) {
         let mut found = trouble::in_node(trouble, node, syntax, self.recipe.sources());
         if trouble.kind == TemplateErrorKind::Undefined
+            && self.sink.diagnostics().len() < MOST_HINTS
             && let Some(meant) = self.meant(&trouble.message)
         {
             found = found.hint(format!("did you mean `{meant}`?"));

@@ -1,6 +1,7 @@
 //! What templates of a recipe see: names, variables, declared files.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -40,8 +41,12 @@ struct Fixed {
 /// What changes from directive to directive.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Variables in order of their first definition.
-    pub(super) variables: IndexMap<String, Value>,
+    /// Variables.
+    variables: HashMap<String, Value>,
+    /// How often a scope was entered and not left.
+    scopes: usize,
+    /// What variables were before they were set inside a scope.
+    replaced: Vec<(String, Option<Value>)>,
     /// Declared files by name.
     pub(super) files: IndexMap<String, DeclaredFile>,
     /// The `run` that is being rendered.
@@ -59,8 +64,56 @@ pub(super) struct RunMounts {
     pub(super) cache_id: String,
     /// Names of declared files, and what they are called inside the mount.
     pub(super) files: IndexMap<String, String>,
+    /// The first declared file of each name inside the mount.
+    pub(super) first: HashMap<String, String>,
     /// Keys of local contexts.
     pub(super) locals: Vec<String>,
+}
+
+/// A scope that was entered.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Scope {
+    /// How much had been replaced.
+    mark: usize,
+}
+
+impl State {
+    /// Sets a variable.
+    pub(super) fn set(&mut self, name: String, value: Value) {
+        if self.scopes == 0 {
+            self.variables.insert(name, value);
+            return;
+        }
+        let old = self.variables.insert(name.clone(), value);
+        self.replaced.push((name, old));
+    }
+
+    /// Names of variables.
+    pub(super) fn variable_names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
+    /// Enters a scope: variables that are set from here on are so until it is left.
+    pub(super) fn enter(&mut self) -> Scope {
+        self.scopes += 1;
+        Scope {
+            mark: self.replaced.len(),
+        }
+    }
+}
+
+impl Scope {
+    /// Leaves the scope.
+    pub(super) fn leave(self, state: &mut State) {
+        state.scopes = state.scopes.saturating_sub(1);
+        for (name, old) in state.replaced.drain(self.mark..).rev() {
+            match old {
+                Some(old) => state.variables.insert(name, old),
+                None => state.variables.remove(&name),
+            };
+        }
+    }
 }
 
 impl World {
@@ -119,11 +172,12 @@ impl World {
         } else {
             let mut guest = file.guest_name.clone();
             let place = self.place_of(file);
-            let taken = run.files.iter().any(|(other, taken)| {
-                let other = state.files.get(other);
-                *taken == guest && other.is_none_or(|other| self.place_of(other) != place)
-            });
-            if taken {
+            let first = run
+                .first
+                .entry(guest.clone())
+                .or_insert_with(|| name.to_owned());
+            let other = state.files.get(first.as_str());
+            if other.is_some_and(|other| self.place_of(other) != place) {
                 guest = with_digest(&guest, &place);
             }
             run.files.insert(name.to_owned(), guest.clone());

@@ -7,6 +7,9 @@ use crate::{codes, text::nearest};
 
 use super::Decoder;
 
+/// How many problems get advice; a file with more is none that somebody wrote.
+pub(crate) const MOST_HINTS: usize = 200;
+
 /// A mapping that is being decoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fields<'d> {
@@ -76,6 +79,10 @@ pub(crate) fn unknown_key(entry: &Entry, what: &str, known: &[&str], out: &mut D
         format!("unexpected key `{shown}` in {what}"),
     )
     .at(entry.key.span, "");
+    if out.sink.diagnostics().len() > MOST_HINTS {
+        out.sink.push(found);
+        return;
+    }
     if let Some(meant) = nearest(&key, known.iter().copied()) {
         let fix = Fix {
             span: entry.key.span,

@@ -1,5 +1,6 @@
 //! Variants and options.
 
+use indexmap::IndexSet;
 use nd_names::Architecture;
 use nd_report::{Diagnostic, Severity};
 use nd_yaml::{Node, Value, python_str};
@@ -10,7 +11,7 @@ use crate::{
     text::nearest,
 };
 
-use super::{Decoder, Fields, recipe::decode_architecture};
+use super::{Decoder, Fields, MOST_HINTS, recipe::decode_architecture};
 
 /// Decodes `options`.
 pub(super) fn decode_options<'d>(
@@ -86,9 +87,10 @@ pub(super) fn decode_variants<'d>(
     let Some(map) = map.and_then(|node| out.mapping(node, "`variants`")) else {
         return Vec::new();
     };
+    let names: IndexSet<&str> = options.iter().map(|option| option.name.value).collect();
     let entries = map.map.iter();
     entries
-        .filter_map(|entry| decode_variant(&entry.key, &entry.value, listed, options, out))
+        .filter_map(|entry| decode_variant(&entry.key, &entry.value, listed, &names, out))
         .collect()
 }
 
@@ -96,7 +98,7 @@ fn decode_variant<'d>(
     key: &'d Node,
     node: &'d Node,
     listed: &[Spanned<Architecture>],
-    options: &[RecipeOption<'d>],
+    options: &IndexSet<&'d str>,
     out: &mut Decoder<'_>,
 ) -> Option<Variant<'d>> {
     let name = key.as_str();
@@ -159,7 +161,7 @@ fn decode_variant<'d>(
         let presets = out.mapping(node, "`options` of a variant")?;
         for entry in presets.map {
             let option = python_str(&entry.key.value);
-            let Some(known) = options.iter().find(|known| known.name.value == option) else {
+            let Some(known) = options.get(option.as_str()) else {
                 let shown: String = option.chars().take(60).collect();
                 let mut found = Diagnostic::new(
                     codes::INVALID_OPTION,
@@ -167,7 +169,9 @@ fn decode_variant<'d>(
                     format!("variant sets unknown recipe option `{shown}`"),
                 )
                 .at(entry.key.span, "");
-                if let Some(meant) = nearest(&option, options.iter().map(|o| o.name.value)) {
+                if out.sink.diagnostics().len() < MOST_HINTS
+                    && let Some(meant) = nearest(&option, options.iter().copied())
+                {
                     found = found.hint(format!("did you mean `{meant}`?"));
                 }
                 out.sink.push(found);
@@ -176,7 +180,7 @@ fn decode_variant<'d>(
             };
             if let Value::Bool(value) = entry.value.value {
                 let name = Spanned {
-                    value: known.name.value,
+                    value: *known,
                     span: entry.key.span,
                 };
                 variant.presets.push((name, value));

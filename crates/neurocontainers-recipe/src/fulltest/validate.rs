@@ -1,10 +1,14 @@
 //! What is wrong with a suite that has the right form.
 
-use std::collections::HashMap;
-
+use indexmap::IndexMap;
 use nd_report::{Diagnostic, Severity, Span};
 
-use crate::{codes, decode::Decoder, is_confined, text::nearest};
+use crate::{
+    codes,
+    decode::{Decoder, MOST_HINTS},
+    is_confined,
+    text::nearest,
+};
 
 use super::{ExpectedExit, Suite};
 
@@ -30,7 +34,8 @@ pub(super) fn validate(suite: &Suite, out: &mut Decoder<'_>) {
         let message = format!("`output_dir` `{output}` is not a path below the work folder");
         out.error(codes::UNSAFE_OUTPUT, span, message);
     }
-    let mut known: HashMap<&str, Span> = HashMap::new();
+    // In order, so that the same suite always gives the same advice.
+    let mut known: IndexMap<&str, Span> = IndexMap::new();
     for test in &suite.tests {
         for name in &test.depends_on {
             if known.contains_key(name.as_str()) {
@@ -42,7 +47,9 @@ pub(super) fn validate(suite: &Suite, out: &mut Decoder<'_>) {
             );
             let mut found = Diagnostic::new(codes::DANGLING_DEPENDENCY, Severity::Error, message)
                 .at(test.span, "");
-            if let Some(meant) = nearest(name, known.keys().copied()) {
+            if out.sink.diagnostics().len() < MOST_HINTS
+                && let Some(meant) = nearest(name, known.keys().copied())
+            {
                 found = found.hint(format!("did you mean `{meant}`?"));
             }
             out.sink.push(found);

@@ -1,5 +1,8 @@
 //! The word an author probably meant.
 
+/// How many candidates are looked at; lists that hostile files make up can be longer.
+const MOST_CANDIDATES: usize = 500;
+
 /// The candidate closest to `word`, when it is close enough to be a slip.
 pub(crate) fn nearest<'a>(
     word: &str,
@@ -13,6 +16,8 @@ pub(crate) fn nearest<'a>(
     let limit = (folded.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(MOST_CANDIDATES)
+        .filter(|candidate| candidate.len().abs_diff(folded.len()) <= limit + 4)
         .map(|candidate| {
             (
                 distance(&folded, &candidate.to_lowercase().replace('_', "-")),

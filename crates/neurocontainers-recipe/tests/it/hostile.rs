@@ -54,6 +54,7 @@ fn survives(name: &str, build: &[u8]) -> bool {
         let mut sink = Sink::new();
         let options = LoadOptions {
             compat,
+            rules: compat == Compat::Improved,
             ..LoadOptions::default()
         };
         if let Some(recipe) = load(&files, "demo", &options, &mut sink) {
@@ -114,6 +115,86 @@ fn hostile_recipes_get_diagnostics() {
     for (name, build) in cases {
         assert!(survives(name, &build), "{name} was accepted");
     }
+}
+
+#[test]
+fn work_stays_in_proportion() {
+    let numbered =
+        |count: usize, line: &dyn Fn(usize) -> String| -> String { (0..count).map(line).collect() };
+    let variables = numbered(20_000, &|at| format!("  v{at}: x\n"));
+    let scopes = numbered(6_000, &|at| {
+        format!("    - group: [{{variables: {{a: b}}}}]\n      with: {{w{at}: x}}\n")
+    });
+    let copies = "one, ".repeat(50_000) + "a, ".repeat(20_000).as_str();
+    let gets = "\"{{ get_file('one') }}\", ".repeat(20_000);
+    let variants = numbered(30_000, &|at| format!("  w{at}: {{}}\n"));
+    let presets = numbered(20_000, &|at| format!("o{at}: true, "));
+    let options = numbered(20_000, &|at| format!("  o{at}: {{}}\n"));
+    let unknown = numbered(60_000, &|at| format!("key{at}: 1\n"));
+    let mistakes = "\"{{ context.verison }}\", ".repeat(20_000);
+    let files = "files:\n  - {name: one, contents: x}";
+    for (name, build) in [
+        (
+            "scopes and variables",
+            recipe(&scopes, &format!("variables:\n{variables}")),
+        ),
+        (
+            "copies",
+            recipe(&format!("    - copy: [{copies}/x]"), files),
+        ),
+        (
+            "mounted files",
+            recipe(&format!("    - run: [{gets}]"), files),
+        ),
+        (
+            "variants",
+            recipe("    - run: [make]", &format!("variants:\n{variants}")),
+        ),
+        (
+            "presets",
+            recipe(
+                "    - run: [make]",
+                &format!("options:\n{options}variants:\n  v: {{options: {{{presets}}}}}"),
+            ),
+        ),
+        ("unknown keys", recipe("    - run: [make]", &unknown)),
+        (
+            "mistakes",
+            recipe(
+                &format!("    - run: [{mistakes}]"),
+                &format!("variables:\n{variables}"),
+            ),
+        ),
+    ] {
+        survives(name, build.as_bytes());
+    }
+}
+
+#[test]
+fn includes_do_not_multiply() {
+    let mut files = MemoryFiles::new().with(
+        Folder::Recipe,
+        "build.yaml",
+        recipe("    - include: m0.yaml", ""),
+    );
+    for level in 0..8 {
+        let next = format!("  - include: m{}.yaml\n", level + 1).repeat(50);
+        let name = format!("m{level}.yaml");
+        files = files.with(Folder::Include, &name, format!("directives:\n{next}"));
+    }
+    let mut sink = Sink::new();
+    let begin = Instant::now();
+    let recipe = load(&files, "demo", &LoadOptions::default(), &mut sink);
+    if let Some(recipe) = recipe {
+        compile(
+            &recipe,
+            &Request::new(Architecture::X86_64),
+            &files,
+            &mut sink,
+        );
+    }
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+    assert!(sink.has_errors());
 }
 
 #[test]
