@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) hostname: String,
     pub(crate) processes: Option<u64>,
     pub(crate) own_session: bool,
+    /// Whether standard input becomes the terminal of the session.
+    pub(crate) own_terminal: bool,
     pub(crate) stdin: Option<FdIndex>,
     pub(crate) stdout: FdIndex,
     pub(crate) stderr: FdIndex,
@@ -57,6 +59,7 @@ pub(crate) enum PlannedSource {
     Bytes {
         content: Vec<u8>,
         mode: u32,
+        owner: (u32, u32),
     },
     Memory {
         mode: u32,

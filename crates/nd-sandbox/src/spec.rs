@@ -56,7 +56,7 @@ pub enum Source {
     Handle(Handle),
     /// This path of the host, opened by the engine: for what everybody may read.
     Path(PathBuf),
-    /// A file of these bytes, in memory. Only root inside can read it when `mode` says so.
+    /// A file of these bytes, in memory. Only its owner inside can read it when `mode` says so.
     Bytes {
         /// Its content.
         content: Vec<u8>,
@@ -64,6 +64,8 @@ pub enum Source {
         mode: u32,
     },
     /// An empty directory in memory, gone when the process ends. It can be written whatever
+        /// User and group inside that it belongs to.
+        owner: (u32, u32),
     /// [`Mount::access`] says.
     Memory {
         /// Its permission bits.
@@ -196,6 +198,9 @@ impl ProcessSpec {
         Self {
             root,
             argv: argv.into_iter().map(Into::into).collect(),
+    /// A session of its own whose terminal is the standard input that it is given, for a shell on
+    /// a terminal that was made for it: nothing it does there reaches the caller's.
+    Terminal,
             env: Vec::new(),
             cwd: b"/".to_vec(),
             user: User::default(),

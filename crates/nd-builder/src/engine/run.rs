@@ -47,6 +47,7 @@ impl Work {
                 source: Source::Bytes {
                     content: b"APT::Sandbox::User \"root\";\n".to_vec(),
                     mode: 0o444,
+                    owner: (0, 0),
                 },
                 target: APT_CONFIG.into(),
                 access: Access::ReadOnly,
@@ -98,6 +99,7 @@ impl Work {
                 MountSource::Bytes(content) => Source::Bytes {
                     content: content.clone(),
                     mode: 0o444,
+                    owner: (0, 0),
                 },
             };
             Ok(Mount {

@@ -67,7 +67,8 @@ pub fn run(
         own_network: spec.network == Network::None,
         hostname: spec.hostname.clone(),
         processes: spec.limits.processes,
-        own_session: spec.session == Session::Own,
+        own_session: spec.session != Session::Callers,
+        own_terminal: spec.session == Session::Terminal,
         stdin: match &spec.stdin {
             Stdin::Null => None,
             Stdin::Bytes(bytes) => Some(
@@ -211,9 +212,14 @@ fn mounts(spec: &ProcessSpec, package: &mut Package) -> Result<Vec<PlannedMount>
                 let tree = clone_tree(handle.as_fd(), c"", true).map_err(failed())?;
                 PlannedSource::Mount(package.add(tree))
             }
-            Source::Bytes { content, mode } => PlannedSource::Bytes {
+            Source::Bytes {
+                content,
+                mode,
+                owner,
+            } => PlannedSource::Bytes {
                 content: content.clone(),
                 mode: *mode,
+                owner: *owner,
             },
             Source::Memory { mode } => PlannedSource::Memory { mode: *mode },
         };

@@ -8,7 +8,7 @@ use std::{
 
 use nd_namespace::{Attributes, attach, clone_tree, make_private, pivot, set_attributes};
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags},
+    fs::{CWD, FileType, Gid, Mode, OFlags, Uid},
     io::Errno,
 };
 
@@ -83,11 +83,23 @@ impl Workbench {
     }
 
     /// A mount of a new file of `content`, that belongs to nobody yet and cannot be written.
-    fn file(&self, name: &str, content: &[u8], mode: u32) -> io::Result<OwnedFd> {
+    fn file(
+        &self,
+        name: &str,
+        content: &[u8],
+        mode: u32,
+        (uid, gid): (u32, u32),
+    ) -> io::Result<OwnedFd> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o777);
         let fd = rustix::fs::openat(&self.fd, name, flags, mode)?;
-        File::from(fd).write_all(content)?;
+        let mut file = File::from(fd);
+        file.write_all(content)?;
+        // What is made belongs to root, who may be the only one there is.
+        if (uid, gid) != (0, 0) {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            rustix::fs::fchown(&file, Some(uid), Some(gid))?;
+        }
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
         let mount = clone_tree(fd.as_fd(), c"", false)?;
@@ -122,7 +134,7 @@ fn hosts(targets: &mut Targets<'_>, bench: &Workbench, hostname: &str) -> Result
         text.extend_from_slice(&host);
     }
     let source = bench
-        .file("hosts", &text, 0o644)
+        .file("hosts", &text, 0o644, (0, 0))
         .map_err(failure("make `/etc/hosts`"))?;
     let target = targets
         .open(b"/etc/hosts", false)
@@ -148,8 +160,12 @@ fn add(
             attributes.read_only = !mount.writable;
             at(fds, *index).map_err(|(_, error)| error)?
         }
-        PlannedSource::Bytes { content, mode } => {
-            made = bench.file(&format!("file{number}"), content, *mode)?;
+        PlannedSource::Bytes {
+            content,
+            mode,
+            owner,
+        } => {
+            made = bench.file(&format!("file{number}"), content, *mode, *owner)?;
             made.as_fd()
         }
         PlannedSource::Memory { mode } => {

@@ -151,6 +151,9 @@ impl<'a> Ready<'a> {
         }
         set_stdio(self.stdin.as_fd(), self.stdout, self.stderr)
             .map_err(to("connect the standard streams"))?;
+        if plan.own_terminal {
+            rustix::process::ioctl_tiocsctty(&self.stdin).map_err(to("take the terminal"))?;
+        }
         limit(Resource::Core, 0).map_err(to("limit core dumps"))?;
         limit(Resource::Nofile, FILES).map_err(to("limit open files"))?;
         if let Some(processes) = plan.processes {

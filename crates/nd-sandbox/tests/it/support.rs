@@ -196,6 +196,7 @@ fn spec(job: &Job, handles: &[Handle]) -> ProcessSpec {
                 JobSource::Bytes(content, mode) => Source::Bytes {
                     content: content.clone(),
                     mode: *mode,
+                    owner: (0, 0),
                 },
                 JobSource::Memory(mode) => Source::Memory { mode: *mode },
             },
