@@ -51,27 +51,49 @@ pub enum ApptainerError {
     UnknownInstruction,
 }
 
+/// Text of a definition file round what the instructions say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame<'t> {
+    /// The first line.
+    pub(crate) first_line: &'t str,
+    /// What `%post` of the last stage ends with.
+    pub(crate) end_of_post: &'t str,
+}
+
 /// Writes a definition as Apptainer definition file.
 pub fn render_apptainer(
     definition: &Definition,
     options: &ApptainerOptions,
 ) -> Result<String, ApptainerError> {
+    let frame = Frame {
+        first_line: "# Written by neurodocker; change the recipe, not this file.",
+        end_of_post: "",
+    };
+    render_framed(definition, options, frame)
+}
+
+/// Writes a definition as Apptainer definition file with text of the caller's round it.
+pub(crate) fn render_framed(
+    definition: &Definition,
+    options: &ApptainerOptions,
+    frame: Frame<'_>,
+) -> Result<String, ApptainerError> {
     let (last, before) = definition
         .stages
         .split_last()
         .ok_or(ApptainerError::Empty)?;
-    let mut out = String::from("# Written by neurodocker; change the recipe, not this file.\n\n");
+    let mut out = format!("{}\n\n", frame.first_line);
     for (index, stage) in before.iter().enumerate() {
         // Only those that something is copied from matter; all are cheap to name.
         let Some(name) = &stage.name else { continue };
         let mut writer = Writer::new(definition.package_manager, options);
         writer.stage(stage, &before[..index])?;
-        out.push_str(&writer.finish(Some(name), None));
+        out.push_str(&writer.finish(Some(name), None, ""));
         out.push('\n');
     }
     let mut writer = Writer::new(definition.package_manager, options);
     writer.stage(last, before)?;
-    out.push_str(&writer.finish(None, options.base.as_ref()));
+    out.push_str(&writer.finish(None, options.base.as_ref(), frame.end_of_post));
     Ok(out)
 }
 
@@ -120,7 +142,7 @@ impl<'a> Writer<'a> {
         loop {
             match &chain[chain.len() - 1].base {
                 Base::Image(image) => {
-                    self.base = ("docker".into(), single_line(image));
+                    self.base = source(image);
                     break;
                 }
                 Base::Scratch => {
@@ -313,7 +335,12 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn finish(self, name: Option<&str>, base: Option<&(String, String)>) -> String {
+    fn finish(
+        self,
+        name: Option<&str>,
+        base: Option<&(String, String)>,
+        end_of_post: &str,
+    ) -> String {
         let mut out = String::new();
         for (name, image) in &self.sources {
             _ = writeln!(out, "Bootstrap: docker\nFrom: {image}\nStage: {name}\n");
@@ -349,6 +376,7 @@ impl<'a> Writer<'a> {
         for mount in &self.mounts {
             _ = writeln!(out, "rm -rf {}", double_quoted(mount));
         }
+        out.push_str(end_of_post);
         if !self.environment.is_empty() {
             out.push_str("\n%environment\n");
             for line in &self.environment {
@@ -388,6 +416,20 @@ const COPY: &str = r#"nd_copy() {
     done
 }
 "#;
+
+/// Bootstrap agent and source of a base image: `AGENT://REST`, a path, or the name of an image in
+/// a registry.
+fn source(image: &str) -> (String, String) {
+    let image = single_line(image);
+    match image.split_once("://") {
+        Some((agent, rest)) if agent.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+            // A local image may be written as a URL of three slashes.
+            (agent.to_owned(), rest.to_owned())
+        }
+        _ if image.starts_with(['/', '.']) => ("localimage".to_owned(), image),
+        _ => ("docker".to_owned(), image),
+    }
+}
 
 /// A path of inputs stays below where it is looked up.
 fn confined(path: &str) -> Result<(), ApptainerError> {

@@ -116,7 +116,7 @@ fn line(out: &mut String, text: &str) {
 
 /// Text of which a Dockerfile takes one line: every run of white space with a newline in it
 /// becomes one space.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     if !text.contains(['\n', '\r']) {
         return text.trim_end_matches('\\').to_owned();
     }
@@ -126,7 +126,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// A value in double quotes. References and the escapes that Docker knows stay as they are.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     let value = if value.contains(['\n', '\r']) {
         let parts: Vec<&str> = value.split(['\n', '\r']).map(str::trim).collect();
         let kept: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -155,7 +155,7 @@ fn quoted(value: &str) -> String {
     out
 }
 
-fn assignments(word: &str, pairs: &[EnvPair]) -> String {
+pub(crate) fn assignments(word: &str, pairs: &[EnvPair]) -> String {
     let pairs: Vec<String> = pairs
         .iter()
         .map(|pair| {
@@ -171,7 +171,7 @@ fn assignments(word: &str, pairs: &[EnvPair]) -> String {
     format!("{word} {}", pairs.join(" \\\n    "))
 }
 
-fn array(items: &[&str]) -> String {
+pub(crate) fn array(items: &[&str]) -> String {
     let items: Vec<String> = items.iter().map(|item| json(item)).collect();
     format!("[{}]", items.join(", "))
 }
@@ -183,7 +183,7 @@ fn json(text: &str) -> String {
 
 /// A `RUN`: readable where that says the same, else in the form that takes any script. `None`
 /// for a script that does nothing.
-fn run(script: &Script, flags: &[String]) -> Option<String> {
+pub(crate) fn run(script: &Script, flags: &[String]) -> Option<String> {
     let shell = script.shell();
     if shell.trim().is_empty() {
         return None;

@@ -2,8 +2,10 @@
 //! [`Host`].
 
 mod args;
+mod frame;
 mod help;
 mod paths;
+mod sbom;
 mod steps;
 
 use std::io;
@@ -12,10 +14,11 @@ use nd_instructions::PackageManager;
 use nd_report::Diagnostic;
 
 use crate::reproenv::{
-    Format, Refusal, RefusalKind, Registry, Spec, Step, compact_json, nearest, read_spec,
+    Format, RecipeOptions, Refusal, RefusalKind, Registry, Spec, compact_json, nearest, read_spec,
     render_recipe,
 };
 use args::usage;
+use frame::frame;
 
 /// What the command line needs of the machine.
 pub trait Host {
@@ -193,7 +196,12 @@ fn generate(
         return Ok(Outcome::data(help::recipe(word, &registry)));
     }
     if let Some(path) = &wishes.from_json {
-        return generate_from_json(path, format, &registry, &wishes, host);
+        let spec = spec_of(Some(path), &registry, compat, host)?;
+        let options = RecipeOptions {
+            compat,
+            no_embedded_spec: wishes.no_embed_spec,
+        };
+        return finish(&spec, &registry, format, options, &wishes);
     }
     let manager = manager(wishes.manager.as_deref())?;
     if !wishes.base {
@@ -202,7 +210,7 @@ fn generate(
     }
     steps::check_all(&occurrences, compat)?;
     let mut list = steps::steps(&occurrences, &registry, wishes.yes, compat, host)?;
-    frame(&mut list, &registry);
+    frame(&mut list, &registry, &wishes, compat);
     let spec = Spec {
         manager,
         existing_users: None,
@@ -214,37 +222,31 @@ fn generate(
         let words = compact_json(&spec.to_json());
         read_spec(words.as_bytes(), &registry, true)?;
     }
-    let recipe = render_recipe(&spec, &registry, format)?;
-    Ok(Outcome::data(if wishes.json {
+    let options = RecipeOptions {
+        compat,
+        no_embedded_spec: wishes.no_embed_spec,
+    };
+    finish(&spec, &registry, format, options, &wishes)
+}
+
+/// Writes what is wished for: recipe or specification, and a list of contents beside it.
+fn finish(
+    spec: &Spec,
+    registry: &Registry,
+    format: Format,
+    options: RecipeOptions,
+    wishes: &steps::Wishes,
+) -> Result<Outcome, Refusal> {
+    let recipe = render_recipe(spec, registry, format, options)?;
+    let mut outcome = Outcome::data(if wishes.json {
         format!("{}\n", compact_json(&recipe.record))
     } else {
         format!("{}\n", recipe.text)
-    }))
-}
-
-fn generate_from_json(
-    path: &str,
-    format: Format,
-    registry: &Registry,
-    wishes: &steps::Wishes,
-    host: &mut dyn Host,
-) -> Result<Outcome, Refusal> {
-    _ = wishes;
-    render_json(Some(path), format, registry, false, host)
-}
-
-/// Adds the header after the first instruction, and an entry point where there is none.
-fn frame(list: &mut Vec<Step>, registry: &Registry) {
-    if registry.has("_default") {
-        let call = Step::Call {
-            name: "_default".to_owned(),
-            arguments: indexmap::IndexMap::new(),
-        };
-        list.insert(1.min(list.len()), call);
+    });
+    if let Some(path) = &wishes.sbom {
+        outcome.files.push((path.clone(), sbom::spdx(&recipe)));
     }
-    if !list.iter().any(|step| matches!(step, Step::Entrypoint(_))) {
-        list.push(Step::Entrypoint(vec!["/neurodocker/startup.sh".to_owned()]));
-    }
+    Ok(outcome)
 }
 
 fn manager(given: Option<&str>) -> Result<PackageManager, Refusal> {
@@ -298,16 +300,20 @@ fn from_json(
         settings
     };
     let registry = paths::registry(folders, settings, compat, host)?;
-    render_json(input, format, &registry, compat, host)
+    let spec = spec_of(input, &registry, compat, host)?;
+    let options = RecipeOptions {
+        compat,
+        no_embedded_spec: false,
+    };
+    finish(&spec, &registry, format, options, &steps::Wishes::default())
 }
 
-fn render_json(
+fn spec_of(
     input: Option<&str>,
-    format: Format,
     registry: &Registry,
     compat: bool,
     host: &mut dyn Host,
-) -> Result<Outcome, Refusal> {
+) -> Result<Spec, Refusal> {
     let text = match input {
         None | Some("-") => host.input(),
         Some(path) => host.read(path),
@@ -327,8 +333,7 @@ fn render_json(
     for repair in &read.repairs {
         host.note(&format!("specification: {repair}"));
     }
-    let recipe = render_recipe(&read.spec, registry, format)?;
-    Ok(Outcome::data(format!("{}\n", recipe.text)))
+    Ok(read.spec)
 }
 
 fn templates(

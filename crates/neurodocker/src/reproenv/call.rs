@@ -25,6 +25,8 @@ pub(crate) struct Expanded {
     pub(crate) run: Option<String>,
     /// Address that the version stands for, if there is one.
     pub(crate) url: Option<String>,
+    /// SHA-256 of what is behind it, where it is known.
+    pub(crate) sha256: Option<String>,
 }
 
 /// Expands a call. `arguments` may hold `method`.
@@ -97,7 +99,13 @@ pub(crate) fn expand(
             .transpose()?,
         _ => None,
     };
+    let sha256 = all.get("version").and_then(|version| {
+        let mut sums = method.sha256.iter();
+        sums.find(|(known, _)| known == version)
+            .map(|(_, sum)| sum.clone())
+    });
     Ok(Expanded {
+        sha256,
         method: method.name.clone(),
         env,
         run,

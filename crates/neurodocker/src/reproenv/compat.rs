@@ -45,7 +45,11 @@ pub(super) fn render(spec: &Spec, registry: &Registry, format: Format) -> Result
         Format::Docker => writer.docker(&record),
         Format::Singularity => writer.singularity(&record),
     };
-    Ok(Recipe { text, record })
+    Ok(Recipe {
+        text,
+        record,
+        templates: Vec::new(),
+    })
 }
 
 /// Parts of a definition file besides `%post`.

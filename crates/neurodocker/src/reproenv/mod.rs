@@ -4,13 +4,18 @@
 //! upstream's schema; [`render_recipe`] writes a Dockerfile or a Singularity definition. In the
 //! compatible mode the text is upstream's, habits included.
 
+mod apptainer;
 mod call;
 mod compat;
+mod docker;
+mod flat;
 mod json;
 mod object;
 mod read;
 mod refusal;
 mod registry;
+mod save;
+mod shell;
 mod spec;
 mod template;
 
@@ -41,9 +46,39 @@ pub struct Recipe {
     pub text: String,
     /// The specification that it was made from, templates expanded.
     pub record: Value,
+    /// Templates that instructions came from; empty in the compatible mode.
+    pub templates: Vec<Provenance>,
 }
 
-/// Writes a specification as recipe, with upstream's text.
-pub fn render_recipe(spec: &Spec, registry: &Registry, format: Format) -> Result<Recipe, Refusal> {
-    compat::render(spec, registry, format)
+/// How a recipe is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecipeOptions {
+    /// Whether the text is upstream's.
+    pub compat: bool,
+    /// Whether the image keeps no specification of itself.
+    pub no_embedded_spec: bool,
+}
+
+/// Writes a specification as recipe.
+pub fn render_recipe(
+    spec: &Spec,
+    registry: &Registry,
+    format: Format,
+    options: RecipeOptions,
+) -> Result<Recipe, Refusal> {
+    if options.compat {
+        return compat::render(spec, registry, format);
+    }
+    let flat = flat::flatten(spec, registry)?;
+    let record = flat.to_json();
+    let embedded = Some(&record).filter(|_| !options.no_embedded_spec);
+    let text = match format {
+        Format::Docker => docker::render(&flat, embedded)?,
+        Format::Singularity => apptainer::render(&flat, embedded)?,
+    };
+    Ok(Recipe {
+        text,
+        record,
+        templates: flat.templates,
+    })
 }

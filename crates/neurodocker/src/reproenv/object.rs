@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use nd_instructions::{PackageManager, install_script};
 use nd_jinja::{CallError, Enumerator, Kwargs, Object, State, Value, failure, from_args};
 
-use super::{SoftwareMethod, SoftwareTemplate};
+use super::{SoftwareMethod, SoftwareTemplate, shell};
 use crate::templates::{call_options, install_debs, quote, split};
 
 /// Arguments, addresses, and the installing functions.
@@ -66,12 +66,12 @@ impl Software {
     }
 
     fn install(&self, packages: &[String], options: Option<&str>) -> Result<String, CallError> {
-        let mut packages = packages.to_vec();
-        if !self.compat {
-            packages.sort_unstable();
-            packages.dedup();
-        }
-        Ok(install_script(self.manager()?, &packages, options))
+        let manager = self.manager()?;
+        Ok(if self.compat {
+            install_script(manager, packages, options)
+        } else {
+            shell::install(manager, packages, options)
+        })
     }
 
     fn install_dependencies(&self, options: Option<&str>) -> Result<String, CallError> {

@@ -373,5 +373,8 @@ fn provenance(value: &Value) -> Option<Provenance> {
             .map(|(key, value)| (key.clone(), python_text(value)))
             .collect(),
         url: text("url"),
+        sha256: text("sha256"),
+        license: text("license"),
+        homepage: text("homepage"),
     })
 }

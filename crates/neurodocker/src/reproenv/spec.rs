@@ -161,6 +161,12 @@ pub struct Provenance {
     pub arguments: IndexMap<String, String>,
     /// Address that the version stands for.
     pub url: Option<String>,
+    /// SHA-256 of what is behind the address, where it is known.
+    pub sha256: Option<String>,
+    /// Licence of the software.
+    pub license: Option<String>,
+    /// Home page of the software.
+    pub homepage: Option<String>,
 }
 
 impl Provenance {
@@ -173,8 +179,16 @@ impl Provenance {
             "method": self.method,
             "args": object(&self.arguments),
         });
-        if let Some(url) = &self.url {
-            value["url"] = url.as_str().into();
+        let more = [
+            ("url", &self.url),
+            ("sha256", &self.sha256),
+            ("license", &self.license),
+            ("homepage", &self.homepage),
+        ];
+        for (key, text) in more {
+            if let Some(text) = text {
+                value[key] = text.as_str().into();
+            }
         }
         value
     }
