@@ -21,11 +21,13 @@ pub enum FailureKind {
     NoSpace,
     /// A bug of ours.
     Internal,
+    /// Somebody asked to stop: Ctrl-C, or `SIGTERM`.
+    Interrupted,
 }
 
 impl FailureKind {
     /// Every kind, for documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Failed,
         Self::Usage,
         Self::Pending,
@@ -34,6 +36,7 @@ impl FailureKind {
         Self::Refused,
         Self::NoSpace,
         Self::Internal,
+        Self::Interrupted,
     ];
 
     /// The exit code.
@@ -47,6 +50,7 @@ impl FailureKind {
             Self::Refused => 6,
             Self::NoSpace => 7,
             Self::Internal => 70,
+            Self::Interrupted => 130,
         }
     }
 }

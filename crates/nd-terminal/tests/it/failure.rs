@@ -7,7 +7,7 @@ use nd_terminal::{Failure, FailureKind};
 #[test]
 fn exit_codes_are_those_of_the_page() {
     let codes: Vec<u8> = FailureKind::ALL.map(FailureKind::exit_code).to_vec();
-    assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 70]);
+    assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 70, 130]);
 }
 
 #[test]
