@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use nd_host::{Invocation, ProgramError, Programs, Stream};
 use nd_names::Sha256;
 use nd_report::Cancel;
+use nd_sandbox::IdMode;
 use sha2::Digest as _;
 
 use super::BaseError;
@@ -30,10 +31,15 @@ pub(super) struct ArchiveState {
 /// The tool is asked rather than known: it runs up to the moment when it has written them.
 pub(super) fn default_sources(
     programs: &dyn Programs,
-    mode: &str,
     suite: &str,
 ) -> Result<Vec<AptSource>, BaseError> {
     let tool = find(programs)?;
+    // Up to there it needs no root, and only root is warned of doing without.
+    let mode = if rustix::process::geteuid().is_root() {
+        Way::Root.mode()
+    } else {
+        "chrootless"
+    };
     let invocation = Invocation::new(tool)
         .args(["--quiet", "--variant=custom"])
         .arg(format!("--mode={mode}"))
@@ -135,12 +141,33 @@ fn release_date(text: &[u8]) -> Option<i64> {
     Some(stamp.as_second())
 }
 
-/// How the tool makes its root: as root directly, else in a user namespace.
-pub(super) fn mode() -> &'static str {
-    if rustix::process::geteuid().is_root() {
-        "root"
-    } else {
-        "unshare"
+/// How the tool makes its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Directly, as root of the machine.
+    Root,
+    /// In a user namespace that it makes itself, for a user with a range of ids.
+    Unshare,
+    /// As the root that our own sandbox pretends, for a user with one id.
+    Sandbox,
+}
+
+impl Way {
+    /// The way of whoever builds with these ids.
+    pub(super) fn of(ids: IdMode) -> Self {
+        match ids {
+            _ if rustix::process::geteuid().is_root() => Self::Root,
+            IdMode::Range { .. } => Self::Unshare,
+            IdMode::Single => Self::Sandbox,
+        }
+    }
+
+    /// What the tool calls it.
+    pub(super) fn mode(self) -> &'static str {
+        match self {
+            Self::Root | Self::Sandbox => "root",
+            Self::Unshare => "unshare",
+        }
     }
 }
 

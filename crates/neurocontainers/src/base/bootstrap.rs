@@ -12,6 +12,7 @@ use nd_host::{Clock, Invocation, Programs};
 use nd_names::{Architecture, Sha256};
 use nd_oci::{Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
+use nd_sandbox::IdMode;
 use nd_store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -19,8 +20,8 @@ use sha2::Digest as _;
 
 use super::{
     Base, BaseError, BaseKind, BaseOrigin,
-    archive::{self, ArchiveState},
-    layer,
+    archive::{self, ArchiveState, Way},
+    inside, layer,
 };
 use crate::machine::{AptSource, Machine, Mirrors, Redacted, Redactor, parse_list};
 
@@ -79,6 +80,8 @@ pub struct Bootstrapper<'a> {
     pub reporter: &'a dyn Reporter,
     /// Stops the tools.
     pub cancel: &'a Cancel,
+    /// Ids of the build.
+    pub ids: IdMode,
     /// Whether the archive is asked even if it was asked within a day.
     pub refresh: bool,
     /// Whether the archive is not asked at all.
@@ -139,7 +142,7 @@ impl Bootstrapper<'_> {
             let suite = what.to_string();
             return (base.transpose()?.flatten()).ok_or(BaseError::Offline { suite });
         }
-        let public = archive::default_sources(self.programs, archive::mode(), &what.suite)?;
+        let public = archive::default_sources(self.programs, &what.suite)?;
         let mirrors = Mirrors::find(&public, self.machine.sources());
         let sources = mirrors.sources(&public);
         let mut note = |text: String| self.reporter.event(Event::Note { text: &text });
@@ -294,27 +297,51 @@ impl Bootstrapper<'_> {
         let tool = archive::find(self.programs)?;
         let temporary = self.store.temporary();
         let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
-        let tar = folder.path().join("base.tar");
-        let mut invocation = Invocation::new(tool)
-            .args(["--variant=minbase", "--format=tar", "--skip=output/dev"])
-            .arg(format!("--mode={}", archive::mode()))
-            .arg(format!("--architectures={}", architecture.oci()));
+        let tar = folder.path().join(inside::TAR);
+        let way = Way::of(self.ids);
+        let mut words: Vec<String> = [
+            "--variant=minbase",
+            "--format=tar",
+            "--skip=output/dev",
+            &format!("--mode={}", way.mode()),
+            &format!("--architectures={}", architecture.oci()),
+        ]
+        .map(Into::into)
+        .into();
         for setting in self.machine.apt_settings() {
-            invocation = invocation.arg(format!("--aptopt={setting}"));
+            words.push(format!("--aptopt={setting}"));
         }
-        invocation = invocation.arg(&what.suite).arg(&tar);
-        for source in &state.sources {
-            invocation = invocation.arg(source.line());
-        }
-        let invocation = invocation.env("SOURCE_DATE_EPOCH", state.date.to_string());
+        let sources = state.sources.iter().map(AptSource::line);
         let mut on_line = |stream, line: &[u8]| {
             if archive::worth_showing(stream, line) {
                 reporter.event(Event::Output { id, line });
             }
         };
-        self.programs
-            .run(&invocation, &mut on_line, self.cancel)?
-            .success()?;
+        let epoch = state.date.to_string();
+        if way == Way::Sandbox {
+            inside::bootstrap(
+                inside::Tool {
+                    path: &tool,
+                    words,
+                    suite: &what.suite,
+                    sources: sources.collect(),
+                    epoch: &epoch,
+                },
+                folder.path(),
+                self.cancel,
+                &mut on_line,
+            )?;
+        } else {
+            let invocation = Invocation::new(tool)
+                .args(words)
+                .arg(&what.suite)
+                .arg(&tar)
+                .args(sources)
+                .env("SOURCE_DATE_EPOCH", epoch);
+            self.programs
+                .run(&invocation, &mut on_line, self.cancel)?
+                .success()?;
+        }
         let mut lines: Vec<String> = public.iter().map(AptSource::line).collect();
         lines.push(String::new());
         let public = lines.join("\n");

@@ -23,6 +23,9 @@ pub enum BaseError {
     /// A program failed.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The bootstrap tool could not be run in the sandbox.
+    #[error("failed to run `mmdebstrap` in the sandbox")]
+    Sandbox(#[source] super::inside::Failure),
     /// The bootstrap failed; what it said names no address of the machine.
     #[error("{0}")]
     Failed(String),
@@ -111,6 +114,10 @@ impl BaseError {
         match self {
             Self::Program(error) => {
                 let text = redactor.line(error.to_string().as_bytes());
+                Self::Failed(String::from_utf8_lossy(&text).into_owned())
+            }
+            Self::Failed(text) => {
+                let text = redactor.line(text.as_bytes());
                 Self::Failed(String::from_utf8_lossy(&text).into_owned())
             }
             other => other,

@@ -43,7 +43,7 @@ pub fn import(
     // Without the tool nobody knows the public archives; the image's own lists stay as they are.
     let public = match &facts.suite {
         Some(suite) if !facts.lists.is_empty() => {
-            archive::default_sources(programs, archive::mode(), suite).unwrap_or_default()
+            archive::default_sources(programs, suite).unwrap_or_default()
         }
         _ => Vec::new(),
     };

@@ -5,6 +5,7 @@ mod bootstrap;
 mod error;
 mod facts;
 mod import;
+mod inside;
 mod layer;
 
 use nd_oci::Image;

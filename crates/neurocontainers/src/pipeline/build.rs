@@ -237,6 +237,7 @@ fn base(
         machine: workshop.machine,
         reporter: workshop.reporter,
         cancel: workshop.cancel,
+        ids: IdMode::choose(workshop.environment, &**workshop.programs),
         refresh: wish.refresh,
         offline: workshop.offline,
         compression: wish.layers.of_layers(),
