@@ -67,6 +67,16 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "busybox", "busybox-static"),
     need(Purpose::Test, "newuidmap", "uidmap"),
     need(Purpose::Bench, "buildah", "buildah"),
+    need(
+        Purpose::Bench,
+        "/usr/lib/python3/dist-packages/jinja2/__init__.py",
+        "python3-jinja2",
+    ),
+    need(
+        Purpose::Bench,
+        "/usr/lib/python3/dist-packages/yaml/__init__.py",
+        "python3-yaml",
+    ),
 ];
 
 /// The command `setup`.

@@ -1,5 +1,7 @@
 //! `bench`: runs the crates' own benches, which print their tables.
 
+mod recipes;
+
 use clap::{Args, Subcommand};
 use nd_terminal::{Failure, FailureKind};
 
@@ -13,12 +15,14 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// Base image to SIF, layout to SIF and sandbox set-up, each against its peers
-    Engine(EngineArgs),
+    Engine(BenchArgs),
+    /// Reading, checking and rendering recipes, against Python
+    Recipes(BenchArgs),
 }
 
-/// Arguments of `bench engine`.
+/// Arguments of every bench.
 #[derive(Debug, Args)]
-pub(crate) struct EngineArgs {
+pub(crate) struct BenchArgs {
     /// Install nothing; name the package for each missing part
     #[arg(long)]
     no_install: bool,
@@ -27,6 +31,10 @@ pub(crate) struct EngineArgs {
 /// The command `bench`.
 pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
     match bench {
+        Bench::Recipes(args) => {
+            setup::ensure(machine, Purpose::Bench, args.no_install)?;
+            recipes::run(machine)
+        }
         Bench::Engine(args) => {
             let example = "crates/neurocontainers/examples/bench_engine.rs";
             if !machine.root.join(example).is_file() {
