@@ -9,6 +9,7 @@
 //! Each process ends when the one above it does, however that ends, and takes everything below with
 //! it. `docs/book/src/concepts/sandbox.md` says what is isolated, how, and what is not.
 
+mod cgroup;
 mod engine;
 mod error;
 mod hook;
@@ -19,13 +20,13 @@ mod process;
 mod spec;
 mod wire;
 
-pub use engine::{Engine, EngineSender, run};
+pub use engine::{Engine, EngineSender, Ran, run, run_limited};
 pub use error::SandboxError;
 pub use hook::{Role, hook};
 pub use ids::{IDS, IdMode};
 pub use nd_host::Stream;
 pub use process::{EngineCanceller, EngineProcess, Message};
 pub use spec::{
-    Access, Exit, Handle, Limits, Mount, Network, Output, ProcessSpec, Root, Session, Source,
-    Stdin, User,
+    Access, Enforcement, Exit, Handle, Limits, Mount, Network, Output, ProcessSpec, Root, Session,
+    Source, Stdin, User,
 };

@@ -11,7 +11,7 @@ use std::{
 use nd_host::{Environment, Invocation, Programs as _, SystemPrograms};
 use nd_namespace::clone_tree;
 
-use crate::{IdMode, SandboxError, hook, wire};
+use crate::{Enforcement, IdMode, Limits, SandboxError, cgroup::Group, hook, wire};
 
 /// Kinds of frames between caller and engine.
 pub(crate) mod kind {
@@ -23,6 +23,8 @@ pub(crate) mod kind {
     pub(crate) const NO_NAMESPACE: u32 = 6;
     pub(crate) const FAILED: u32 = 7;
     pub(crate) const UNKNOWN_ROLE: u32 = 8;
+    /// A control group: its version, and its files.
+    pub(crate) const GROUP: u32 = 9;
 }
 
 /// A message between a caller and a role.
@@ -43,6 +45,8 @@ pub struct EngineProcess {
     socket: Arc<OwnedFd>,
     sending: Arc<Mutex<()>>,
     code: Option<u8>,
+    /// Removed after the processes in it, in the order of these fields.
+    group: Option<Group>,
 }
 
 /// Asks an engine to stop, from any thread.
@@ -73,6 +77,18 @@ impl EngineProcess {
         request: &[u8],
         fds: Vec<OwnedFd>,
     ) -> Result<Self, SandboxError> {
+        Self::start_limited(role, ids, request, fds, &Limits::default())
+    }
+
+    /// As [`Self::start`], with a control group for everything that the engine runs, where
+    /// `limits` says how much memory that may use and this user may make one.
+    pub fn start_limited(
+        role: &str,
+        ids: IdMode,
+        request: &[u8],
+        fds: Vec<OwnedFd>,
+        limits: &Limits,
+    ) -> Result<Self, SandboxError> {
         if !hook::called() {
             return Err(SandboxError::HookMissing);
         }
@@ -83,6 +99,7 @@ impl EngineProcess {
             socket: Arc::new(ours),
             sending: Arc::default(),
             code: None,
+            group: None,
         };
         match engine.receive()? {
             Some(frame) if frame.kind == kind::READY => {}
@@ -90,6 +107,19 @@ impl EngineProcess {
             None => return Err(engine.died()),
         }
         engine.map_ids(ids)?;
+        engine.group = Group::make(limits, engine.child.id());
+        if let Some(group) = &engine.group {
+            let version: &[u8] = match group.kind() {
+                Enforcement::CgroupV2 => b"2",
+                _ => b"1",
+            };
+            let files = group
+                .files()
+                .map_err(SandboxError::setup("copy a descriptor"))?;
+            let files: Vec<_> = files.iter().map(OwnedFd::as_fd).collect();
+            wire::send(engine.socket.as_fd(), kind::GROUP, version, &files)
+                .map_err(SandboxError::setup("send a message to the engine"))?;
+        }
         let mode = match ids {
             IdMode::Range { .. } => b'r',
             IdMode::Single => b's',

@@ -2,6 +2,8 @@
 
 use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// An open directory or file that several processes may be given.
 ///
 /// In the engine: a descriptor of [`Engine::fds`](crate::Engine::fds), or one opened there. Paths of
@@ -62,10 +64,10 @@ pub enum Source {
         content: Vec<u8>,
         /// Its permission bits.
         mode: u32,
-    },
-    /// An empty directory in memory, gone when the process ends. It can be written whatever
         /// User and group inside that it belongs to.
         owner: (u32, u32),
+    },
+    /// An empty directory in memory, gone when the process ends. It can be written whatever
     /// [`Mount::access`] says.
     Memory {
         /// Its permission bits.
@@ -105,14 +107,46 @@ pub enum Network {
     None,
 }
 
+/// What sees to it that limits are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Enforcement {
+    /// The best of the following that this user can have on this machine.
+    #[default]
+    Best,
+    /// A control group of version 2.
+    CgroupV2,
+    /// A control group of version 1 for each of memory and processes.
+    CgroupV1,
+    /// Limits of each process, and looking at what they use several times a second.
+    Processes,
+}
+
+impl std::fmt::Display for Enforcement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Best => "the best there is",
+            Self::CgroupV2 => "cgroup v2",
+            Self::CgroupV1 => "cgroup v1",
+            Self::Processes => "process limits and polling",
+        })
+    }
+}
+
 /// How much a process may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// How long it may run; everything it started is killed then.
     pub time: Option<Duration>,
-    /// How many processes and threads it may have at once, for each user inside. The default is
-    /// far more than a build needs and far less than what stops a machine.
+    /// How many processes and threads it may have at once, for each user inside, or in all where a
+    /// control group counts them. The default is far more than a build needs and far less than what
+    /// stops a machine.
     pub processes: Option<u64>,
+    /// Bytes of memory that it and all it started may use at once; everything is killed above.
+    pub memory: Option<u64>,
+    /// Bytes that stay free on the file system that takes its changes; everything is killed before.
+    pub reserve: Option<u64>,
+    /// What sees to memory and processes.
+    pub enforcement: Enforcement,
 }
 
 impl Default for Limits {
@@ -120,6 +154,9 @@ impl Default for Limits {
         Self {
             time: None,
             processes: Some(16_384),
+            memory: None,
+            reserve: None,
+            enforcement: Enforcement::Best,
         }
     }
 }
@@ -161,6 +198,9 @@ pub enum Session {
     Own,
     /// The caller's session, for a shell that a person types into.
     Callers,
+    /// A session of its own whose terminal is the standard input that it is given, for a shell on
+    /// a terminal that was made for it: nothing it does there reaches the caller's.
+    Terminal,
 }
 
 /// A process to run in a root file system.
@@ -198,9 +238,6 @@ impl ProcessSpec {
         Self {
             root,
             argv: argv.into_iter().map(Into::into).collect(),
-    /// A session of its own whose terminal is the standard input that it is given, for a shell on
-    /// a terminal that was made for it: nothing it does there reaches the caller's.
-    Terminal,
             env: Vec::new(),
             cwd: b"/".to_vec(),
             user: User::default(),
@@ -224,6 +261,10 @@ pub enum Exit {
     Signal(i32),
     /// It took longer than [`Limits::time`] and was killed.
     TimedOut,
+    /// It used more than [`Limits::memory`] and was killed.
+    OutOfMemory,
+    /// It would have left less than [`Limits::reserve`] on the disk and was killed.
+    DiskFull,
     /// The caller asked to stop; it was killed.
     Cancelled,
 }
@@ -241,6 +282,8 @@ impl std::fmt::Display for Exit {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
             Self::TimedOut => f.write_str("its time limit"),
+            Self::OutOfMemory => f.write_str("its memory limit"),
+            Self::DiskFull => f.write_str("a full disk"),
             Self::Cancelled => f.write_str("cancellation"),
         }
     }

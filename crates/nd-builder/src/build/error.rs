@@ -37,6 +37,10 @@ pub enum StepExit {
     Signal(i32),
     /// It took longer than it may.
     TimedOut,
+    /// It used more memory than it may.
+    OutOfMemory,
+    /// It left too little room on the disk of the store.
+    DiskFull,
 }
 
 impl fmt::Display for StepExit {
@@ -45,6 +49,8 @@ impl fmt::Display for StepExit {
             Self::Code(code) => write!(f, "exit status {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
             Self::TimedOut => f.write_str("its time limit"),
+            Self::OutOfMemory => f.write_str("its memory limit"),
+            Self::DiskFull => f.write_str("a full disk"),
         }
     }
 }

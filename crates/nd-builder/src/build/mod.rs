@@ -9,13 +9,14 @@ mod upkeep;
 mod work;
 
 use std::{
+    cell::Cell,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nd_oci::{BlobSource, Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
-use nd_sandbox::IdMode;
+use nd_sandbox::{IdMode, Limits};
 use nd_store::Store;
 
 use crate::{
@@ -58,8 +59,8 @@ pub struct BuildOptions<'a> {
     pub host_env: Vec<(String, String)>,
     /// Gives no step a network, whatever it asks for.
     pub offline: bool,
-    /// How long one step may take.
-    pub time_limit: Option<Duration>,
+    /// How much one step may take.
+    pub limits: Limits,
     /// Hears what happens.
     pub reporter: &'a dyn Reporter,
     /// The caller's wish to stop.
@@ -161,6 +162,7 @@ pub fn build(
         stages: vec![None; plan.stages.len()],
         next: 0,
         tidied: false,
+        kept_said: Cell::new(false),
     };
     let last = plan.stages.len().saturating_sub(1);
     builder.stage(last)?;
@@ -185,6 +187,8 @@ struct Builder<'a> {
     next: u32,
     /// Whether this build has looked for what dead ones left.
     tidied: bool,
+    /// Whether it was said what keeps steps to their limits.
+    kept_said: Cell<bool>,
 }
 
 impl Builder<'_> {
@@ -321,6 +325,7 @@ impl Builder<'_> {
         let tree = self.desk.new_tree()?;
         let order = Order {
             lowers: chain.names(chain.keys.len()),
+            limits: self.options.limits.clone(),
             epoch: self.plan.epoch,
             compression: self.options.compression,
             job,
@@ -333,6 +338,12 @@ impl Builder<'_> {
         let ending = self.desk.run(&tree, order, &mut |heard| match heard {
             Heard::Line(line) => reporter.event(Event::Output { id, line }),
             Heard::Note(text) => reporter.event(Event::Note { text }),
+            // The same for every step.
+            Heard::Kept(text) => {
+                if !self.kept_said.replace(true) {
+                    reporter.event(Event::Note { text });
+                }
+            }
         })?;
         let mut record = StepRecord::new(chain.tip(), 0.0);
         match ending {
@@ -359,6 +370,8 @@ impl Builder<'_> {
                     Ended::Code(code) => StepExit::Code(code),
                     Ended::Signal(signal) => StepExit::Signal(signal),
                     Ended::TimedOut => StepExit::TimedOut,
+                    Ended::OutOfMemory => StepExit::OutOfMemory,
+                    Ended::DiskFull => StepExit::DiskFull,
                     Ended::Cancelled => return Err(BuildError::Cancelled),
                 },
                 tail,
@@ -402,7 +415,7 @@ impl Builder<'_> {
             spec: spec.clone(),
             host_env: options.host_env.clone(),
             mounts: mounts.list,
-            seconds: options.time_limit.map(|limit| limit.as_secs().max(1)),
+            limits: options.limits.clone(),
             offline: options.offline,
         };
         Ok((Job::Run(Box::new(job)), mounts.descriptors))

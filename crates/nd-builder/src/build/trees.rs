@@ -3,7 +3,7 @@
 use std::{os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use nd_names::Sha256;
-use nd_sandbox::IdMode;
+use nd_sandbox::{IdMode, Limits};
 use nd_store::{KeyLock, Store, TreeLease};
 
 use super::{
@@ -118,6 +118,7 @@ impl Desk<'_> {
         let tree = self.new_tree()?;
         let order = Order {
             lowers: chain.names(number),
+            limits: Limits::default(),
             epoch: 0,
             compression: layer.compression,
             job: Job::Unpack,

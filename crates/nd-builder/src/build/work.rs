@@ -12,7 +12,7 @@ use std::{
 use nd_oci::Compression;
 use nd_report::Cancel;
 use nd_rootfs::LayerIndex;
-use nd_sandbox::{EngineProcess, IdMode};
+use nd_sandbox::{EngineProcess, IdMode, Limits};
 use nd_store::{NewTree, Store, decode_layer_index};
 
 use super::error::{BuildError, EngineFailure};
@@ -40,6 +40,8 @@ pub(crate) struct Desk<'a> {
 
 /// A piece of work.
 pub(crate) struct Order {
+    /// What a script may take.
+    pub(crate) limits: Limits,
     /// Trees below, the lowest first.
     pub(crate) lowers: Vec<String>,
     pub(crate) epoch: i64,
@@ -65,6 +67,8 @@ pub(crate) enum Ending {
 pub(crate) enum Heard<'a> {
     Line(&'a [u8]),
     Note(&'a str),
+    /// What keeps a script to its limits.
+    Kept(&'a str),
 }
 
 impl Desk<'_> {
@@ -135,7 +139,8 @@ impl Desk<'_> {
             copy(&index)?,
         ];
         fds.extend(order.more);
-        let mut engine = EngineProcess::start(ROLE, self.ids, &request, fds)?;
+        let mut engine =
+            EngineProcess::start_limited(ROLE, self.ids, &request, fds, &order.limits)?;
         let reply = std::thread::scope(|scope| {
             let canceller = engine.canceller();
             let (running, ended) = channel::<()>();
@@ -173,7 +178,7 @@ impl Desk<'_> {
                 self.check()?;
                 failed(causes)
             }
-            Some(Reply::Note(text)) => failed(vec![text]),
+            Some(Reply::Note(text) | Reply::Kept(text)) => failed(vec![text]),
         }
     }
 }
@@ -194,6 +199,7 @@ fn listen(
                 }
                 tail.push_back(String::from_utf8_lossy(&line).into_owned());
             }
+            Some(Message::Reply(Reply::Kept(text))) => hear(Heard::Kept(&text)),
             Some(Message::Reply(Reply::Note(text))) => hear(Heard::Note(&text)),
             Some(Message::Reply(reply)) => answer = Some(reply),
             None => {}

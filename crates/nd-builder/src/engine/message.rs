@@ -1,6 +1,7 @@
 //! What caller and engine say to each other.
 
 use nd_names::Sha256;
+use nd_sandbox::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{CopySpec, RunSpec};
@@ -71,8 +72,8 @@ pub(crate) struct RunJob {
     pub(crate) host_env: Vec<(String, String)>,
     /// Inputs and settings, in the order in which they are mounted.
     pub(crate) mounts: Vec<(MountSource, String)>,
-    /// Most seconds it may take.
-    pub(crate) seconds: Option<u64>,
+    /// How much it may take.
+    pub(crate) limits: Limits,
     /// Whether it gets no network whatever it asks for.
     pub(crate) offline: bool,
 }
@@ -91,6 +92,8 @@ pub(crate) enum MountSource {
 pub(crate) enum Reply {
     /// Something odd that changes nothing.
     Note(String),
+    /// What keeps a script to its limits.
+    Kept(String),
     /// The work is done.
     Done(Done),
     /// A script ended in another way than with code 0.
@@ -105,6 +108,8 @@ pub(crate) enum Ended {
     Code(i32),
     Signal(i32),
     TimedOut,
+    OutOfMemory,
+    DiskFull,
     Cancelled,
 }
 

@@ -1,6 +1,6 @@
 //! `RUN`: a script in the sandbox.
 
-use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{os::fd::AsFd as _, sync::Arc};
 
 use nd_host::RootDir;
 use nd_instructions::Network as Wanted;
@@ -9,7 +9,7 @@ use nd_sandbox::{Access, Exit, Handle, Mount, Network, ProcessSpec, Root, Source
 use super::{
     Overlay, Work,
     error::EngineError,
-    message::{Ended, Message, MountSource, Request, RunJob},
+    message::{Ended, Message, MountSource, Reply, Request, RunJob},
     users, view,
 };
 
@@ -77,14 +77,22 @@ impl Work {
             Wanted::Host if !job.offline => Network::Host,
             _ => Network::None,
         };
-        spec.limits.time = job.seconds.map(Duration::from_secs);
+        spec.limits = job.limits.clone();
         let mut say = |_, line: &[u8]| self.engine.send(&Message::output(line));
-        let exit = nd_sandbox::run(&spec, &mut say, self.engine.cancel())?;
-        Ok(match exit {
+        let ran = nd_sandbox::run_limited(&spec, &mut say, self.engine.cancel())?;
+        if let Some(memory) = job.limits.memory {
+            let by = ran.enforcement;
+            self.engine.send(&Message::reply(&Reply::Kept(format!(
+                "{memory} bytes of memory for each step, kept by {by}"
+            ))));
+        }
+        Ok(match ran.exit {
             Exit::Code(0) => None,
             Exit::Code(code) => Some(Ended::Code(code)),
             Exit::Signal(signal) => Some(Ended::Signal(signal)),
             Exit::TimedOut => Some(Ended::TimedOut),
+            Exit::OutOfMemory => Some(Ended::OutOfMemory),
+            Exit::DiskFull => Some(Ended::DiskFull),
             Exit::Cancelled => Some(Ended::Cancelled),
         })
     }

@@ -58,7 +58,7 @@ pub(crate) fn a_failing_step_says_where_and_what() {
 
 pub(crate) fn a_step_can_be_cancelled_and_timed_out() {
     let mut lab = Lab::new();
-    lab.time_limit = Some(Duration::from_secs(1));
+    lab.limits.time = Some(Duration::from_secs(1));
     let error = lab
         .try_build(vec![run("echo x > /x; sleep 100")])
         .unwrap_err();
@@ -72,7 +72,7 @@ pub(crate) fn a_step_can_be_cancelled_and_timed_out() {
         ),
         "{error:?}"
     );
-    lab.time_limit = None;
+    lab.limits.time = None;
     let started = std::time::Instant::now();
     let cancel = lab.cancel.clone();
     let error = std::thread::scope(|scope| {

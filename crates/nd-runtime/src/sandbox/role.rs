@@ -80,6 +80,8 @@ fn one(
         Ok(Exit::Code(code)) => Ended::Code(code),
         Ok(Exit::Signal(signal)) => Ended::Signal(signal),
         Ok(Exit::TimedOut) => Ended::TimedOut,
+        // Commands have no such limits; the kernel kills where there is no memory at all.
+        Ok(Exit::OutOfMemory | Exit::DiskFull) => Ended::Signal(9),
         Ok(Exit::Cancelled) => Ended::Cancelled,
         Err(SandboxError::Exec { source, .. }) => Ended::NotExecuted {
             missing: source.kind() == std::io::ErrorKind::NotFound,

@@ -15,6 +15,7 @@ use rustix::{
     process::{Signal, WaitId, WaitIdOptions},
 };
 
+use super::watch::Watch;
 use crate::{
     Exit, SandboxError,
     plan::{Changes, kind},
@@ -70,6 +71,7 @@ pub(super) fn follow(
     socket: &OwnedFd,
     mut outputs: [Reading; 2],
     deadline: Option<Instant>,
+    watch: &mut Watch<'_>,
     on_output: &mut dyn FnMut(Stream, &[u8]),
     cancel: &Cancel,
 ) -> Result<(Ended, Changes), SandboxError> {
@@ -82,6 +84,9 @@ pub(super) fn follow(
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
             break Ended::Exit(Exit::TimedOut);
+        }
+        if let Some(exit) = watch.exceeded() {
+            break Ended::Exit(exit);
         }
         let mut fds = vec![PollFd::new(socket, PollFlags::IN)];
         for output in &outputs {
@@ -107,6 +112,10 @@ pub(super) fn follow(
         }
     };
     init.end_output(&mut outputs, &mut buffer, on_output)?;
+    let ended = match ended {
+        Ended::Exit(exit) => Ended::Exit(watch.explain(exit)),
+        other => other,
+    };
     Ok((ended, changes))
 }
 

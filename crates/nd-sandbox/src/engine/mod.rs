@@ -5,6 +5,7 @@ mod changes;
 mod follow;
 mod run;
 mod supervisor;
+mod watch;
 
 use std::{
     io,
@@ -25,7 +26,7 @@ use rustix::{
 use crate::{Message, Role, process::kind, wire};
 
 pub(crate) use adopt::workbench;
-pub use run::run;
+pub use run::{Ran, run, run_limited};
 
 /// An engine, as its role sees it.
 #[derive(Debug)]
@@ -117,16 +118,27 @@ pub(crate) fn main(roles: &[Role], role: &str) -> u8 {
         return 1;
     }
     // The caller writes the map before it sends this.
-    let frame = match wire::receive(socket.as_fd()) {
-        Ok(Some(frame)) if frame.kind == kind::START => frame,
-        _ => return 1,
+    let mut group = None;
+    let frame = loop {
+        match wire::receive(socket.as_fd()) {
+            Ok(Some(frame)) if frame.kind == kind::GROUP => {
+                group = supervisor::Group::of(&frame.payload, frame.fds);
+            }
+            Ok(Some(frame)) if frame.kind == kind::START => break frame,
+            _ => return 1,
+        }
     };
     let single_id = frame.payload.first() == Some(&b's');
     let (fds, exe) = match settle(frame.fds, single_id) {
         Ok(done) => done,
         Err((doing, error)) => return failed(doing, &error),
     };
-    if let Err((doing, error)) = supervisor::install(exe, single_id) {
+    let supervisor = supervisor::Supervisor {
+        exe,
+        single_id,
+        group,
+    };
+    if let Err((doing, error)) = supervisor::install(supervisor) {
         return failed(doing, &error);
     }
     let cancel = Cancel::default();

@@ -22,11 +22,12 @@ use super::{
     changes::undo,
     follow::{Ended, Init, Reading, follow},
     open_path,
-    supervisor::{Supervisor, supervisor},
+    supervisor::{Group, Supervisor, supervisor},
+    watch::Watch,
 };
 use crate::{
-    Access, Exit, Handle, Network, Output, ProcessSpec, Root, SandboxError, Session, Source, Stdin,
-    hook,
+    Access, Enforcement, Exit, Handle, Network, Output, ProcessSpec, Root, SandboxError, Session,
+    Source, Stdin, hook,
     plan::{Plan, PlannedMount, PlannedSource, kind},
     wire,
 };
@@ -40,6 +41,26 @@ pub fn run(
     on_output: &mut dyn FnMut(Stream, &[u8]),
     cancel: &Cancel,
 ) -> Result<Exit, SandboxError> {
+    Ok(run_limited(spec, on_output, cancel)?.exit)
+}
+
+/// What [`run_limited`] gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ran {
+    /// How the process ended.
+    pub exit: Exit,
+    /// What saw to memory and processes; never [`Enforcement::Best`].
+    pub enforcement: Enforcement,
+}
+
+/// As [`run`], and says what saw to the limits: a control group if the caller made one
+/// ([`EngineProcess::start_limited`](crate::EngineProcess::start_limited)), else limits of each
+/// process, and polling.
+pub fn run_limited(
+    spec: &ProcessSpec,
+    on_output: &mut dyn FnMut(Stream, &[u8]),
+    cancel: &Cancel,
+) -> Result<Ran, SandboxError> {
     let supervisor = supervisor().ok_or_else(|| SandboxError::Setup {
         doing: "run a process outside of an engine".into(),
         source: io::ErrorKind::Unsupported.into(),
@@ -80,10 +101,21 @@ pub fn run(
         stdout,
         stderr,
     };
-    let (init, socket) = start_init(supervisor, &plan, package)?;
+    let (init, socket, group) = start_init(supervisor, &plan, package)?;
     let init = Init { child: init };
     let deadline = spec.limits.time.map(|limit| started + limit);
-    let followed = follow(&init, &socket, outputs, deadline, on_output, cancel);
+    let mut watch = Watch::new();
+    match (group, spec.limits.memory) {
+        (Some(group), _) => watch.group(group),
+        (None, Some(limit)) => watch.polled(init.child.pid, limit),
+        (None, None) => {}
+    }
+    if let (Some(upper), Some(reserve)) = (upper, spec.limits.reserve) {
+        watch.disk(upper.as_fd(), reserve);
+    }
+    let followed = follow(
+        &init, &socket, outputs, deadline, &mut watch, on_output, cancel,
+    );
     // Whatever happened: nothing of it runs any more once this is done.
     let reaped = init.end();
     let (ended, changes) = followed?;
@@ -92,7 +124,10 @@ pub fn run(
             .map_err(SandboxError::setup("remove mount points after the step"))?;
     }
     match ended {
-        Ended::Exit(exit) => Ok(exit),
+        Ended::Exit(exit) => Ok(Ran {
+            exit,
+            enforcement: group.map_or(Enforcement::Processes, |group| group.kind),
+        }),
         Ended::NotExecuted(source) => Err(SandboxError::Exec {
             program: spec
                 .argv
@@ -265,11 +300,12 @@ fn outputs(
     }
 }
 
-fn start_init(
-    supervisor: &Supervisor,
+/// Starts an init in the engine's control group, if there is one and it may go there.
+fn start_init<'s>(
+    supervisor: &'s Supervisor,
     plan: &Plan,
     package: Package,
-) -> Result<(Child, OwnedFd), SandboxError> {
+) -> Result<(Child, OwnedFd, Option<&'s Group>), SandboxError> {
     let (ours, theirs) = wire::pair().map_err(SandboxError::setup("make a socket"))?;
     let mut namespaces =
         Namespaces::NEWNS | Namespaces::NEWPID | Namespaces::NEWIPC | Namespaces::NEWUTS;
@@ -288,6 +324,11 @@ fn start_init(
         "start a process in new PID, mount, IPC and UTS namespaces",
     ))?;
     drop(theirs);
+    // It waits for the plan, so nothing of the step is outside.
+    let pid = child.pid.as_raw_nonzero().to_string();
+    let moved = |procs: &OwnedFd| rustix::io::write(procs, pid.as_bytes()).is_ok();
+    let group = supervisor.group.as_ref();
+    let group = group.filter(|group| group.procs.iter().all(moved));
     let payload =
         serde_json::to_vec(plan).map_err(|_| SandboxError::Protocol { process: "engine" })?;
     let fds: Vec<_> = package.fds.iter().map(OwnedFd::as_fd).collect();
@@ -300,5 +341,5 @@ fn start_init(
         init.end();
         return Err(SandboxError::setup("send a plan to init")(error));
     }
-    Ok((init.child, ours))
+    Ok((init.child, ours, group))
 }

@@ -14,6 +14,7 @@
 mod hostile;
 mod layers;
 mod lifetime;
+mod limits;
 mod modes;
 mod mounts;
 mod output;
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
         hostile::TESTS,
         layers::TESTS,
         lifetime::TESTS,
+        limits::TESTS,
         modes::TESTS,
         mounts::TESTS,
         output::TESTS,

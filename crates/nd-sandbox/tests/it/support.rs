@@ -12,8 +12,8 @@ use std::{
 
 use nd_host::{Environment, SystemPrograms};
 use nd_sandbox::{
-    Access, Engine, EngineProcess, Exit, Handle, IdMode, Mount, Network, ProcessSpec, Role, Root,
-    SandboxError, Source, Stream, User, run,
+    Access, Enforcement, Engine, EngineProcess, Exit, Handle, IdMode, Limits, Mount, Network,
+    ProcessSpec, Role, Root, SandboxError, Source, Stream, User, run_limited,
 };
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub(crate) struct Job {
     pub(crate) hostname: String,
     pub(crate) limit_ms: Option<u64>,
     pub(crate) processes: Option<u64>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) reserve: Option<u64>,
+    pub(crate) enforcement: Option<Enforcement>,
     pub(crate) mounts: Vec<JobMount>,
     /// How many directories are below, the first descriptors of the engine.
     pub(crate) lowers: usize,
@@ -85,7 +88,8 @@ pub(crate) enum JobSource {
 #[derive(Debug, Serialize, Deserialize)]
 enum Said {
     Line(bool, Vec<u8>),
-    Exit(Result<SaidExit, String>),
+    /// How it ended, and what saw to its limits.
+    Exit(Result<SaidExit, String>, String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +97,8 @@ enum SaidExit {
     Code(i32),
     Signal(i32),
     TimedOut,
+    OutOfMemory,
+    DiskFull,
     Cancelled,
 }
 
@@ -110,7 +116,7 @@ fn role(engine: Engine) -> u8 {
     let handles: Vec<Handle> = engine.fds.into_iter().map(Arc::new).collect();
     let spec = spec(&job, &handles);
     for _ in 0..times {
-        let exit = run(
+        let ran = run_limited(
             &spec,
             &mut |stream, line| {
                 let said = Said::Line(stream == Stream::Stderr, line.to_vec());
@@ -118,13 +124,20 @@ fn role(engine: Engine) -> u8 {
             },
             &cancel,
         );
-        let said = Said::Exit(match exit {
+        let enforcement = match &ran {
+            Ok(ran) => ran.enforcement.to_string(),
+            Err(_) => String::new(),
+        };
+        let exit = match ran.map(|ran| ran.exit) {
             Ok(Exit::Code(code)) => Ok(SaidExit::Code(code)),
             Ok(Exit::Signal(signal)) => Ok(SaidExit::Signal(signal)),
             Ok(Exit::TimedOut) => Ok(SaidExit::TimedOut),
+            Ok(Exit::OutOfMemory) => Ok(SaidExit::OutOfMemory),
+            Ok(Exit::DiskFull) => Ok(SaidExit::DiskFull),
             Ok(Exit::Cancelled) => Ok(SaidExit::Cancelled),
             Err(error) => Err(chain(&error)),
-        });
+        };
+        let said = Said::Exit(exit, enforcement);
         sender.send(&serde_json::to_vec(&said).unwrap());
     }
     7
@@ -182,10 +195,7 @@ fn spec(job: &Job, handles: &[Handle]) -> ProcessSpec {
     if !job.hostname.is_empty() {
         spec.hostname.clone_from(&job.hostname);
     }
-    spec.limits.time = job.limit_ms.map(Duration::from_millis);
-    if job.processes.is_some() {
-        spec.limits.processes = job.processes;
-    }
+    spec.limits = limits(job);
     spec.mounts = job
         .mounts
         .iter()
@@ -209,6 +219,17 @@ fn spec(job: &Job, handles: &[Handle]) -> ProcessSpec {
         })
         .collect();
     spec
+}
+
+fn limits(job: &Job) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        time: job.limit_ms.map(Duration::from_millis),
+        processes: job.processes.or(usual.processes),
+        memory: job.memory,
+        reserve: job.reserve,
+        enforcement: job.enforcement.unwrap_or(usual.enforcement),
+    }
 }
 
 /// An image of busybox in a folder that nobody but root may enter, and a place for changes.
@@ -339,7 +360,8 @@ impl Image {
 
 fn start(job: &Job, fds: Vec<OwnedFd>) -> Running {
     let request = serde_json::to_vec(job).unwrap();
-    let engine = EngineProcess::start("test", ids(), &request, fds).unwrap();
+    let limits = limits(job);
+    let engine = EngineProcess::start_limited("test", ids(), &request, fds, &limits).unwrap();
     Running {
         engine,
         lines: Vec::new(),
@@ -386,6 +408,8 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) exit: Result<String, String>,
+    /// What saw to its limits.
+    pub(crate) enforcement: String,
     /// What it wrote to standard output.
     pub(crate) out: Vec<Vec<u8>>,
     /// What it wrote to standard error.
@@ -401,7 +425,7 @@ impl Running {
                 self.lines.push((error, line));
                 text
             }
-            Said::Exit(exit) => panic!("the job ended: {exit:?} {:?}", self.lines),
+            Said::Exit(exit, _) => panic!("the job ended: {exit:?} {:?}", self.lines),
         }
     }
 
@@ -417,7 +441,7 @@ impl Running {
         loop {
             match self.hear().unwrap().expect("an exit") {
                 Said::Line(error, line) => self.lines.push((error, line)),
-                Said::Exit(exit) => {
+                Said::Exit(exit, enforcement) => {
                     let pick = |which| {
                         self.lines
                             .iter()
@@ -427,6 +451,7 @@ impl Running {
                     };
                     let outcome = Outcome {
                         exit: exit.map(|exit| format!("{exit:?}")),
+                        enforcement,
                         out: pick(false),
                         err: pick(true),
                     };
@@ -441,7 +466,7 @@ impl Running {
     pub(crate) fn finish_all(mut self) -> Vec<Result<String, String>> {
         let mut exits = Vec::new();
         while let Some(said) = self.hear().unwrap() {
-            if let Said::Exit(exit) = said {
+            if let Said::Exit(exit, _) = said {
                 exits.push(exit.map(|exit| format!("{exit:?}")));
             }
         }

@@ -14,7 +14,7 @@ use nd_builder::{
 };
 use nd_names::Architecture;
 use nd_records::{BuildSummary, TestReport};
-use nd_sandbox::IdMode;
+use nd_sandbox::{IdMode, Limits};
 
 use super::{PipelineError, Prepared, Workshop, outputs, summary};
 use crate::{
@@ -165,7 +165,7 @@ pub fn build(
         host_mounts: mounts.mounts.clone(),
         host_env: planned.build_only.env.clone(),
         offline: workshop.offline,
-        time_limit: None,
+        limits: Limits::default(),
         reporter: &reporter,
         cancel: workshop.cancel,
     };

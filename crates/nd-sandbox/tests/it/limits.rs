@@ -1,0 +1,165 @@
+//! Limits of memory, processes and disk, by every means that this machine has.
+
+use std::path::Path;
+
+use nd_sandbox::Enforcement;
+
+use crate::support::{Image, Job, Test, eventually, processes_with, sh};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("limits::memory_has_a_ceiling_by_every_means", memory),
+    ("limits::a_fork_bomb_is_held_by_every_means", bomb),
+    ("limits::a_full_disk_ends_the_step_before_the_machine", disk),
+    ("limits::a_step_within_its_limits_is_left_alone", within),
+];
+
+const MIB: u64 = 1 << 20;
+
+/// Every means, and whether this machine and user must have it: a control group needs a hierarchy
+/// that can be written.
+fn means() -> Vec<Enforcement> {
+    let writable = |path: &str| {
+        let probe = Path::new(path).join(format!("neurodesk-test-{}", std::process::id()));
+        fs_err::create_dir(&probe).is_ok() && {
+            let memory = ["memory.max", "memory.limit_in_bytes"];
+            let there = memory.iter().any(|name| probe.join(name).exists());
+            fs_err::remove_dir(&probe).unwrap();
+            there
+        }
+    };
+    let mut means = vec![Enforcement::Processes];
+    if writable("/sys/fs/cgroup/memory") && Path::new("/sys/fs/cgroup/pids").exists() {
+        means.push(Enforcement::CgroupV1);
+    } else {
+        println!("skipped: no control groups of version 1 here");
+    }
+    if writable("/sys/fs/cgroup") {
+        means.push(Enforcement::CgroupV2);
+    } else {
+        println!("skipped: no control groups of version 2 here");
+    }
+    means
+}
+
+fn limited(script: &str, enforcement: Enforcement) -> Job {
+    Job {
+        enforcement: Some(enforcement),
+        memory: Some(100 * MIB),
+        processes: Some(100),
+        limit_ms: Some(20_000),
+        ..sh(script)
+    }
+}
+
+fn groups() -> Vec<String> {
+    let folders = [
+        "/sys/fs/cgroup/memory",
+        "/sys/fs/cgroup/pids",
+        "/sys/fs/cgroup",
+    ];
+    let own = fs_err::read_to_string("/proc/self/cgroup").unwrap();
+    let mut found = Vec::new();
+    for folder in folders {
+        for line in own.lines() {
+            let path = line.splitn(3, ':').nth(2).unwrap().trim_start_matches('/');
+            let Ok(entries) = fs_err::read_dir(Path::new(folder).join(path)) else {
+                continue;
+            };
+            let names = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+            let ours = format!("neurodesk-{}-", std::process::id());
+            found.extend(names.filter(|name| name.starts_with(&ours)));
+        }
+    }
+    found
+}
+
+fn memory() {
+    // `tail` keeps what has no newline, as far as it is let.
+    let greedy = "head -c 2000000000 /dev/zero | tail > /dev/null; echo survived";
+    for means in means() {
+        let image = Image::new();
+        let outcome = image.start(limited(greedy, means), &[]).finish();
+        assert_eq!(
+            outcome.exit.as_deref(),
+            Ok("OutOfMemory"),
+            "{means:?}: {}",
+            outcome.shown()
+        );
+        assert_eq!(outcome.enforcement, means.to_string());
+        // And by many together.
+        let many = "for i in $(seq 8); do (head -c 30000000 /dev/zero; sleep 9) | tail > /dev/null & done; wait";
+        let job = limited(many, means);
+        let outcome = image.start(job, &[]).finish();
+        assert_eq!(
+            outcome.exit.as_deref(),
+            Ok("OutOfMemory"),
+            "{means:?}: {}",
+            outcome.shown()
+        );
+    }
+    eventually("a control group stayed", || groups().is_empty());
+}
+
+fn bomb() {
+    for means in means() {
+        let image = Image::new();
+        let word = format!("nd-test-bomb-{}", std::process::id());
+        let script = format!("f() {{ f | f & }}; (f; : {word}); exec sleep 1000");
+        let job = Job {
+            limit_ms: Some(1500),
+            ..limited(&script, means)
+        };
+        let mut running = image.start(job, &[]);
+        let said = running.line();
+        assert!(said.contains("fork"), "{said}");
+        // Each is counted, whoever started it; a handful of ours is among them at most.
+        let count = processes_with(&word).len();
+        assert!(count <= 101, "{count} processes by {means:?}");
+        let outcome = running.finish();
+        assert_eq!(
+            outcome.exit.as_deref(),
+            Ok("TimedOut"),
+            "{means:?}: {}",
+            outcome.shown()
+        );
+        assert_eq!(outcome.enforcement, means.to_string());
+        assert_eq!(processes_with(&word), [0; 0]);
+    }
+    eventually("a control group stayed", || groups().is_empty());
+}
+
+fn disk() {
+    let image = Image::new();
+    let stat = rustix::fs::statvfs(image.upper().as_path()).unwrap();
+    let free = stat.f_bavail * stat.f_frsize;
+    let job = Job {
+        // So much is free that a few bytes of others do not matter, and no disk is filled.
+        reserve: Some(free.saturating_sub(200 * MIB)),
+        limit_ms: Some(60_000),
+        ..sh("while :; do cat /bin/busybox >> /tmp/grows; done")
+    };
+    let outcome = image.start(job, &[]).finish();
+    assert_eq!(
+        outcome.exit.as_deref(),
+        Ok("DiskFull"),
+        "{}",
+        outcome.shown()
+    );
+}
+
+fn within() {
+    for means in means() {
+        let image = Image::new();
+        let script = "head -c 20000000 /dev/zero | tail | wc -c; (sleep 0 & wait); exit 3";
+        let mut job = limited(script, means);
+        job.reserve = Some(1);
+        let outcome = image.start(job, &[]).finish();
+        assert_eq!(
+            outcome.exit.as_deref(),
+            Ok("Code(3)"),
+            "{}",
+            outcome.shown()
+        );
+        assert_eq!(outcome.out, [b"20000000"]);
+    }
+}
