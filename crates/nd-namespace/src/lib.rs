@@ -19,6 +19,9 @@ pub use mount::{
     pivot, set_attributes,
 };
 pub use rustix::thread::UnshareFlags as Namespaces;
-pub use seccomp::{BlockList, FakeRoot, Program, UnsupportedArchitecture};
+pub use seccomp::{
+    Asked, BlockList, FakeRoot, Listener, PathArgument, PathUse, PathWatch, Program,
+    UnsupportedArchitecture,
+};
 pub use spawn::{Child, spawn};
 pub use thread::{Fork, NotSingleThreaded, SingleThreaded};

@@ -19,6 +19,7 @@ const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
+const NOTIFY: u32 = 0x7fc0_0000;
 
 /// What a call is answered when it does not reach the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +30,18 @@ pub(super) enum Answer {
     Refused,
     /// No such call: programs have another way, as on an older kernel.
     Unknown,
+    /// What whoever listens to the filter says.
+    Asked,
 }
 
 impl Answer {
     fn code(self) -> u32 {
-        ERRNO
-            | match self {
-                Self::Nothing => 0,
-                Self::Refused => libc::EPERM as u32,
-                Self::Unknown => libc::ENOSYS as u32,
-            }
+        match self {
+            Self::Nothing => ERRNO,
+            Self::Refused => ERRNO | libc::EPERM as u32,
+            Self::Unknown => ERRNO | libc::ENOSYS as u32,
+            Self::Asked => NOTIFY,
+        }
     }
 }
 
@@ -49,6 +52,8 @@ pub(super) enum When {
     Always,
     /// Those whose argument of this position has one of these bits (of its lower 32).
     Bits(u8, u32),
+    /// Those whose argument of this position has none of these bits (of its lower 32).
+    Without(u8, u32),
     /// Those whose argument of this position, masked, is one of these values (in its lower 32 bits).
     Masked(u8, u32, &'static [u32]),
 }
@@ -99,6 +104,13 @@ fn body(section: &Section) -> Vec<sock_filter> {
                 op(IF_EQUAL, 0, 4, rule.number),
                 op(LOAD, 0, 0, low(argument)),
                 op(IF_BITS, 0, 1, bits),
+                answer,
+                op(LOAD, 0, 0, NUMBER),
+            ]),
+            When::Without(argument, bits) => code.extend([
+                op(IF_EQUAL, 0, 4, rule.number),
+                op(LOAD, 0, 0, low(argument)),
+                op(IF_BITS, 1, 0, bits),
                 answer,
                 op(LOAD, 0, 0, NUMBER),
             ]),

@@ -80,7 +80,7 @@ impl FakeRoot {
     }
 }
 
-fn rule(call: &Call, architecture: u32, when: When, answer: Answer) -> Option<Rule> {
+pub(super) fn rule(call: &Call, architecture: u32, when: When, answer: Answer) -> Option<Rule> {
     Some(Rule {
         number: call.number(architecture)?,
         when,
@@ -88,7 +88,7 @@ fn rule(call: &Call, architecture: u32, when: When, answer: Answer) -> Option<Ru
     })
 }
 
-fn for_this_processor(
+pub(super) fn for_this_processor(
     rules: impl Fn(u32) -> Vec<Rule>,
 ) -> Result<Program, UnsupportedArchitecture> {
     let sections = if cfg!(target_arch = "x86_64") {

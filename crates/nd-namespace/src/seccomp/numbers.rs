@@ -24,7 +24,7 @@ pub(super) struct Call {
 
 pub(super) const NONE: u32 = u32::MAX;
 
-const fn call(name: &'static str, x86_64: u32, i386: u32, aarch64: u32) -> Call {
+pub(super) const fn call(name: &'static str, x86_64: u32, i386: u32, aarch64: u32) -> Call {
     Call {
         name,
         x86_64,
