@@ -28,7 +28,9 @@ pub(crate) fn compare(root: &Path, report: &mut Report) {
                     recipe: root.join("recipes").join(recipe),
                     include: root.to_owned(),
                 };
-                differences = compiled::compare(&files, &recorded, &templates);
+                let compared = compiled::compare(&files, &recorded, &templates);
+                part.beyond(&stem(&path), &compared.beyond);
+                differences = compared.differences;
             }
             Ok(_) => continue,
             Err(problem) => report::text("file", "readable", &problem, &mut differences),

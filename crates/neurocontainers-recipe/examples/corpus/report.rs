@@ -34,6 +34,7 @@ pub(crate) struct Part {
     total: usize,
     equal: usize,
     allowed: usize,
+    not_exact: usize,
 }
 
 impl Report {
@@ -44,8 +45,13 @@ impl Report {
             total,
             equal,
             allowed,
+            not_exact,
         } = part;
-        println!("{name}: {equal} of {total} equal, {allowed} allowed");
+        let exact = match not_exact {
+            0 => String::new(),
+            count => format!(" ({count} not byte for byte)"),
+        };
+        println!("{name}: {equal} of {total} equal, {allowed} allowed{exact}");
         self.total += total;
         self.equal += equal;
         self.allowed += allowed;
@@ -84,7 +90,14 @@ impl Part {
             total: 0,
             equal: 0,
             allowed: 0,
+            not_exact: 0,
         }
+    }
+
+    /// Prints what differs and does not count.
+    pub(crate) fn beyond(&mut self, case: &str, differences: &[Difference]) {
+        self.not_exact += usize::from(!differences.is_empty());
+        self.print(case, " (does not count)", differences);
     }
 
     /// Counts a case and prints its differences.
@@ -98,6 +111,10 @@ impl Part {
             .iter()
             .all(|difference| difference.rule.is_some_and(|r| ALLOWED.contains(&r)));
         self.allowed += usize::from(allowed);
+        self.print(case, "", differences);
+    }
+
+    fn print(&self, case: &str, remark: &str, differences: &[Difference]) {
         for Difference {
             what,
             rule,
@@ -107,7 +124,7 @@ impl Part {
         {
             let rule = rule.map(|rule| format!(" [{rule}]")).unwrap_or_default();
             println!(
-                "{} {case}: {what}{rule}: expected {}, found {}",
+                "{} {case}{remark}: {what}{rule}: expected {}, found {}",
                 self.name,
                 short(expected),
                 short(found)

@@ -25,7 +25,9 @@ pub(crate) fn compare(root: &Path, report: &mut Report) {
                     files: recorded["files"].as_object(),
                     include: root,
                 };
-                differences = compiled::compare(&files, &recorded, &templates);
+                let compared = compiled::compare(&files, &recorded, &templates);
+                part.beyond(&stem(&path), &compared.beyond);
+                differences = compared.differences;
             }
             Err(problem) => report::text("file", "readable", &problem, &mut differences),
         }
