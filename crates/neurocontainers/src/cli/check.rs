@@ -101,9 +101,13 @@ fn find(
         (false, true) => vec![".".to_owned()],
         (false, false) => asked.clone(),
     };
+    if names.is_empty() {
+        let message = format!("there is no recipe in `{}`", places.recipes.display());
+        return Err(Failure::new(FailureKind::Failed, message));
+    }
     let mut folders = Vec::new();
     for name in &names {
-        let folder = if args.all {
+        let mut folder = if args.all {
             // Names from the folder itself need no search.
             let path = places.recipes.join(name);
             let shown = path
@@ -123,6 +127,11 @@ fn find(
                 hint.into_iter().fold(failure, Failure::hint)
             })?
         };
+        if folder.shown.is_empty() {
+            // The folder where you stand, which no repository gives a name.
+            let name = folder.path.file_name().unwrap_or_default();
+            folder.shown = name.to_string_lossy().into_owned();
+        }
         if !folders
             .iter()
             .any(|known: &RecipeFolder| known.path == folder.path)

@@ -59,7 +59,17 @@ impl Places {
         output: Option<&Path>,
     ) -> Result<Self, PlaceError> {
         let here = environment.working_directory();
-        let recipes = recipes.map(|path| environment.absolute(path));
+        let recipes = recipes.map(|path| {
+            let path = environment.absolute(path);
+            // A checkout, or any folder that holds `recipes`, is as good as that folder.
+            let inner = path.join("recipes");
+            let is_recipe = inner.join("build.yaml").is_file();
+            if inner.is_dir() && !is_recipe {
+                inner
+            } else {
+                path
+            }
+        });
         let output = output.map(|path| environment.absolute(path));
         let root = match &recipes {
             Some(recipes) => recipes.parent().unwrap_or(recipes).to_path_buf(),
@@ -199,6 +209,10 @@ mod tests {
         );
         assert_eq!(shown("./x"), ("elsewhere/x".into(), None));
         assert_eq!(shown("x/build.yaml"), ("elsewhere/x".into(), None));
+        for given in ["../recipes", ".."] {
+            let places = Places::find(&environment, Some(Path::new(given)), None).unwrap();
+            assert_eq!(places.names().unwrap(), ["demo", "demolition"], "{given}");
+        }
         let error = places.recipe("demos", &environment).unwrap_err();
         assert_eq!(
             error.hint().as_deref(),
