@@ -183,7 +183,7 @@ fn json(text: &str) -> String {
 
 /// A `RUN`: readable where that says the same, else in the form that takes any script. `None`
 /// for a script that does nothing.
-pub(crate) fn run(script: &Script, flags: &[String]) -> Option<String> {
+fn run(script: &Script, flags: &[String]) -> Option<String> {
     let shell = script.shell();
     if shell.trim().is_empty() {
         return None;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::reproenv::{Registry, SoftwareTemplate, newest_first};
+use crate::reproenv::Registry;
 
 /// Help of the program.
 pub(super) fn top() -> String {
@@ -121,50 +121,15 @@ Templates, each with KEY=VALUE... (`neurodocker templates show NAME` tells more)
     out
 }
 
-/// One line a template.
-pub(super) fn list(registry: &Registry) -> String {
-    let mut out = String::new();
-    for name in registry.names() {
-        let Some(template) = registry.find(&name).filter(|found| !found.is_private()) else {
-            continue;
-        };
-        let methods: Vec<&str> = template.methods.iter().map(|m| m.name.as_str()).collect();
-        _ = writeln!(
-            out,
-            "{name:<16} {:<16} {}",
-            methods.join(", "),
-            template.url
-        );
-    }
-    out
-}
+/// Help of `templates`.
+pub(super) fn templates() -> String {
+    "\
+Usage: neurodocker templates [--template-path DIRECTORY]... COMMAND
 
-/// All about a template.
-pub(super) fn show(template: &SoftwareTemplate) -> String {
-    let mut out = format!("{}\n  {}\n", template.key(), template.url);
-    if let Some(license) = &template.license {
-        _ = writeln!(out, "  licence: {license}");
-    }
-    if let Some(alert) = &template.alert {
-        _ = writeln!(out, "  note: {alert}");
-    }
-    for method in &template.methods {
-        _ = writeln!(out, "\nmethod {}", method.name);
-        for required in &method.required {
-            _ = writeln!(out, "  {required}  (required)");
-        }
-        for (optional, default) in &method.optional {
-            _ = writeln!(out, "  {optional}={default}");
-        }
-        let mut versions: Vec<&str> = method
-            .urls
-            .iter()
-            .map(|(label, _)| label.as_str())
-            .collect();
-        newest_first(&mut versions);
-        if !versions.is_empty() {
-            _ = writeln!(out, "  versions: {}", versions.join(", "));
-        }
-    }
-    out
+  Commands:
+    list [--json]              One line for each template.
+    show NAME [--json]         Methods, arguments, versions and licence of a template.
+    export --upstream FOLDER   Write all templates in upstream's schema.
+"
+    .to_owned()
 }

@@ -2,6 +2,7 @@
 //! [`Host`].
 
 mod args;
+mod catalogue;
 mod frame;
 mod help;
 mod paths;
@@ -344,18 +345,7 @@ fn templates(
 ) -> Result<Outcome, Refusal> {
     let (folders, rest) = paths::options(arguments)?;
     let registry = paths::registry(folders, settings, compat, host)?;
-    match rest {
-        [word] if word == "list" => Ok(Outcome::data(help::list(&registry))),
-        [word, name] if word == "show" => {
-            let template = registry
-                .find(name)
-                .ok_or_else(|| unknown_template(name, &registry))?;
-            Ok(Outcome::data(help::show(&template)))
-        }
-        _ => Err(usage(
-            "`templates` needs `list`, `show NAME` or `export --upstream DIR`",
-        )),
-    }
+    catalogue::run(rest, &registry)
 }
 
 fn unknown_template(name: &str, registry: &Registry) -> Refusal {

@@ -71,9 +71,10 @@ struct Lowering<'s> {
     accounts: Vec<String>,
 }
 
-fn run(script: Script) -> Op {
+/// A text that ends at its first failure.
+fn run(text: String) -> Op {
     Op::Run {
-        script,
+        script: Script::Commands(vec![text]),
         mounts: Vec::new(),
         network: Network::Host,
     }
@@ -225,20 +226,19 @@ impl Lowering<'_> {
             return Err(Refusal::new(RefusalKind::Instruction, message)
                 .hint("copy what the step needs into the image"));
         }
-        let script = shell::script(text);
+        let text = shell::without_comments(text);
         let user = self.user.split(':').next().unwrap_or_default();
         if ["root", "0"].contains(&user) {
-            return self.push(run(script));
+            return self.push(run(text));
         }
-        let shell = quote(&script.shell());
-        let command = if user.bytes().all(|b| b.is_ascii_digit()) {
+        let shell = quote(&format!("set -e\n{text}"));
+        self.push(run(if user.bytes().all(|b| b.is_ascii_digit()) {
             let group = self.user.split_once(':').map_or(user, |(_, group)| group);
             let group = quote(group);
             format!("setpriv --reuid={user} --regid={group} --clear-groups /bin/sh -c {shell}")
         } else {
             format!("su -s /bin/sh -c {shell} {}", quote(user))
-        };
-        self.push(run(Script::Commands(vec![command])))
+        }))
     }
 
     /// Gives copied files their mode.
@@ -260,7 +260,7 @@ impl Lowering<'_> {
             })
             .collect();
         let command = format!("chmod -R {} {}", quote(mode), targets.join(" "));
-        self.push(run(Script::Commands(vec![command])))
+        self.push(run(command))
     }
 
     /// `ADD`: an archive is unpacked, anything else copied; an address is downloaded.
@@ -277,7 +277,7 @@ impl Lowering<'_> {
                     "mkdir -p \"$(dirname {to})\" && curl -fsSL --retry 5 -o {to} {}",
                     quote(source)
                 );
-                self.push(run(Script::Commands(vec![command])))?;
+                self.push(run(command))?;
                 continue;
             }
             let aside = format!("/.nd-add/{}/", self.adds);
@@ -301,7 +301,7 @@ impl Lowering<'_> {
             let command = format!(
                 "for nd_item in {aside}*; do if [ -f \"$nd_item\" ] && tar -tf \"$nd_item\" > /dev/null 2>&1; then mkdir -p {to} && tar -xf \"$nd_item\" -C {to}; else {place} && cp -a \"$nd_item\" {to}; fi || exit; done; rm -rf /.nd-add"
             );
-            self.push(run(Script::Commands(vec![command])))?;
+            self.push(run(command))?;
         }
         Ok(())
     }

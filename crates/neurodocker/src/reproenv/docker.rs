@@ -1,5 +1,7 @@
 //! Dockerfiles outside of the compatible mode.
 
+use std::fmt::Write as _;
+
 use indexmap::IndexMap;
 use nd_instructions::{EnvPair, user_script};
 use serde_json::Value;
@@ -9,7 +11,7 @@ use super::{
     compat::{FIRST_LINE, SAVE, SAVED},
     save, shell,
 };
-use crate::dockerfile::{array, assignments, one_line, quoted, run};
+use crate::dockerfile::{array, assignments, one_line, quoted};
 
 /// Writes flat instructions as Dockerfile.
 pub(super) fn render(spec: &Spec, record: Option<&Value>) -> Result<String, Refusal> {
@@ -126,7 +128,7 @@ impl Writer<'_> {
                 for (flag, value) in [("from", from), ("chown", owner), ("chmod", mode)] {
                     if let Some(value) = value {
                         let value = single_line("an option of a copy", value)?;
-                        line.push_str(&format!("--{flag}={value} "));
+                        _ = write!(line, "--{flag}={value} ");
                     }
                 }
                 line.push_str(&paths(sources, destination));
@@ -198,24 +200,29 @@ impl Writer<'_> {
             Some(name) => format!("FROM {image} AS {}", single_line("a stage", name)?),
             None => format!("FROM {image}"),
         });
-        match self.stages.get(image).cloned() {
-            Some(stage) => {
-                self.accounts = stage.accounts;
-                self.user = stage.user;
-            }
-            None => {
-                self.accounts = accounts(self.spec);
-                "root".clone_into(&mut self.user);
-            }
-        }
+        let begun = self.stages.get(image).cloned().unwrap_or_else(|| Stage {
+            accounts: accounts(self.spec),
+            user: "root".to_owned(),
+        });
+        self.accounts = begun.accounts;
+        self.user = begun.user;
         self.stage = name.map(str::to_owned);
         Ok(())
     }
 
+    /// A text: readable where that says the same, else in the form that takes any.
     fn run(&mut self, text: &str) {
         let (flags, text) = shell::flags(text);
-        let flags: Vec<String> = flags.into_iter().map(str::to_owned).collect();
-        self.lines.extend(run(&shell::script(text), &flags));
+        let mut line = "RUN ".to_owned();
+        for flag in flags {
+            line.push_str(flag);
+            line.push(' ');
+        }
+        match shell::chain(text) {
+            Some(chain) => line.push_str(&chain),
+            None => line.push_str(&array(&["/bin/sh", "-ec", text.trim_end()])),
+        }
+        self.lines.push(line);
     }
 }
 

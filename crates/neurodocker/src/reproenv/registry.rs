@@ -100,7 +100,29 @@ macro_rules! files {
     };
 }
 
-files!("_default");
+files!(
+    "_default",
+    "afni",
+    "ants",
+    "bids_validator",
+    "cat12",
+    "convert3d",
+    "dcm2niix",
+    "freesurfer",
+    "fsl",
+    "jq",
+    "matlabmcr",
+    "minc",
+    "miniconda",
+    "mricron",
+    "mrtrix3",
+    "ndfreeze",
+    "neurodebian",
+    "niftyreg",
+    "petpvc",
+    "spm12",
+    "vnc",
+);
 
 /// A built-in template; a test holds that all can be read.
 fn built_in(key: &str) -> Option<Arc<SoftwareTemplate>> {

@@ -1,6 +1,6 @@
 //! Shell texts of recipes outside of the compatible mode.
 
-use nd_instructions::{PackageManager, Script};
+use nd_instructions::PackageManager;
 
 use crate::templates::quote;
 
@@ -19,11 +19,36 @@ pub(super) fn flags(text: &str) -> (Vec<&str>, &str) {
     (flags, rest)
 }
 
-/// Shell text as commands that end at the first failure: one for each line where every line is a
-/// whole command, else the text as one.
-pub(super) fn script(text: &str) -> Script {
-    let text = text.trim_end_matches(|c: char| c.is_whitespace());
-    Script::Commands(lines(text).unwrap_or_else(|| vec![text.to_owned()]))
+/// Shell text without its comments, where every line is a whole command.
+pub(super) fn without_comments(text: &str) -> String {
+    lines(text).map_or_else(|| text.trim_end().to_owned(), |lines| lines.join("\n"))
+}
+
+/// Shell text as one `&&` chain over several lines of a Dockerfile, where every line of it is a
+/// whole command; `None` where only a shell can tell.
+pub(super) fn chain(text: &str) -> Option<String> {
+    let commands: Vec<String> = lines(text)?
+        .into_iter()
+        .map(|command| {
+            let command = command.trim_end_matches([' ', ';']);
+            let list = ["||", "&&", ";", "&", "!"];
+            let several = words(command)
+                .is_some_and(|words| words.iter().any(|word| list.contains(&word.as_str())));
+            if several {
+                format!("{{ {command}; }}")
+            } else if command.starts_with('[') {
+                // At the beginning it would be taken for a list.
+                format!("{{ {command}; }}")
+            } else {
+                command.to_owned()
+            }
+        })
+        .collect();
+    let continued: Vec<String> = commands
+        .iter()
+        .map(|command| command.replace("\\\n", "\\\n    "))
+        .collect();
+    (!continued.is_empty()).then(|| continued.join(" \\\n    && "))
 }
 
 /// Words that begin what may go on in later lines, and the word that ends it.
@@ -53,6 +78,10 @@ fn lines(text: &str) -> Option<Vec<String>> {
             continue;
         }
         let mut whole = match open.take() {
+            // A Dockerfile would leave such a line out, a shell would not.
+            Some(_) if line.trim().is_empty() || line.trim_start().starts_with('#') => {
+                return None;
+            }
             Some(before) => format!("{before}\n{line}"),
             None => line.trim_start().to_owned(),
         };
@@ -65,16 +94,13 @@ fn lines(text: &str) -> Option<Vec<String>> {
         }
         commands.push(whole);
     }
-    match open {
+    if let Some(last) = open {
         // The last backslash has nothing to continue.
-        Some(last) => {
-            let last = last.trim_end_matches('\\').trim_end();
-            if !complete(last) {
-                return None;
-            }
-            commands.push(last.to_owned());
+        let last = last.trim_end_matches('\\').trim_end();
+        if !complete(last) {
+            return None;
         }
-        None => {}
+        commands.push(last.to_owned());
     }
     Some(commands)
 }
@@ -134,12 +160,12 @@ fn words(text: &str) -> Option<Vec<String>> {
                 Some(next) => word.push(next),
             },
             '\'' => loop {
+                word.push('\u{1}');
                 match chars.next()? {
-                    '\'' => {
-                        word.push('\u{1}');
-                        break;
-                    }
-                    _ => word.push('\u{1}'),
+                    '\'' => break,
+                    // A Dockerfile would join what these quotes keep apart.
+                    '\n' => return None,
+                    _ => {}
                 }
             },
             '"' => loop {
@@ -161,6 +187,8 @@ fn words(text: &str) -> Option<Vec<String>> {
             ')' if depth > 0 => depth -= 1,
             _ if depth > 0 => word.push('\u{1}'),
             '<' if chars.peek() == Some(&'<') => return None,
+            // What follows would be a comment.
+            '#' if word.is_empty() => return None,
             ';' | '&' | '|' | '(' | ')' if !(c == '&' && word.ends_with(['<', '>'])) => {
                 if !word.is_empty() {
                     words.push(std::mem::take(&mut word));
@@ -194,13 +222,13 @@ pub(crate) fn install(
     let mut packages: Vec<String> = packages.iter().map(|package| word(package)).collect();
     packages.sort_unstable();
     packages.dedup();
-    let packages = packages.join(" \\\n    ");
+    let packages = packages.join(" \\\n        ");
     match manager {
         PackageManager::Apt => {
             let options = options.unwrap_or("-q --no-install-recommends");
             format!(
                 "apt-get update -qq\n\
-                 DEBIAN_FRONTEND=noninteractive apt-get install -y {options} \\\n    {packages}\n\
+                 DEBIAN_FRONTEND=noninteractive apt-get install -y {options} \\\n        {packages}\n\
                  rm -rf /var/lib/apt/lists/*"
             )
         }
@@ -208,7 +236,7 @@ pub(crate) fn install(
             let options = options.unwrap_or("-q");
             format!(
                 "nd_yum=\"$(command -v dnf || command -v yum || command -v microdnf)\"\n\
-                 \"$nd_yum\" install -y {options} \\\n    {packages}\n\
+                 \"$nd_yum\" install -y {options} \\\n        {packages}\n\
                  \"$nd_yum\" clean all\n\
                  rm -rf /var/cache/dnf /var/cache/yum"
             )
@@ -236,43 +264,36 @@ fn word(package: &str) -> String {
 mod tests {
     use super::*;
 
-    fn commands(text: &str) -> Vec<String> {
-        match script(text) {
-            Script::Commands(commands) => commands,
-            Script::Lines(_) => unreachable!("scripts are commands"),
-        }
-    }
-
     #[test]
     fn whole_lines_are_commands_of_their_own() {
-        let text = "# first\nset -eu\n\nfind / -name x \\\n  -print\nif a; then b; fi\n[ -e x ] || y\n\
-                    for i in 1 2; do echo $i; done > out\nfile x\ncase $x in a) b;; esac_ed\n";
-        let found = commands(text);
-        assert_eq!(found.len(), 1, "the last line is not whole: {found:?}");
-        let text = text.replace(
-            "case $x in a) b;; esac_ed\n",
-            "echo 'if' \"done\" $(a; b) # x\n\n",
-        );
-        let found = commands(&text);
-        assert_eq!(found.len(), 7, "{found:?}");
-        assert_eq!(found[1], "find / -name x \\\n  -print");
+        let text = "# first\nset -eu\n\nfind / -name x \\\n  -print\nif a; then b; fi;\n[ -e x ] || y\n\
+                    for i in 1 2; do echo $i; done > out\nfile x\necho 'if' \"done\" $(a; b)\n\n";
+        let wanted = "set -eu \\\n    && find / -name x \\\n      -print \\\n    && { if a; then b; fi; } \\\n    \
+                      && { [ -e x ] || y; } \\\n    && { for i in 1 2; do echo $i; done > out; } \\\n    \
+                      && file x \\\n    && echo 'if' \"done\" $(a; b)";
+        assert_eq!(chain(text).unwrap(), wanted);
+        assert_eq!(chain("a\nb \\\n").unwrap(), "a \\\n    && b");
     }
 
     #[test]
-    fn structure_over_lines_stays_together() {
+    fn structure_over_lines_is_left_to_a_shell() {
         for text in [
             "if a\nthen b\nfi",
             "for i in 1\ndo\n echo\ndone",
             "cat <<E\nx\nE",
             "f() {\n a\n}\nf",
             "echo 'a\nb'",
+            "echo 'a\\\nb'",
             "a &&\nb",
             "a\n&& b",
             "(\ncd /x\n)",
             "case $x in\na) b;;\nesac",
+            "echo a # note\necho b",
+            "echo a \\\n# note\necho b",
+            "echo a \\\n\necho b",
         ] {
-            assert_eq!(commands(text), [text], "{text}");
+            assert_eq!(chain(text), None, "{text}");
         }
-        assert_eq!(commands("a\nb \\\n"), ["a", "b"]);
+        assert_eq!(chain("# nothing\n"), None);
     }
 }
