@@ -7,8 +7,8 @@ use nd_sandbox::IdMode;
 use nd_store::{Store, StoreError};
 
 use crate::{
-    build::{Chain, Slot, StepRecord},
-    plan::{Action, BuildPlan, PlannedBase, Step, StepKey},
+    build::{Chain, Slot, StepName, StepRecord, StepResult},
+    plan::{Action, BuildPlan, ImageLayer, PlannedBase, Step, StepKey},
 };
 
 /// Whether the store holds the result of a step.
@@ -89,6 +89,27 @@ impl fmt::Display for Because {
     }
 }
 
+/// What the store knows of a plan.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Known {
+    /// The state of each step of the last stage.
+    pub states: Vec<StepState>,
+    /// Results of the steps that are cached, which come first.
+    pub results: Vec<StepResult>,
+    /// Layers up to the last cached step, the lowest first, with the step that made each; none for
+    /// layers of a base image.
+    pub layers: Vec<(ImageLayer, Option<StepName>)>,
+    /// Whether nothing of all stages below is missing.
+    whole: bool,
+}
+
+impl Known {
+    /// Whether every step is cached.
+    pub fn complete(&self) -> bool {
+        self.states.iter().all(|state| *state == StepState::Cached)
+    }
+}
+
 impl BuildPlan {
     /// The state of each step of the last stage. Starts nothing and unpacks nothing.
     pub fn states(
@@ -97,51 +118,80 @@ impl BuildPlan {
         ids: IdMode,
         compression: Compression,
     ) -> Result<Vec<StepState>, StoreError> {
+        Ok(self.known(store, ids, compression)?.states)
+    }
+
+    /// Everything the store knows of the last stage. Starts nothing and unpacks nothing.
+    pub fn known(
+        &self,
+        store: &Store,
+        ids: IdMode,
+        compression: Compression,
+    ) -> Result<Known, StoreError> {
         match self.stages.len().checked_sub(1) {
-            None => Ok(Vec::new()),
-            Some(last) => Ok(self.stage_states(last, store, ids, compression)?.0),
+            None => Ok(Known::default()),
+            Some(last) => self.known_of_stage(last, store, ids, compression),
         }
     }
 
-    /// The states of a stage, and its layers if all of them are there.
-    fn stage_states(
+    fn known_of_stage(
         &self,
         number: usize,
         store: &Store,
         ids: IdMode,
         compression: Compression,
-    ) -> Result<(Vec<StepState>, Option<Chain>), StoreError> {
+    ) -> Result<Known, StoreError> {
         let stage = &self.stages[number];
-        let mut chain = match &stage.base {
-            PlannedBase::Image { layers, .. } => Some(Chain::of(layers, ids)),
-            PlannedBase::Stage { stage } => self.stage_states(*stage, store, ids, compression)?.1,
-            PlannedBase::Scratch => Some(Chain::default()),
+        let mut known = match &stage.base {
+            PlannedBase::Image { layers, .. } => Known {
+                layers: layers.iter().map(|layer| (*layer, None)).collect(),
+                whole: true,
+                ..Known::default()
+            },
+            PlannedBase::Stage { stage } => Known {
+                states: Vec::new(),
+                results: Vec::new(),
+                ..self.known_of_stage(*stage, store, ids, compression)?
+            },
+            PlannedBase::Scratch => Known {
+                whole: true,
+                ..Known::default()
+            },
         };
-        let mut out = Vec::with_capacity(stage.steps.len());
+        let below: Vec<ImageLayer> = known.layers.iter().map(|(layer, _)| *layer).collect();
+        let mut chain = Chain::of(&below, ids);
         let mut parent = None;
         for (place, step) in stage.steps.iter().enumerate() {
-            let found = match &chain {
-                None => None,
-                Some(chain) => StepRecord::find(store, step.key, compression)?
-                    .filter(|record| record.on == chain.tip()),
+            let found = if known.whole {
+                StepRecord::find(store, step.key, compression)?
+                    .filter(|record| record.on == chain.tip())
+            } else {
+                None
             };
-            out.push(match (&mut chain, found) {
-                (Some(chain), Some(record)) => {
+            let state = match found {
+                Some(record) => {
+                    let name = StepName {
+                        title: step.title.clone(),
+                        origin: step.origin.clone(),
+                    };
                     if let Some(layer) = record.layer {
                         chain.push(layer, ids);
+                        known.layers.push((layer, Some(name.clone())));
                     }
+                    known.results.push(record.result(step.key, name, true));
                     StepState::Cached
                 }
-                (None, _) => StepState::Missing(Because::Earlier),
-                (Some(_), None) => {
-                    chain = None;
+                None if !known.whole => StepState::Missing(Because::Earlier),
+                None => {
+                    known.whole = false;
                     let slot = Slot::find(store, &stage.steps[..=place])?;
                     StepState::Missing(because(step, parent, slot.as_ref()))
                 }
-            });
+            };
+            known.states.push(state);
             parent = Some(step.key);
         }
-        Ok((out, chain))
+        Ok(known)
     }
 }
 

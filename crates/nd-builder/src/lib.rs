@@ -6,17 +6,21 @@
 mod build;
 mod engine;
 mod explain;
+mod look;
 mod plan;
 mod scrub;
+mod secret;
 
 pub use build::{
-    BuildError, BuildOptions, Built, EngineFailure, HostMount, LayerTree, StepExit, StepName,
-    StepResult, build, import_base, layer_trees, prune,
+    BuildError, BuildOptions, Built, EngineFailure, HostMount, LayerTree, LookIn, StepExit,
+    StepName, StepResult, build, forget, import_base, layer_trees, prune,
 };
 pub use engine::role;
-pub use explain::{Because, Part, StepState};
+pub use explain::{Because, Known, Part, StepState};
+pub use look::{StepSearchError, Surroundings};
 pub use plan::{
     Action, BaseInfo, BuildPlan, Contexts, CopyInput, CopySpec, ImageLayer, ImageState, InputError,
     Inputs, MAIN_CONTEXT, MountSpec, PLAN_SCHEMA, PlanContext, PlanError, PlannedBase,
     PlannedStage, RunSpec, Step, StepKey, UnknownCompression,
 };
+pub use secret::{SECRETS, Secret, SecretError};

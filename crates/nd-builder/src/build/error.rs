@@ -83,6 +83,12 @@ pub enum BuildError {
         /// The last lines it said, at most 20.
         tail: Vec<String>,
     },
+    /// A script put a secret into its layer.
+    #[error("{step} left a secret in a file of the image; the layer was thrown away")]
+    SecretKept {
+        /// The step.
+        step: StepName,
+    },
     /// A step could not be done.
     #[error("{step} could not be done")]
     Step {

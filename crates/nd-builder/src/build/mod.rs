@@ -8,11 +8,7 @@ mod trees;
 mod upkeep;
 mod work;
 
-use std::{
-    cell::Cell,
-    path::PathBuf,
-    time::Instant,
-};
+use std::{cell::Cell, io::Seek as _, os::fd::OwnedFd, path::PathBuf, time::Instant};
 
 use nd_oci::{BlobSource, Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
@@ -20,11 +16,12 @@ use nd_sandbox::{IdMode, Limits};
 use nd_store::Store;
 
 use crate::{
-    engine::message::{Ended, Job, RunJob, fd},
+    engine::message::{Done, Ended, Job, RunJob, fd},
     plan::{
         Action, BaseInfo, BuildPlan, Contexts, CopyInput, CopySpec, ImageLayer, ImageState,
         PlannedBase, RunSpec, Step, StepKey,
     },
+    secret::{Secret, Veil},
 };
 pub(crate) use chain::Chain;
 pub use error::{BuildError, EngineFailure, StepExit, StepName};
@@ -61,10 +58,28 @@ pub struct BuildOptions<'a> {
     pub offline: bool,
     /// How much one step may take.
     pub limits: Limits,
+    /// Values for steps whose script names them.
+    pub secrets: &'a [Secret],
+    /// Who is asked to look in when a script fails.
+    pub look_in: Option<&'a dyn LookIn>,
     /// Hears what happens.
     pub reporter: &'a dyn Reporter,
     /// The caller's wish to stop.
     pub cancel: &'a Cancel,
+}
+
+/// Looks at what a failed script has left.
+pub trait LookIn: Sync {
+    /// Called once for a script that failed, while its changes are still there; they go when this
+    /// returns. `shell` starts a shell over them, with what the script had, on the far end of a
+    /// pseudo-terminal of that kind (`TERM`), and returns at once: when the shell has ended, nobody
+    /// holds that end any more.
+    fn look(
+        &self,
+        failed: &StepName,
+        exit: StepExit,
+        shell: &mut dyn FnMut(OwnedFd, &str) -> Result<(), BuildError>,
+    );
 }
 
 impl std::fmt::Debug for BuildOptions<'_> {
@@ -135,6 +150,15 @@ pub fn import_base(
     })
 }
 
+/// Forgets the results of all steps of a plan, so that the next build does them anew: whoever knows
+/// more than their keys do (the state of an archive) may find them to be others than wanted.
+pub fn forget(plan: &BuildPlan, store: &Store, compression: Compression) -> Result<(), BuildError> {
+    for step in plan.stages.iter().flat_map(|stage| &stage.steps) {
+        StepRecord::remove(store, step.key, compression)?;
+    }
+    Ok(())
+}
+
 /// Builds what the plan says. Steps whose results the store holds are taken from there; if all are,
 /// no process is started.
 ///
@@ -177,6 +201,18 @@ pub fn build(
         state: state.unwrap_or_default(),
         steps,
     })
+}
+
+/// How a script ended that was not stopped by us.
+fn exit_of(ended: Ended) -> Option<StepExit> {
+    match ended {
+        Ended::Code(code) => Some(StepExit::Code(code)),
+        Ended::Signal(signal) => Some(StepExit::Signal(signal)),
+        Ended::TimedOut => Some(StepExit::TimedOut),
+        Ended::OutOfMemory => Some(StepExit::OutOfMemory),
+        Ended::DiskFull => Some(StepExit::DiskFull),
+        Ended::Cancelled => None,
+    }
 }
 
 struct Builder<'a> {
@@ -253,15 +289,7 @@ impl Builder<'_> {
             took: started.elapsed(),
         });
         let (record, cached) = done?;
-        Ok(StepResult {
-            key: step.key,
-            name,
-            cached,
-            seconds: record.seconds,
-            layer: record.layer,
-            entries: record.entries,
-            uncompressed: record.uncompressed,
-        })
+        Ok(record.result(step.key, name, cached))
     }
 
     /// The record of a step, found or made; whether it was found.
@@ -335,16 +363,29 @@ impl Builder<'_> {
                 .map_err(BuildError::io("copy a descriptor"))?,
             more,
         };
-        let ending = self.desk.run(&tree, order, &mut |heard| match heard {
-            Heard::Line(line) => reporter.event(Event::Output { id, line }),
-            Heard::Note(text) => reporter.event(Event::Note { text }),
-            // The same for every step.
-            Heard::Kept(text) => {
-                if !self.kept_said.replace(true) {
-                    reporter.event(Event::Note { text });
+        let veil = Veil::new(self.secrets_of(step));
+        let ending = self
+            .desk
+            .run(&tree, order, &veil, &mut |heard| match heard {
+                Heard::Line(line) => reporter.event(Event::Output { id, line }),
+                Heard::Note(text) => reporter.event(Event::Note { text }),
+                // The same for every step.
+                Heard::Kept(text) => {
+                    if !self.kept_said.replace(true) {
+                        reporter.event(Event::Note { text });
+                    }
                 }
-            }
-        })?;
+                Heard::Failing(ended, shell) => {
+                    if let (Some(look_in), Some(exit)) = (self.options.look_in, exit_of(ended)) {
+                        look_in.look(name, exit, shell);
+                    }
+                }
+            })?;
+        if let Ending::Done(Done { layer: Some(_) }, _) = &ending
+            && !veil.is_empty()
+        {
+            self.refuse_secrets(name, &veil, blob.as_file())?;
+        }
         let mut record = StepRecord::new(chain.tip(), 0.0);
         match ending {
             Ending::Done(done, index) => {
@@ -366,14 +407,7 @@ impl Builder<'_> {
             }
             Ending::Exit(ended, tail) => Err(BuildError::Script {
                 step: name.clone(),
-                exit: match ended {
-                    Ended::Code(code) => StepExit::Code(code),
-                    Ended::Signal(signal) => StepExit::Signal(signal),
-                    Ended::TimedOut => StepExit::TimedOut,
-                    Ended::OutOfMemory => StepExit::OutOfMemory,
-                    Ended::DiskFull => StepExit::DiskFull,
-                    Ended::Cancelled => return Err(BuildError::Cancelled),
-                },
+                exit: exit_of(ended).ok_or(BuildError::Cancelled)?,
                 tail,
             }),
             Ending::Failed(source) => Err(BuildError::Step {
@@ -381,6 +415,32 @@ impl Builder<'_> {
                 source,
             }),
         }
+    }
+
+    /// The secrets that a step names.
+    fn secrets_of(&self, step: &Step) -> impl Iterator<Item = &Secret> {
+        self.options
+            .secrets
+            .iter()
+            .filter(move |secret| secret.is_for(step))
+    }
+
+    /// Refuses a layer that holds a secret.
+    fn refuse_secrets(
+        &self,
+        name: &StepName,
+        veil: &Veil,
+        blob: &std::fs::File,
+    ) -> Result<(), BuildError> {
+        let fail = || BuildError::io("look for secrets in a layer");
+        let mut blob = blob.try_clone().map_err(fail())?;
+        blob.rewind().map_err(fail())?;
+        let layer = self.options.compression.decoder(blob).map_err(fail())?;
+        if veil.is_seen_in(layer).map_err(fail())? {
+            let step = name.clone();
+            return Err(BuildError::SecretKept { step });
+        }
+        Ok(())
     }
 
     fn run_job(
@@ -417,6 +477,13 @@ impl Builder<'_> {
             mounts: mounts.list,
             limits: options.limits.clone(),
             offline: options.offline,
+            secrets: options
+                .secrets
+                .iter()
+                .filter(|secret| secret.is_named_in(&spec.script))
+                .cloned()
+                .collect(),
+            look_in: options.look_in.is_some(),
         };
         Ok((Job::Run(Box::new(job)), mounts.descriptors))
     }

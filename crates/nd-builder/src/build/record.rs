@@ -6,6 +6,7 @@ use nd_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use super::{StepName, StepResult};
 use crate::plan::{Action, ImageLayer, Step, StepKey, compression_word};
 
 const VERSION: u32 = 1;
@@ -39,6 +40,19 @@ impl StepRecord {
         }
     }
 
+    /// What it says of the step of this key and name.
+    pub(crate) fn result(&self, key: StepKey, name: StepName, cached: bool) -> StepResult {
+        StepResult {
+            key,
+            name,
+            cached,
+            seconds: self.seconds,
+            layer: self.layer,
+            entries: self.entries,
+            uncompressed: self.uncompressed,
+        }
+    }
+
     /// The record of a step whose result can be used: its blob is there.
     pub(crate) fn find(
         store: &Store,
@@ -51,6 +65,15 @@ impl StepRecord {
             let there = |layer: &ImageLayer| store.has_blob(&layer.digest);
             record.version == VERSION && record.layer.as_ref().is_none_or(there)
         }))
+    }
+
+    /// Forgets a step, so that it is done anew.
+    pub(crate) fn remove(
+        store: &Store,
+        key: StepKey,
+        compression: Compression,
+    ) -> Result<(), StoreError> {
+        store.remove_record(&kind(compression), key.digest())
     }
 
     pub(crate) fn put(

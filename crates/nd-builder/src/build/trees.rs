@@ -14,6 +14,7 @@ use super::{
 use crate::{
     engine::message::{Job, TREE},
     plan::ImageLayer,
+    secret::Veil,
 };
 
 /// Lower directories of one overlay, as the kernel has it.
@@ -125,7 +126,7 @@ impl Desk<'_> {
             blob,
             more: Vec::new(),
         };
-        let ending = self.run(&tree, order, &mut |heard| {
+        let ending = self.run(&tree, order, &Veil::default(), &mut |heard| {
             if let Heard::Note(text) = heard {
                 note(text);
             }

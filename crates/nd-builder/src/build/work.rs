@@ -22,6 +22,7 @@ use crate::{
         message::{Done, Ended, Job, Message, Reply, Request},
     },
     plan::compression_word,
+    secret::Veil,
 };
 
 /// Lines of output that an error carries.
@@ -69,6 +70,11 @@ pub(crate) enum Heard<'a> {
     Note(&'a str),
     /// What keeps a script to its limits.
     Kept(&'a str),
+    /// A script failed; what starts a shell over what it left, on a terminal.
+    Failing(
+        Ended,
+        &'a mut dyn FnMut(OwnedFd, &str) -> Result<(), BuildError>,
+    ),
 }
 
 impl Desk<'_> {
@@ -101,7 +107,7 @@ impl Desk<'_> {
         let request = serde_json::to_vec(&request).unwrap_or_default();
         let fds = vec![nothing, folder];
         let mut engine = EngineProcess::start(ROLE, self.ids, &request, fds)?;
-        match listen(&mut engine, &mut |_| {})? {
+        match listen(&mut engine, &Veil::default(), &mut |_| {})? {
             (Some(Reply::Failed(causes)), _) => Err(BuildError::Upkeep {
                 source: EngineFailure { causes },
             }),
@@ -114,6 +120,7 @@ impl Desk<'_> {
         &self,
         tree: &NewTree,
         order: Order,
+        veil: &Veil,
         hear: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Ending, BuildError> {
         self.check()?;
@@ -153,7 +160,7 @@ impl Desk<'_> {
                     }
                 }
             });
-            let reply = listen(&mut engine, hear);
+            let reply = listen(&mut engine, veil, hear);
             drop(running);
             reply
         });
@@ -179,6 +186,7 @@ impl Desk<'_> {
                 failed(causes)
             }
             Some(Reply::Note(text) | Reply::Kept(text)) => failed(vec![text]),
+            Some(Reply::Failing(_)) => failed(vec!["the engine ended in the middle".into()]),
         }
     }
 }
@@ -186,13 +194,17 @@ impl Desk<'_> {
 /// Hears an engine to its last message: gives its answer and the last lines of output.
 fn listen(
     engine: &mut EngineProcess,
+    veil: &Veil,
     hear: &mut dyn FnMut(Heard<'_>),
 ) -> Result<(Option<Reply>, Vec<String>), BuildError> {
     let mut tail: VecDeque<String> = VecDeque::new();
     let mut answer = None;
     while let Some(message) = engine.next_message()? {
         match Message::parse(&message) {
-            Some(Message::Output(line)) => {
+            Some(Message::Output(mut line)) => {
+                if !veil.is_empty() {
+                    line = veil.hide(&line);
+                }
                 hear(Heard::Line(&line));
                 if tail.len() == TAIL {
                     tail.pop_front();
@@ -200,7 +212,21 @@ fn listen(
                 tail.push_back(String::from_utf8_lossy(&line).into_owned());
             }
             Some(Message::Reply(Reply::Kept(text))) => hear(Heard::Kept(&text)),
-            Some(Message::Reply(Reply::Note(text))) => hear(Heard::Note(&text)),
+            Some(Message::Reply(Reply::Note(text))) => hear(Heard::Note(&veil.hide_text(text))),
+            Some(Message::Reply(Reply::Failing(ended))) => {
+                let mut started = false;
+                hear(Heard::Failing(ended, &mut |terminal, kind| {
+                    started = true;
+                    Ok(engine.send(kind.as_bytes(), &[terminal])?)
+                }));
+                if !started {
+                    engine.send(b"", &[])?;
+                }
+            }
+            Some(Message::Reply(Reply::Failed(causes))) => {
+                let causes = causes.into_iter().map(|text| veil.hide_text(text));
+                answer = Some(Reply::Failed(causes.collect()));
+            }
             Some(Message::Reply(reply)) => answer = Some(reply),
             None => {}
         }

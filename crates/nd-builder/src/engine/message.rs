@@ -4,7 +4,10 @@ use nd_names::Sha256;
 use nd_sandbox::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{CopySpec, RunSpec};
+use crate::{
+    plan::{CopySpec, RunSpec},
+    secret::Secret,
+};
 
 /// Descriptors every request comes with, by place; further ones follow.
 pub(crate) mod fd {
@@ -76,6 +79,10 @@ pub(crate) struct RunJob {
     pub(crate) limits: Limits,
     /// Whether it gets no network whatever it asks for.
     pub(crate) offline: bool,
+    /// What it may read and nobody may keep.
+    pub(crate) secrets: Vec<Secret>,
+    /// Whether somebody looks in when it fails.
+    pub(crate) look_in: bool,
 }
 
 /// Where a mount comes from.
@@ -94,6 +101,9 @@ pub(crate) enum Reply {
     Note(String),
     /// What keeps a script to its limits.
     Kept(String),
+    /// A script failed; a message of the caller is waited for: with a terminal for a shell over what
+    /// the script left, its bytes being the kind of terminal, or with nothing.
+    Failing(Ended),
     /// The work is done.
     Done(Done),
     /// A script ended in another way than with code 0.

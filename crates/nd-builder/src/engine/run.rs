@@ -4,7 +4,9 @@ use std::{os::fd::AsFd as _, sync::Arc};
 
 use nd_host::RootDir;
 use nd_instructions::Network as Wanted;
-use nd_sandbox::{Access, Exit, Handle, Mount, Network, ProcessSpec, Root, Source, User};
+use nd_sandbox::{
+    Access, Exit, Handle, Mount, Network, Output, ProcessSpec, Root, Session, Source, Stdin, User,
+};
 
 use super::{
     Overlay, Work,
@@ -15,6 +17,9 @@ use super::{
 
 /// Where apt finds its setting in an image with but one id.
 const APT_CONFIG: &str = "/.nd-apt.conf";
+
+/// The best shell there is.
+const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash; fi; exec sh";
 
 impl Work {
     /// Runs a script; says how it ended unless it succeeded.
@@ -39,7 +44,22 @@ impl Work {
             set(name.as_bytes(), value.as_bytes());
         }
         set(b"HOME", &account.home);
+        let ids = if request.single {
+            // There is nobody else to be.
+            (0, 0)
+        } else {
+            (account.uid, account.gid)
+        };
         let mut mounts = self.mounts(job)?;
+        mounts.extend(job.secrets.iter().map(|secret| Mount {
+            source: Source::Bytes {
+                content: secret.value().to_vec(),
+                mode: 0o400,
+                owner: ids,
+            },
+            target: secret.target().into_bytes(),
+            access: Access::ReadOnly,
+        }));
         if request.single {
             // apt changes to a user of its own for downloads, who does not exist here.
             set(b"APT_CONFIG", APT_CONFIG.as_bytes());
@@ -63,7 +83,6 @@ impl Work {
         spec.env = env;
         spec.cwd = job.spec.cwd.clone().into_bytes();
         spec.user = if request.single {
-            // There is nobody else to be.
             User::default()
         } else {
             User {
@@ -86,7 +105,7 @@ impl Work {
                 "{memory} bytes of memory for each step, kept by {by}"
             ))));
         }
-        Ok(match ran.exit {
+        let ended = match ran.exit {
             Exit::Code(0) => None,
             Exit::Code(code) => Some(Ended::Code(code)),
             Exit::Signal(signal) => Some(Ended::Signal(signal)),
@@ -94,7 +113,50 @@ impl Work {
             Exit::OutOfMemory => Some(Ended::OutOfMemory),
             Exit::DiskFull => Some(Ended::DiskFull),
             Exit::Cancelled => Some(Ended::Cancelled),
-        })
+        };
+        if let Some(ended) = ended
+            && job.look_in
+            && ended != Ended::Cancelled
+        {
+            self.look_in(ended, spec, overlay)?;
+        }
+        Ok(ended)
+    }
+
+    /// Asks whether somebody wants to look at what a failed script left, and lets them.
+    fn look_in(
+        &self,
+        ended: Ended,
+        mut spec: ProcessSpec,
+        overlay: &Overlay,
+    ) -> Result<(), EngineError> {
+        self.engine.send(&Message::reply(&Reply::Failing(ended)));
+        let Some(message) = self.engine.receive() else {
+            return Ok(());
+        };
+        let Some(terminal) = message.fds.into_iter().next() else {
+            return Ok(());
+        };
+        let terminal = Arc::new(terminal);
+        // An overlay's directory for its own use serves one mount.
+        spec.root = Root::Overlay {
+            lowers: handles(&overlay.lowers)?,
+            upper: handle(&overlay.upper)?,
+            work: handle(&self.new_dir("work-of-shell")?)?,
+        };
+        spec.argv = ["/bin/sh", "-c", SHELL].map(Into::into).into();
+        spec.env.retain(|(name, _)| name != b"TERM");
+        spec.env.push((b"TERM".to_vec(), message.bytes));
+        spec.limits.time = None;
+        spec.stdin = Stdin::Handle(Arc::clone(&terminal));
+        spec.output = Output::Handles {
+            stdout: Arc::clone(&terminal),
+            stderr: terminal,
+        };
+        spec.session = Session::Terminal;
+        // How a person leaves a shell says nothing.
+        nd_sandbox::run(&spec, &mut |_, _| {}, self.engine.cancel())?;
+        Ok(())
     }
 
     fn mounts(&self, job: &RunJob) -> Result<Vec<Mount>, EngineError> {

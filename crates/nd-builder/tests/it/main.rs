@@ -15,6 +15,7 @@ mod copies;
 mod faults;
 mod instructions;
 mod layers;
+mod looking;
 mod support;
 
 use libtest_mimic::{Arguments, Trial};
@@ -56,6 +57,10 @@ fn main() {
         cache::what_stood_on_other_bytes_is_built_again,
         cache::two_builds_share_their_work,
         cache::what_was_pruned_is_built_again,
+        looking::a_build_stops_after_a_step_and_tells_what_it_knows,
+        looking::a_shell_looks_at_what_a_failed_step_left,
+        looking::a_secret_is_read_and_kept_nowhere,
+        looking::a_secret_in_a_layer_is_refused,
         faults::a_failing_step_says_where_and_what,
         faults::a_step_can_be_cancelled_and_timed_out,
         faults::a_killed_build_goes_on_where_it_was,

@@ -51,6 +51,8 @@ pub(crate) struct Lab {
     pub(crate) args: IndexMap<String, String>,
     pub(crate) host_mounts: Vec<HostMount>,
     pub(crate) host_env: Vec<(String, String)>,
+    pub(crate) secrets: Vec<nd_builder::Secret>,
+    pub(crate) look_in: Option<Box<dyn nd_builder::LookIn>>,
     pub(crate) limits: nd_sandbox::Limits,
     pub(crate) compression: Compression,
     pub(crate) cancel: Cancel,
@@ -108,6 +110,8 @@ impl Lab {
             host_mounts: Vec::new(),
             host_env: Vec::new(),
             limits: nd_sandbox::Limits::default(),
+            secrets: Vec::new(),
+            look_in: None,
             compression: Compression::Zstd,
             cancel: Cancel::default(),
             said: Said::default(),
@@ -136,7 +140,10 @@ impl Lab {
     }
 
     pub(crate) fn try_build_stages(&self, stages: Vec<Stage>) -> Result<Built, BuildError> {
-        let plan = self.plan(stages).unwrap();
+        self.try_build_plan(&self.plan(stages).unwrap())
+    }
+
+    pub(crate) fn try_build_plan(&self, plan: &BuildPlan) -> Result<Built, BuildError> {
         let contexts = self.contexts();
         let options = BuildOptions {
             ids: ids(),
@@ -146,10 +153,12 @@ impl Lab {
             host_env: self.host_env.clone(),
             offline: false,
             limits: self.limits.clone(),
+            secrets: &self.secrets,
+            look_in: self.look_in.as_deref(),
             reporter: &self.said,
             cancel: &self.cancel,
         };
-        build(&plan, &self.store, &options)
+        build(plan, &self.store, &options)
     }
 
     pub(crate) fn try_build(&self, ops: Vec<Op>) -> Result<Built, BuildError> {
