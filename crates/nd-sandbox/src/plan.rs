@@ -13,6 +13,8 @@ pub(crate) mod kind {
     pub(crate) const FAILED: u32 = 104;
     /// The program could not be executed: `ERRNO`.
     pub(crate) const NOT_EXECUTED: u32 = 105;
+    /// From the step itself: hears of its calls.
+    pub(crate) const LISTENER: u32 = 106;
 }
 
 /// A position in the descriptors sent along.
@@ -40,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) own_session: bool,
     /// Whether standard input becomes the terminal of the session.
     pub(crate) own_terminal: bool,
+    /// Who is given what hears of the step's calls.
+    pub(crate) recorder: Option<FdIndex>,
     pub(crate) stdin: Option<FdIndex>,
     pub(crate) stdout: FdIndex,
     pub(crate) stderr: FdIndex,

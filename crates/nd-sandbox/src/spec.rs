@@ -4,6 +4,8 @@ use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Recorder;
+
 /// An open directory or file that several processes may be given.
 ///
 /// In the engine: a descriptor of [`Engine::fds`](crate::Engine::fds), or one opened there. Paths of
@@ -230,6 +232,8 @@ pub struct ProcessSpec {
     pub output: Output,
     /// Whose terminal it has.
     pub session: Session,
+    /// Takes down which paths it looks at, if anybody wants to know; it runs slower then.
+    pub recorder: Option<Recorder>,
 }
 
 impl ProcessSpec {
@@ -248,6 +252,7 @@ impl ProcessSpec {
             stdin: Stdin::default(),
             output: Output::default(),
             session: Session::default(),
+            recorder: None,
         }
     }
 }

@@ -95,6 +95,13 @@ pub(super) struct Attached {
     keep: bool,
 }
 
+impl Attached {
+    /// Leaves it there until the engine ends.
+    pub(super) fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
 impl Drop for Attached {
     fn drop(&mut self) {
         if !self.keep {

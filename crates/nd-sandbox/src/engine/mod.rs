@@ -3,6 +3,9 @@
 mod adopt;
 mod changes;
 mod follow;
+mod interpreter;
+mod memory;
+mod record;
 mod run;
 mod supervisor;
 mod watch;
@@ -26,6 +29,8 @@ use rustix::{
 use crate::{Message, Role, process::kind, wire};
 
 pub(crate) use adopt::workbench;
+pub use memory::MemoryChanges;
+pub use record::{Recorded, Recorder};
 pub use run::{Ran, run, run_limited};
 
 /// An engine, as its role sees it.

@@ -21,7 +21,7 @@ use super::{
     adopt::attach_anywhere,
     changes::undo,
     follow::{Ended, Init, Reading, follow},
-    open_path,
+    open_path, record,
     supervisor::{Group, Supervisor, supervisor},
     watch::Watch,
 };
@@ -73,7 +73,7 @@ pub fn run_limited(
         Root::Ephemeral { .. } | Root::ReadOnly { .. } => None,
     };
     let (outputs, stdout, stderr) = outputs(&spec.output, &mut package)?;
-    let plan = Plan {
+    let mut plan = Plan {
         root: package.add(root),
         upper: upper.map(|upper| package.share(upper)).transpose()?,
         read_only: matches!(spec.root, Root::ReadOnly { .. }),
@@ -90,6 +90,7 @@ pub fn run_limited(
         processes: spec.limits.processes,
         own_session: spec.session != Session::Callers,
         own_terminal: spec.session == Session::Terminal,
+        recorder: None,
         stdin: match &spec.stdin {
             Stdin::Null => None,
             Stdin::Bytes(bytes) => Some(
@@ -100,6 +101,15 @@ pub fn run_limited(
         },
         stdout,
         stderr,
+    };
+    let recording = match &spec.recorder {
+        Some(recorder) => {
+            let (theirs, recording) = record::start(recorder.clone())
+                .map_err(SandboxError::setup("record what is used"))?;
+            plan.recorder = Some(package.add(theirs));
+            Some(recording)
+        }
+        None => None,
     };
     let (init, socket, group) = start_init(supervisor, &plan, package)?;
     let init = Init { child: init };
@@ -118,6 +128,8 @@ pub fn run_limited(
     );
     // Whatever happened: nothing of it runs any more once this is done.
     let reaped = init.end();
+    // It ends with the last process that it hears of.
+    drop(recording);
     let (ended, changes) = followed?;
     if let Some(upper) = upper {
         undo(upper.as_fd(), &changes)

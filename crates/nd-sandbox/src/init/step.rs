@@ -10,8 +10,8 @@ use std::{
 };
 
 use nd_namespace::{
-    BlockList, ContainerCapabilities, FakeRoot, Fork, Program, SingleThreaded, drop_capabilities,
-    drop_from_bounding_set, exec, reset_signals, set_stdio,
+    BlockList, ContainerCapabilities, FakeRoot, Fork, PathWatch, Program, SingleThreaded,
+    drop_capabilities, drop_from_bounding_set, exec, reset_signals, set_stdio,
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -21,7 +21,10 @@ use rustix::{
 };
 
 use super::{Failure, failure, root::at};
-use crate::plan::Plan;
+use crate::{
+    plan::{Plan, kind},
+    wire,
+};
 
 /// The search path of a process without one.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -40,6 +43,7 @@ pub(super) struct Ready<'a> {
     stdout: BorrowedFd<'a>,
     stderr: BorrowedFd<'a>,
     filters: Vec<Program>,
+    recorded: Option<(Program, BorrowedFd<'a>)>,
 }
 
 /// What became of the program.
@@ -70,6 +74,10 @@ impl<'a> Ready<'a> {
             filters.push(FakeRoot.program().map_err(unsupported)?);
         }
         filters.push(BlockList.program().map_err(unsupported)?);
+        let recorded = match plan.recorder {
+            Some(index) => Some((PathWatch.program().map_err(unsupported)?, at(fds, index)?)),
+            None => None,
+        };
         Ok(Self {
             plan,
             arguments: plan
@@ -91,6 +99,7 @@ impl<'a> Ready<'a> {
             stdout: at(fds, plan.stdout)?,
             stderr: at(fds, plan.stderr)?,
             filters,
+            recorded,
         })
     }
 
@@ -162,6 +171,12 @@ impl<'a> Ready<'a> {
         // Needs a capability that is dropped below.
         for filter in &self.filters {
             filter.install().map_err(to("filter system calls"))?;
+        }
+        if let Some((filter, recorder)) = &self.recorded {
+            let record = || to("record what is used");
+            // From here on calls with paths wait until the engine has this.
+            let listener = filter.install_listening().map_err(record())?;
+            wire::send(*recorder, kind::LISTENER, b"", &[listener.as_fd()]).map_err(record())?;
         }
         let keep = ContainerCapabilities.set();
         drop_from_bounding_set(keep).map_err(to("give up capabilities"))?;
