@@ -14,6 +14,7 @@ pub use error::OutputError;
 pub use files::WithFiles;
 pub(crate) use image::digest_of;
 pub use image::{History, ImageDescription};
+pub(crate) use oci::WRITING;
 pub use oci::write_layout;
 pub use record::release_json;
 pub use sif::{Compression, SifInputs, WrittenSif, write_sif};

@@ -10,6 +10,9 @@ use serde_json::json;
 
 use super::{ImageDescription, OutputError};
 
+/// How names of folders begin that are being written.
+pub(crate) const WRITING: &str = ".nd-oci-";
+
 /// Writes the image as an OCI layout at `folder`, in place of what is there. Blobs are links into
 /// the store where the file systems allow it.
 pub fn write_layout(
@@ -22,7 +25,7 @@ pub fn write_layout(
     fs_err::create_dir_all(parent).map_err(OutputError::io(parent))?;
     let temporary = || {
         tempfile::Builder::new()
-            .prefix(".nd-oci-")
+            .prefix(WRITING)
             .tempdir_in(parent)
             .map_err(OutputError::io(parent))
     };

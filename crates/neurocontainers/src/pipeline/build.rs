@@ -16,7 +16,7 @@ use nd_names::Architecture;
 use nd_records::{BuildSummary, TestReport};
 use nd_sandbox::{IdMode, Limits};
 
-use super::{PipelineError, Prepared, Workshop, outputs, summary};
+use super::{PipelineError, Prepared, Workshop, alone::Alone, outputs, summary};
 use crate::{
     base::{Base, BaseError, Bootstrap, Bootstrapper, import},
     check::TestWish,
@@ -66,6 +66,7 @@ pub struct Planned {
     mirrors: Mirrors,
     build_only: BuildOnly,
     staged_from_cache: bool,
+    _alone: Alone,
 }
 
 /// A built and tested container.
@@ -101,6 +102,7 @@ pub fn plan(
         reference: compiled.base_image.clone(),
     })?;
     let folder = prepared.build_folder(places);
+    let alone = Alone::wait(&folder, workshop.reporter)?;
     let downloads = fetch_files(workshop, prepared, &BTreeMap::new(), wish.refresh)?;
     let sources = StageSources {
         recipe: &prepared.folder.path,
@@ -140,6 +142,7 @@ pub fn plan(
         mirrors,
         build_only,
         staged_from_cache: staged.cached,
+        _alone: alone,
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each part gives a value that the next one takes; nothing that is up to date is done again.
 
+mod alone;
 mod build;
 mod error;
 mod outputs;

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{OUTPUT_FOLDER, StageError, StagePlan, Staged, plan::Item};
+use super::{OUTPUT_FOLDER, STAGING, StageError, StagePlan, Staged, plan::Item};
 
 /// Holds the digest of the plan that the folder was made from.
 const MARK: &str = ".nd-staged";
@@ -23,8 +23,10 @@ impl StagePlan {
         }
         let parent = folder.parent().unwrap_or(Path::new("."));
         fs_err::create_dir_all(parent).map_err(StageError::io(parent))?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{STAGING}+{name}+");
         let new = tempfile::Builder::new()
-            .prefix(".nd-stage-")
+            .prefix(&prefix)
             .permissions(std::fs::Permissions::from_mode(0o755))
             .tempdir_in(parent)
             .map_err(StageError::io(parent))?;
@@ -39,7 +41,7 @@ impl StagePlan {
         // The old folder becomes the temporary one, which goes when this function ends.
         if folder.exists() {
             let old = tempfile::Builder::new()
-                .prefix(".nd-stage-")
+                .prefix(&prefix)
                 .tempdir_in(parent)
                 .map_err(StageError::io(parent))?;
             fs_err::rename(folder, old.path().join("old")).map_err(StageError::io(folder))?;

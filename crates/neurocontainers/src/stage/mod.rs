@@ -19,6 +19,9 @@ pub const CACHE_FOLDER: &str = "cache";
 /// Folder of the outputs in the build folder; staging keeps it.
 pub const OUTPUT_FOLDER: &str = "out";
 
+/// How names of folders begin that are being staged.
+pub(crate) const STAGING: &str = ".nd-stage";
+
 /// A build folder that is up to date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {

@@ -1,0 +1,81 @@
+//! One build of a container at a time, and what killed ones left.
+
+use std::path::Path;
+
+use nd_host::{FileLock, remove_abandoned};
+use nd_report::{Event, Reporter};
+
+use super::PipelineError;
+use crate::stage::{OUTPUT_FOLDER, STAGING};
+
+/// Held while a build folder is changed. It dies with its process.
+#[derive(Debug)]
+pub(super) struct Alone {
+    _lock: FileLock,
+}
+
+impl Alone {
+    /// Waits until nobody else builds `folder`, and removes what killed builds left beside it and
+    /// in it.
+    pub(super) fn wait(folder: &Path, reporter: &dyn Reporter) -> Result<Self, PipelineError> {
+        let parent = folder.parent().unwrap_or(Path::new("."));
+        fs_err::create_dir_all(parent).map_err(PipelineError::io(parent))?;
+        let name = folder
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let path = parent.join(format!(".{name}.lock"));
+        let fail = || PipelineError::io(&path);
+        let lock = if let Some(lock) = FileLock::try_exclusive(&path).map_err(fail())? {
+            lock
+        } else {
+            let text = format!("waiting for another build of `{name}`");
+            reporter.event(Event::Note { text: &text });
+            FileLock::exclusive(&path).map_err(fail())?
+        };
+        sweep(parent, &format!("{STAGING}+{name}+"));
+        let outputs = folder.join(OUTPUT_FOLDER);
+        sweep(&outputs, crate::output::WRITING);
+        // What cannot be removed now is for another run.
+        let _ = remove_abandoned(&outputs);
+        Ok(Self { _lock: lock })
+    }
+}
+
+/// Removes folders whose names begin so: nobody else may have made them while the lock is held.
+fn sweep(folder: &Path, start: &str) {
+    let Ok(entries) = fs_err::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(start) {
+            let _ = fs_err::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nd_report::Silent;
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_build_left_goes_and_what_others_do_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("build/demo");
+        for dir in [
+            "build/demo/out/oci",
+            "build/demo/out/.nd-oci-x/oci",
+            "build/.nd-stage+demo+x/cache",
+            "build/.nd-stage+demo-2+x",
+        ] {
+            fs_err::create_dir_all(root.path().join(dir)).unwrap();
+        }
+        let _alone = Alone::wait(&folder, &Silent).unwrap();
+        let there = |path: &str| root.path().join(path).exists();
+        assert!(there("build/demo/out/oci") && there("build/.nd-stage+demo-2+x"));
+        assert!(!there("build/demo/out/.nd-oci-x") && !there("build/.nd-stage+demo+x"));
+        let lock = root.path().join("build/.demo.lock");
+        assert!(FileLock::try_exclusive(&lock).unwrap().is_none());
+    }
+}
