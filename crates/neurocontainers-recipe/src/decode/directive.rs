@@ -9,10 +9,7 @@ use crate::{
     text::nearest,
 };
 
-use super::{
-    Decoder, Fields, about::check_test, deploy::decode_deploy, fields::unknown_key,
-    file::decode_file,
-};
+use super::{Decoder, Fields, about::check_test, deploy::decode_deploy, file::decode_file};
 
 /// What `include` may name upstream.
 const INCLUDES: [&str; 2] = [
@@ -136,7 +133,7 @@ fn check_companions(fields: &Fields<'_>, action: &str, out: &mut Decoder<'_>) {
                 out.sink.push(found.hint("write an entry for each"));
             }
             _ => {
-                unknown_key(entry, "a directive", known, out);
+                fields.unknown_key(entry, known, out);
             }
         }
     }

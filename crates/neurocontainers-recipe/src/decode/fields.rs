@@ -62,36 +62,42 @@ impl<'d> Fields<'d> {
         for entry in self.map {
             if !entry.key.as_str().is_some_and(|key| known.contains(&key)) {
                 fine = false;
-                unknown_key(entry, self.what, known, out);
+                self.unknown_key(entry, known, out);
             }
         }
         fine
     }
-}
 
-/// Reports one key that does not belong where it stands.
-pub(crate) fn unknown_key(entry: &Entry, what: &str, known: &[&str], out: &mut Decoder<'_>) {
-    let key = nd_yaml::python_str(&entry.key.value);
-    let shown: String = key.chars().take(60).collect();
-    let mut found = Diagnostic::new(
-        codes::UNKNOWN_KEY,
-        Severity::Error,
-        format!("unexpected key `{shown}` in {what}"),
-    )
-    .at(entry.key.span, "");
-    if out.sink.diagnostics().len() > MOST_HINTS {
-        out.sink.push(found);
-        return;
+    /// Reports one key that does not belong where it stands.
+    pub(crate) fn unknown_key(&self, entry: &Entry, known: &[&str], out: &mut Decoder<'_>) {
+        let key = nd_yaml::python_str(&entry.key.value);
+        let shown: String = key.chars().take(60).collect();
+        let mut found = Diagnostic::new(
+            codes::UNKNOWN_KEY,
+            Severity::Error,
+            format!("unexpected key `{shown}` in {}", self.what),
+        )
+        .at(entry.key.span, "");
+        if out.sink.diagnostics().len() > MOST_HINTS {
+            out.sink.push(found);
+            return;
+        }
+        if let Some(meant) = nearest(&key, known.iter().copied()) {
+            let advice = format!("did you mean `{meant}`?");
+            // Where that key stands already, writing it a second time repairs nothing.
+            found = if self.map.get(meant).is_some() {
+                found.hint(advice)
+            } else {
+                let fix = Fix {
+                    span: entry.key.span,
+                    replacement: meant.to_owned(),
+                    safe: true,
+                };
+                found.fix(advice, fix)
+            };
+        }
+        let list: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+        out.sink
+            .push(found.hint(format!("valid keys: {}", list.join(", "))));
     }
-    if let Some(meant) = nearest(&key, known.iter().copied()) {
-        let fix = Fix {
-            span: entry.key.span,
-            replacement: meant.to_owned(),
-            safe: true,
-        };
-        found = found.fix(format!("did you mean `{meant}`?"), fix);
-    }
-    let list: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-    out.sink
-        .push(found.hint(format!("valid keys: {}", list.join(", "))));
 }

@@ -15,7 +15,7 @@ use nd_yaml::{Node, Value};
 use crate::{Compat, Profile, codes};
 
 pub(crate) use directive::decode_directives;
-pub(crate) use fields::{Fields, MOST_HINTS, unknown_key};
+pub(crate) use fields::{Fields, MOST_HINTS};
 pub(crate) use recipe::{Draft, decode_recipe};
 
 /// Decodes and reports.

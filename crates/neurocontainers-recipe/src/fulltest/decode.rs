@@ -6,7 +6,7 @@ use nd_yaml::{Limits, Map, Node, Value, python_str};
 
 use crate::{
     Folder, LoadOptions, Profile, ReadError, RecipeFiles, Source, Sources, codes,
-    decode::{Decoder, Fields, truthy, unknown_key},
+    decode::{Decoder, Fields, truthy},
     load::FILE_LIMIT,
     text::nearest,
 };
@@ -180,7 +180,7 @@ fn decode_suite(root: &Node, source: &Source, out: &mut Decoder<'_>) -> Option<S
             }
             out.sink.push(found);
         } else {
-            unknown_key(entry, "the test suite", SUITE_KEYS, out);
+            fields.unknown_key(entry, SUITE_KEYS, out);
         }
     }
     if let Some(node) = fields.get("tests")
@@ -219,7 +219,7 @@ fn deny_unknown(fields: &Fields<'_>, known: &[&str], idle: &[&str], out: &mut De
             let found = Diagnostic::new(codes::UNKNOWN_KEY, Severity::Warning, message);
             out.sink.push(found.at(entry.key.span, ""));
         } else {
-            unknown_key(entry, fields.what, known, out);
+            fields.unknown_key(entry, known, out);
         }
     }
 }
