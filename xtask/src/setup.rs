@@ -64,6 +64,7 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "bsdtar", "libarchive-tools"),
     need(Purpose::Test, "setcap", "libcap2-bin"),
     need(Purpose::Test, "setfattr", "attr"),
+    need(Purpose::Test, "shellcheck", "shellcheck"),
     need(Purpose::Test, "busybox", "busybox-static"),
     need(Purpose::Test, "newuidmap", "uidmap"),
     need(Purpose::Bench, "buildah", "buildah"),

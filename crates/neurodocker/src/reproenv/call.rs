@@ -155,7 +155,7 @@ fn check(
     let required = method.required.iter().any(|name| name == "version");
     if let Some(version) = arguments.get("version")
         && (required || !compat)
-        && !method.urls.is_empty()
+        && method.name == "binaries"
         && !method
             .urls
             .iter()

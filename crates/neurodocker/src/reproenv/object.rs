@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use nd_instructions::{PackageManager, install_script};
 use nd_jinja::{CallError, Enumerator, Kwargs, Object, State, Value, failure, from_args};
 
-use super::{SoftwareMethod, SoftwareTemplate, shell};
+use super::{SoftwareMethod, SoftwareTemplate, shell, template::NO_MAPPING};
 use crate::templates::{call_options, install_debs, quote, split};
 
 /// Arguments, addresses, and the installing functions.
@@ -79,6 +79,9 @@ impl Software {
         let Some(method) = self.method() else {
             return Ok(String::new());
         };
+        if method.dependencies.iter().any(|(key, _)| key == NO_MAPPING) {
+            return Err(failure("`dependencies` is no mapping"));
+        }
         let packages = method.packages(&manager.to_string());
         let mut text = String::new();
         if !packages.is_empty() {

@@ -124,6 +124,9 @@ impl SoftwareMethod {
     }
 }
 
+/// Key of dependencies that are not of the right form.
+pub(crate) const NO_MAPPING: &str = "\0no mapping";
+
 struct Reader<'s> {
     sink: &'s mut Sink,
     dialect: bool,
@@ -192,6 +195,14 @@ impl Reader<'_> {
             self.error(node, "`binaries` needs `urls`");
         }
         if let Some(node) = map.get("dependencies")
+            && !self.dialect
+            && node.as_map().is_none()
+        {
+            // Upstream's schema takes anything here, and fails when it is used.
+            method
+                .dependencies
+                .push((NO_MAPPING.to_owned(), Vec::new()));
+        } else if let Some(node) = map.get("dependencies")
             && let Some(map) = self.map(node, "`dependencies`")
         {
             self.known(map, &["apt", "debs", "yum"], &[], "`dependencies`");
@@ -276,7 +287,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// Keys and texts. A version label is taken as it is written, `1.10` as well.
+    /// Keys and texts. In our dialect a version label is taken as it is written, `1.10` as well.
     fn pairs(
         &mut self,
         node: &Node,
@@ -293,6 +304,10 @@ impl Reader<'_> {
         let mut pairs = Vec::new();
         for entry in map {
             let key = label(&entry.key);
+            if labels && !self.dialect && entry.key.as_str().is_none() {
+                // For upstream this is a number, which no version ever equals.
+                continue;
+            }
             if !labels && entry.key.as_str().is_none() {
                 self.error(&entry.key, format!("a key of {what} must be a text"));
             }

@@ -8,4 +8,5 @@
 
 mod apptainer;
 mod dockerfile;
+mod generate;
 mod templates;
