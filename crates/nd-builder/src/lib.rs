@@ -13,7 +13,7 @@ mod secret;
 
 pub use build::{
     BuildError, BuildOptions, Built, EngineFailure, HostMount, LayerTree, LookIn, StepExit,
-    StepName, StepResult, build, forget, import_base, layer_trees, prune,
+    StepName, StepResult, build, forget, import_base, layer_trees, prune, prune_where,
 };
 pub use engine::role;
 pub use explain::{Because, Known, Part, StepState};

@@ -21,6 +21,6 @@ pub use codec::{DecodeError, decode_layer_index, encode_layer_index};
 pub use error::StoreError;
 pub use lock::KeyLock;
 pub use partial::Partial;
-pub use prune::{Item, ItemKind, Pruned};
+pub use prune::{Item, ItemKind, PruneWish, Pruned};
 pub use store::{Abandoned, Store};
 pub use tree::{NewTree, TreeLease};

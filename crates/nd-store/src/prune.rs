@@ -38,6 +38,37 @@ pub struct Item {
     pub used: i128,
 }
 
+/// What to prune.
+#[derive(Clone, Copy)]
+pub struct PruneWish<'a> {
+    /// Bytes of selected items that may stay.
+    pub keep: u64,
+    /// Whether nothing is removed, only counted.
+    pub trial: bool,
+    /// Which items may go.
+    pub select: &'a dyn Fn(&Item) -> bool,
+}
+
+impl std::fmt::Debug for PruneWish<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PruneWish")
+            .field("keep", &self.keep)
+            .field("trial", &self.trial)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PruneWish<'_> {
+    /// Items of all kinds, until at most so many bytes are left.
+    pub fn keep(keep: u64) -> Self {
+        Self {
+            keep,
+            trial: false,
+            select: &|_| true,
+        }
+    }
+}
+
 /// What a prune removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pruned {
@@ -97,35 +128,55 @@ impl Store {
         keep: u64,
         empty: &mut dyn FnMut(&Path) -> std::io::Result<()>,
     ) -> Result<Pruned, StoreError> {
+        self.prune_where(&PruneWish::keep(keep), empty)
+    }
+
+    /// As [`Self::prune_with`], of selected items alone: only their bytes count, too. A trial removes
+    /// nothing, says what would be removed, and is never refused.
+    pub fn prune_where(
+        &self,
+        wish: &PruneWish<'_>,
+        empty: &mut dyn FnMut(&Path) -> std::io::Result<()>,
+    ) -> Result<Pruned, StoreError> {
+        if wish.trial {
+            return self.prune_alone(wish, empty);
+        }
         let fail = StoreError::io("lock", self.root());
         if !flock(&self.inner.in_use, Mode::TryExclusive).map_err(fail)? {
             // A refused exclusive lock may have cost us the shared one.
             flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
             return Err(StoreError::Busy(self.root().into()));
         }
-        let result = self.prune_alone(keep, empty);
+        let result = self.prune_alone(wish, empty);
         flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
         result
     }
 
     fn prune_alone(
         &self,
-        keep: u64,
+        wish: &PruneWish<'_>,
         empty: &mut dyn FnMut(&Path) -> std::io::Result<()>,
     ) -> Result<Pruned, StoreError> {
-        let items = self.list()?;
+        let mut items = self.list()?;
+        items.retain(|item| (wish.select)(item));
         let mut pruned = Pruned {
             left: items.iter().map(|item| item.bytes).sum(),
             ..Pruned::default()
         };
         for item in items {
-            if pruned.left <= keep {
+            if pruned.left <= wish.keep {
                 break;
             }
             let mut removed = true;
             if item.kind == ItemKind::Tree {
-                removed = self.remove_tree(&item.path, empty)?;
-            } else {
+                removed = if wish.trial {
+                    let name = item.path.with_extension("lease");
+                    let lock = lock(&name, Mode::TryExclusive);
+                    lock.map_err(StoreError::io("lock", &name))?.is_some()
+                } else {
+                    self.remove_tree(&item.path, empty)?
+                };
+            } else if !wish.trial {
                 fs_err::remove_file(&item.path).map_err(StoreError::io("remove", &item.path))?;
             }
             if removed {

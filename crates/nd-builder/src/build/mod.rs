@@ -28,7 +28,7 @@ pub use error::{BuildError, EngineFailure, StepExit, StepName};
 pub(crate) use record::{Slot, StepRecord};
 use stage_inputs::{Mounts, pack};
 pub use trees::{LayerTree, layer_trees};
-pub use upkeep::prune;
+pub use upkeep::{prune, prune_where};
 use work::{Desk, Ending, Heard, Order};
 
 /// A file or directory of the build machine that steps see read-only and that leaves no trace in

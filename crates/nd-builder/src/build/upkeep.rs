@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nd_report::Cancel;
 use nd_sandbox::IdMode;
-use nd_store::{Pruned, Store, StoreError};
+use nd_store::{PruneWish, Pruned, Store, StoreError};
 
 use super::{
     error::BuildError,
@@ -14,8 +14,18 @@ use super::{
 /// Removes what was used longest ago from a store until at most `keep` bytes are left, as
 /// [`Store::prune`] does, trees whose files belong to ids of the build among it.
 pub fn prune(store: &Store, keep: u64, ids: IdMode, cancel: &Cancel) -> Result<Pruned, StoreError> {
+    prune_where(store, &PruneWish::keep(keep), ids, cancel)
+}
+
+/// As [`prune`], of selected items alone, as [`Store::prune_where`] does.
+pub fn prune_where(
+    store: &Store,
+    wish: &PruneWish<'_>,
+    ids: IdMode,
+    cancel: &Cancel,
+) -> Result<Pruned, StoreError> {
     let desk = Desk { store, ids, cancel };
-    store.prune_with(keep, &mut |folder| {
+    store.prune_where(wish, &mut |folder| {
         // What cannot be emptied in there cannot be removed out here either, and says why itself.
         desk.empty(folder).map_err(std::io::Error::other)
     })

@@ -10,7 +10,7 @@ use std::{
 };
 
 use nd_names::Sha256;
-use nd_store::{ItemKind, Store, StoreError};
+use nd_store::{Item, ItemKind, PruneWish, Store, StoreError};
 
 fn key(n: u8) -> Sha256 {
     Sha256::from_bytes([n; 32])
@@ -108,6 +108,19 @@ fn prune_keeps_what_was_used_last_and_what_is_leased() {
         .filter(|i| i.kind == ItemKind::Tree)
         .map(|i| i.bytes)
         .sum();
+    let trial = |select: &dyn Fn(&Item) -> bool| {
+        let wish = PruneWish {
+            keep: 0,
+            trial: true,
+            select,
+        };
+        store.prune_where(&wish, &mut |_| Ok(())).unwrap()
+    };
+    // The leased tree would stay.
+    assert_eq!(trial(&|_| true).items, 3);
+    let blobs = trial(&|item| item.kind == ItemKind::Blob);
+    assert_eq!((blobs.items, blobs.bytes, blobs.left), (2, 2000, 0));
+    assert_eq!(store.list().unwrap().len(), 4, "a trial removes nothing");
     store.prune(trees + 1000).unwrap();
     assert!(store.blob(&new).unwrap().is_none(), "used longest ago");
     assert!(store.blob(&old).unwrap().is_some(), "used again since");
