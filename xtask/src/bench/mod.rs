@@ -1,5 +1,6 @@
 //! `bench`: runs the crates' own benches, which print their tables.
 
+mod neurodocker;
 mod recipes;
 
 use clap::{Args, Subcommand};
@@ -18,6 +19,8 @@ pub(crate) enum Bench {
     Engine(BenchArgs),
     /// Reading, checking and rendering recipes, against Python
     Recipes(BenchArgs),
+    /// Recipes from command lines, against Python
+    Neurodocker(BenchArgs),
 }
 
 /// Arguments of every bench.
@@ -34,6 +37,10 @@ pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
         Bench::Recipes(args) => {
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
             recipes::run(machine)
+        }
+        Bench::Neurodocker(args) => {
+            setup::ensure(machine, Purpose::Bench, args.no_install)?;
+            neurodocker::run(machine)
         }
         Bench::Engine(args) => {
             let example = "crates/neurocontainers/examples/bench_engine.rs";

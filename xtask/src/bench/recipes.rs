@@ -11,11 +11,11 @@ use crate::{build, checks, corpus, machine::Machine};
 const STARTS: usize = 41;
 
 /// What a whole process took.
-struct Process {
+pub(super) struct Process {
     /// Median over its starts, milliseconds.
-    wall: f64,
+    pub(super) wall: f64,
     /// Processor time in user and kernel of one start, milliseconds.
-    cpu: f64,
+    pub(super) cpu: f64,
 }
 
 /// The command `bench recipes`.
@@ -122,7 +122,8 @@ fn round(line: &str) -> Option<f64> {
     rest.split_once(" ms")?.0.parse().ok()
 }
 
-fn process<'a>(
+/// Starts a command many times and gives the median.
+pub(super) fn process<'a>(
     machine: &'a Machine,
     starts: usize,
     command: impl Fn() -> Cmd<'a>,
