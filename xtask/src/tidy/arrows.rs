@@ -60,6 +60,8 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
             "nd-jinja",
             "nd-instructions",
             "nd-host",
+            // `minify` keeps some entries of a tree and not others.
+            "nd-rootfs",
             "nd-builder",
             "nd-runtime",
             "nd-oci",
