@@ -59,7 +59,10 @@ impl Host for Recorded {
     fn ask(&mut self, question: &str) -> Option<String> {
         self.note(question);
         let rest = std::mem::take(&mut self.input);
-        let (line, rest) = rest.split_once('\n')?;
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, rest) = rest.split_once('\n').unwrap_or((&rest, ""));
         let answer = line.to_owned();
         self.input = rest.to_string();
         Some(answer)

@@ -71,6 +71,13 @@ pub(super) fn occurrences(
     };
     let mut all = Vec::new();
     while let Some(word) = parser.next() {
+        if word == "--" {
+            // Options end here, and there is nothing else to give.
+            if let Some(word) = parser.next() {
+                return Err(usage(format!("unexpected argument `{word}`")));
+            }
+            break;
+        }
         all.push(parser.option(word)?);
     }
     Ok(all)
@@ -119,12 +126,6 @@ impl<'a> Parser<'a> {
 
     fn option(&mut self, word: &'a str) -> Result<Occurrence, Refusal> {
         if let Some(long) = word.strip_prefix("--") {
-            if long.is_empty() {
-                return match self.next() {
-                    Some(word) => Err(usage(format!("unexpected argument `{word}`"))),
-                    None => Err(usage("nothing stands behind `--`")),
-                };
-            }
             let (name, value) = match long.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (long, None),

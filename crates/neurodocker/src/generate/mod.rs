@@ -135,7 +135,7 @@ fn top(
     };
     let rest = &arguments[1..];
     match first.as_str() {
-        "--help" | "-h" => Ok(Outcome::data(help::top())),
+        "--help" => Ok(Outcome::data(help::top())),
         "--version" => Ok(Outcome::data(format!(
             "neurodocker version {}\n",
             env!("CARGO_PKG_VERSION")

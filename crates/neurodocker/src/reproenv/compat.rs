@@ -137,6 +137,10 @@ impl Writer<'_> {
                 }
                 self.parts.push(format!("ADD {source} {destination}"));
             }
+            // Upstream's own code stumbles over this name.
+            Step::Env(pairs) | Step::Label(pairs) if pairs.contains_key("self") => {
+                return Err(unsupported("upstream has no variable or label `self`"));
+            }
             Step::Env(pairs) if docker => self.parts.push(format!("ENV {}", assignments(pairs, 4))),
             Step::Env(pairs) => {
                 let pairs = pairs.iter().map(|(k, v)| (k.clone(), v.clone()));
