@@ -7,6 +7,7 @@ pub mod diagnose;
 pub mod docs;
 pub mod downloads;
 pub mod init;
+pub mod lock;
 pub mod lsp;
 pub mod machine;
 pub mod output;

@@ -23,6 +23,7 @@ use super::{
     archive::{self, ArchiveState, Way},
     inside, layer,
 };
+use crate::lock::{LocalArchives, SETTINGS};
 use crate::machine::{AptSource, Machine, Mirrors, Redacted, Redactor, parse_list};
 
 /// Kind of the records that remember the last base of a suite.
@@ -86,8 +87,21 @@ pub struct Bootstrapper<'a> {
     pub refresh: bool,
     /// Whether the archive is not asked at all.
     pub offline: bool,
+    /// Archives of this machine that are used in place of any other, in a state that is known.
+    pub locked: Option<LockedState<'a>>,
     /// How the layer is compressed.
     pub compression: Compression,
+}
+
+/// Archives in a known state.
+#[derive(Debug, Clone, Copy)]
+pub struct LockedState<'a> {
+    /// Digest over what they stated.
+    pub digest: Sha256,
+    /// The newest of their dates, seconds since 1970.
+    pub date: i64,
+    /// The archives; none while a base that is there already will do.
+    pub archives: Option<&'a LocalArchives>,
 }
 
 impl fmt::Debug for Bootstrapper<'_> {
@@ -126,6 +140,9 @@ impl Bootstrapper<'_> {
         reference: &str,
         architecture: Architecture,
     ) -> Result<Base, BaseError> {
+        if let Some(locked) = self.locked {
+            return self.prepare_locked(what, reference, architecture, locked);
+        }
         let key = self.key(&[&what.to_string(), architecture.as_str()]);
         let now = self.clock.now().as_second();
         if !self.refresh
@@ -186,6 +203,53 @@ impl Bootstrapper<'_> {
         })?;
         self.keep(LATEST, &key, &Latest { asked: now, made })?;
         Ok(base)
+    }
+
+    /// The base of a known state of the archives: from the store, else made from archives that lie
+    /// on this machine.
+    fn prepare_locked(
+        &self,
+        what: &Bootstrap,
+        reference: &str,
+        architecture: Architecture,
+        locked: LockedState<'_>,
+    ) -> Result<Base, BaseError> {
+        let words = [
+            &what.to_string(),
+            architecture.as_str(),
+            &locked.digest.hex(),
+        ];
+        let key = self.key(&words);
+        let _alone = self.store.lock(&key)?;
+        if let Some(made) = self.document(STATES, &key)?
+            && let Some(base) = self.load(&made, what, reference, true)?
+        {
+            return Ok(base);
+        }
+        let suite = what.to_string();
+        let archives = locked.archives.ok_or(BaseError::Offline { suite })?;
+        let state = ArchiveState {
+            digest: locked.digest,
+            date: locked.date,
+            sources: Vec::new(),
+        };
+        let public = archives.public();
+        let here = archives.sources_at("copy", Path::new("/"));
+        let pairs: Vec<_> = public
+            .iter()
+            .cloned()
+            .zip(here.into_iter().map(|one| one.uri))
+            .collect();
+        let redactor = self.machine.redactor(&Mirrors::local(&pairs));
+        let made = self
+            .make(what, architecture, public, &state, &redactor)
+            .map_err(|error| error.redacted(&redactor))?;
+        self.keep(STATES, &key, &made)?;
+        let base = self.load(&made, what, reference, false)?;
+        base.ok_or_else(|| BaseError::NoImage {
+            path: self.store.root().into(),
+            problem: "the base that was just made is gone",
+        })
     }
 
     fn key(&self, words: &[&str]) -> Sha256 {
@@ -311,7 +375,29 @@ impl Bootstrapper<'_> {
         for setting in self.machine.apt_settings() {
             words.push(format!("--aptopt={setting}"));
         }
-        let sources = state.sources.iter().map(AptSource::line);
+        let mut sources: Vec<String> = state.sources.iter().map(AptSource::line).collect();
+        let mut _elsewhere = None;
+        if let Some(archives) = self.locked.and_then(|locked| locked.archives) {
+            // The ids of the tool's own namespace may not enter the folders of who builds.
+            let place = if way == Way::Unshare {
+                let made = tempfile::tempdir().map_err(BaseError::io("the temporary folder"))?;
+                let path = made.path().to_path_buf();
+                _elsewhere = Some(made);
+                path
+            } else {
+                let path = folder.path().join("archives");
+                fs_err::create_dir(&path).map_err(BaseError::io(&path))?;
+                path
+            };
+            archives.lay(&place).map_err(BaseError::io(&place))?;
+            let seen = match way {
+                Way::Sandbox => Path::new(inside::FOLDER).join("archives"),
+                Way::Root | Way::Unshare => place,
+            };
+            let lines = archives.sources_at("copy", &seen);
+            sources = lines.iter().map(AptSource::line).collect();
+            words.extend(SETTINGS.iter().map(|line| format!("--aptopt={line}")));
+        }
         let mut on_line = |stream, line: &[u8]| {
             if archive::worth_showing(stream, line) {
                 reporter.event(Event::Output { id, line });
@@ -324,7 +410,7 @@ impl Bootstrapper<'_> {
                     path: &tool,
                     words,
                     suite: &what.suite,
-                    sources: sources.collect(),
+                    sources,
                     epoch: &epoch,
                 },
                 folder.path(),

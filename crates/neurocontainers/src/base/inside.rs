@@ -18,7 +18,7 @@ use super::BaseError;
 /// The name of the archive that the tool writes.
 pub(super) const TAR: &str = "base.tar";
 /// Where the tool finds its folder.
-const FOLDER: &str = "/bootstrap";
+pub(super) const FOLDER: &str = "/bootstrap";
 /// Lines that an error quotes.
 const TAIL: usize = 20;
 

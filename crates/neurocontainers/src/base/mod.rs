@@ -11,7 +11,7 @@ mod layer;
 use nd_oci::Image;
 use serde::{Deserialize, Serialize};
 
-pub use bootstrap::{Bootstrap, Bootstrapper};
+pub use bootstrap::{Bootstrap, Bootstrapper, LockedState};
 pub use error::BaseError;
 pub use import::import;
 

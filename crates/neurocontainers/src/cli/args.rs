@@ -82,6 +82,7 @@ impl RecipeArgs {
                 .iter()
                 .map(|KeyValue(key, path)| (key.clone(), PathBuf::from(path)))
                 .collect(),
+            locked: false,
         }
     }
 }
@@ -119,6 +120,9 @@ pub(super) struct BuildArgs {
     /// by zstd
     #[arg(long, value_name = "NAME")]
     pub(super) compression: Option<CompressionArg>,
+    /// Build from exactly what `recipe.lock` says, and refuse anything else
+    #[arg(long, conflicts_with = "refresh")]
+    pub(super) locked: bool,
     /// Network of steps and downloads
     #[arg(long, value_name = "WHICH", default_value = "host")]
     network: NetworkArg,

@@ -4,7 +4,7 @@ use nd_terminal::{Failure, FailureKind};
 use serde_json::json;
 
 use super::{args::BuildArgs, session::Session, session::sources, text};
-use crate::pipeline::{self, Finished, Workshop};
+use crate::pipeline::{self, Finished, Wish, Workshop};
 
 /// The command `build`.
 pub(super) fn run(session: &Session, args: &BuildArgs) -> Result<(), Failure> {
@@ -53,7 +53,11 @@ fn finish(session: &Session, args: &BuildArgs) -> Result<Option<Finished>, Failu
     };
     let wish = args.wish();
     let fail = |error| session.failure(error);
-    let prepared = pipeline::prepare(&workshop, &places, &args.recipe.wish()).map_err(fail)?;
+    let asked = Wish {
+        locked: args.locked,
+        ..args.recipe.wish()
+    };
+    let prepared = pipeline::prepare(&workshop, &places, &asked).map_err(fail)?;
     session.show(&prepared.warnings, &sources(&prepared.sources));
     let planned = pipeline::plan(&workshop, &places, &prepared, &wish).map_err(fail)?;
     if args.dry_run {

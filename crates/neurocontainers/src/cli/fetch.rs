@@ -1,19 +1,28 @@
 //! `fetch`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use nd_terminal::{Align, Failure, Table, human_bytes};
 use serde_json::json;
 
 use super::{args::RecipeArgs, session::Session, session::sources};
-use crate::{downloads::fetch_files, pipeline};
+use crate::{
+    downloads::fetch_files,
+    lock::{self, LocalArchives, LockProblem},
+    pipeline::{self, Wish},
+};
 
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
 pub(super) struct FetchArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Ask servers for changes of what was downloaded before
+    /// Download everything that `recipe.lock` names as well: packages and the lists of them
     #[arg(long)]
+    locked: bool,
+    /// Ask servers for changes of what was downloaded before
+    #[arg(long, conflicts_with = "locked")]
     refresh: bool,
 }
 
@@ -23,9 +32,25 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<(), Failure> {
     let store = session.store()?;
     let workshop = session.workshop(&store);
     let fail = |error| session.failure(error);
-    let prepared = pipeline::prepare(&workshop, &places, &args.recipe.wish()).map_err(fail)?;
+    let asked = Wish {
+        locked: args.locked,
+        ..args.recipe.wish()
+    };
+    let prepared = pipeline::prepare(&workshop, &places, &asked).map_err(fail)?;
     session.show(&prepared.warnings, &sources(&prepared.sources));
-    let expected = std::collections::BTreeMap::new();
+    let mut expected = BTreeMap::new();
+    let mut archives = None;
+    let mut unfetchable = Vec::new();
+    if let Some(locked) = &prepared.lock {
+        let changes = lock::check_plan(&prepared, locked);
+        if !changes.is_empty() {
+            let path = lock::shown(&prepared.folder);
+            return Err(fail(LockProblem::Drift { path, changes }.into()));
+        }
+        expected.extend(locked.urls.iter().map(|one| (one.url.clone(), one.sha256)));
+        archives = Some(lock::archives(&workshop, locked).map_err(fail)?);
+        unfetchable = locked.unfetchable();
+    }
     let downloads = fetch_files(&workshop, &prepared, &expected, args.refresh).map_err(fail)?;
     if session.json() {
         let files: Vec<_> = downloads
@@ -39,7 +64,12 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<(), Failure> {
                 })
             })
             .collect();
-        return session.printer.json(&json!({ "files": files }));
+        let (count, bytes) = archives.as_ref().map_or((0, 0), LocalArchives::size);
+        return session.printer.json(&json!({
+            "files": files,
+            "archives": { "files": count, "bytes": bytes },
+            "unfetchable": unfetchable,
+        }));
     }
     let mut table = Table::new([
         ("file", Align::Left),
@@ -49,5 +79,22 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<(), Failure> {
     for (name, one) in &downloads {
         table.row([name.clone(), human_bytes(one.bytes), one.sha256.hex()]);
     }
-    session.printer.data(&table.render_for_terminal())
+    if !downloads.is_empty() {
+        session.printer.data(&table.render_for_terminal())?;
+    }
+    if let Some(archives) = archives {
+        let (count, bytes) = archives.size();
+        let size = human_bytes(bytes);
+        let text = format!("{count} files of package archives, {size}\n");
+        session.printer.data(&text)?;
+    }
+    if !unfetchable.is_empty() {
+        session
+            .printer
+            .note("not kept, so that steps which install these need a network:");
+        for line in unfetchable {
+            session.printer.note(&format!("  {line}"));
+        }
+    }
+    Ok(())
 }

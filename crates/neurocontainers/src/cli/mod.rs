@@ -8,6 +8,7 @@ mod docs;
 mod fetch;
 mod init;
 mod list;
+mod lock;
 mod lsp;
 mod render;
 mod session;
@@ -51,6 +52,8 @@ enum Command {
     Render(RenderArgs),
     /// Download what a container needs, so that it builds without a network
     Fetch(fetch::FetchArgs),
+    /// Write down what a container takes from elsewhere, so that it can be built again from that
+    Lock(lock::LockArgs),
     /// Test a container, building what is missing
     Test(BuildArgs),
     /// Name all recipes
@@ -95,6 +98,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Build(args) => build::run(&Session::open(printer)?, &args),
         Command::Render(args) => render::run(&Session::open(printer)?, &args),
         Command::Fetch(args) => fetch::run(&Session::open(printer)?, &args),
+        Command::Lock(args) => lock::run(&Session::open(printer)?, &args),
         Command::Test(args) => build::test(&Session::open(printer)?, &args),
         Command::List(args) => list::list(&Session::open(printer)?, &args),
         Command::Variants(args) => list::variants(&Session::open(printer)?, &args),

@@ -9,7 +9,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use nd_fetch::{FetchError, FetchOptions, Fetched, Fetcher, Network, Request};
 use nd_report::Reporter;
 
-pub use recipe::{Download, Downloads, fetch_files};
+pub use recipe::{Download, Downloads, README, fetch_files};
 pub use remote::WithRemote;
 
 use crate::pipeline::Workshop;

@@ -26,6 +26,9 @@ pub struct Download {
     pub bytes: u64,
 }
 
+/// The name of the README among downloads, which no declared file can have.
+pub const README: &str = "/README";
+
 /// Downloads by the name of the declared file.
 pub type Downloads = BTreeMap<String, Download>;
 
@@ -71,23 +74,37 @@ pub fn fetch_files(
         });
         asked.push((file, url));
     }
+    let readme = prepared.compiled.readme_url.as_deref();
+    if let Some((url, parsed)) = readme.and_then(|url| Some((url, url.parse().ok()?))) {
+        // It was read when the recipe was.
+        requests.push(Request {
+            name: Some("README".into()),
+            sha256: expected.get(url).copied(),
+            freshness: Freshness::Any,
+            ..Request::new(parsed)
+        });
+    }
     let attempts = asked.iter().map(|(file, _)| file.attempts()).max();
     let results = fetch_all(workshop, &requests, attempts.unwrap_or(1))?;
     let mut downloads = Downloads::new();
-    for ((file, url), result) in asked.into_iter().zip(results) {
+    let download = |url: &str, fetched: nd_fetch::Fetched| Download {
+        url: url.to_owned(),
+        path: fetched.path,
+        sha256: fetched.digest,
+        bytes: fetched.bytes,
+    };
+    let mut results = results.into_iter();
+    for ((file, url), result) in asked.into_iter().zip(&mut results) {
         match result {
             Ok(fetched) => {
-                let download = Download {
-                    url: url.to_owned(),
-                    path: fetched.path,
-                    sha256: fetched.digest,
-                    bytes: fetched.bytes,
-                };
-                downloads.insert(file.name.clone(), download);
+                downloads.insert(file.name.clone(), download(url, fetched));
             }
             Err(error @ FetchError::Cancelled(_)) => return Err(error.into()),
             Err(error) => diagnostics.push(diagnostic(file, &error)),
         }
+    }
+    if let (Some(url), Some(result)) = (readme, results.next()) {
+        downloads.insert(README.to_owned(), download(url, result?));
     }
     if diagnostics.is_empty() {
         return Ok(downloads);

@@ -1,8 +1,9 @@
 //! Text behind the URLs that a recipe's README comes from.
 
-use std::{borrow::Cow, io, io::Read as _};
+use std::{borrow::Cow, collections::BTreeMap, io, io::Read as _};
 
 use nd_fetch::{Freshness, Request, SafeUrl};
+use nd_names::Sha256;
 use neurocontainers_recipe::{FileKind, Folder, ReadError, RecipeFiles};
 
 use super::fetch_all;
@@ -18,6 +19,8 @@ pub struct WithRemote<'a, F> {
     pub files: F,
     /// What downloads are made with.
     pub workshop: &'a Workshop<'a>,
+    /// Digests that a lock promises, by URL.
+    pub expected: BTreeMap<String, Sha256>,
 }
 
 impl<F: RecipeFiles> RecipeFiles for WithRemote<'_, F> {
@@ -30,9 +33,11 @@ impl<F: RecipeFiles> RecipeFiles for WithRemote<'_, F> {
     }
 
     fn remote(&self, url: &str, limit: usize) -> Result<Cow<'_, [u8]>, ReadError> {
+        let sha256 = self.expected.get(url).copied();
         let url: SafeUrl = url.parse().map_err(io::Error::other)?;
         let request = Request {
             name: Some("README".into()),
+            sha256,
             max_bytes: Some(limit as u64),
             freshness: Freshness::Any,
             ..Request::new(url)

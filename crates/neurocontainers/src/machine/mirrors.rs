@@ -40,6 +40,30 @@ impl Mirrors {
         }
     }
 
+    /// Folders of this machine in place of archives, by their address.
+    pub fn local(pairs: &[(AptSource, String)]) -> Self {
+        let pair = |(public, uri): &(AptSource, String)| Pair {
+            public: public.clone(),
+            mirror: AptSource {
+                uri: uri.clone(),
+                ..public.clone()
+            },
+        };
+        Self {
+            pairs: pairs.iter().map(pair).collect(),
+        }
+    }
+
+    /// Where the machine gets what stands at a public address.
+    pub fn nearest(&self, address: &str) -> String {
+        let found = self.pairs.iter().find_map(|pair| {
+            let rest = address.strip_prefix(&pair.public.uri)?;
+            rest.starts_with('/')
+                .then(|| format!("{}{rest}", pair.mirror.uri))
+        });
+        found.unwrap_or_else(|| address.to_owned())
+    }
+
     /// The sources to install from: the machine's where it has any of these archives, else the
     /// public ones.
     pub fn sources(&self, public: &[AptSource]) -> Vec<AptSource> {
@@ -136,6 +160,12 @@ mod tests {
             mirrors.sources(&public)[1].line(),
             "deb http://mirror.example:8080/pub/debian-security bullseye-security main"
         );
+        assert_eq!(
+            mirrors.nearest("http://deb.example/debian/pool/x.deb"),
+            "http://mirror.example:8080/debian/pool/x.deb"
+        );
+        let elsewhere = "http://deb.example/debian-ports/x.deb";
+        assert_eq!(mirrors.nearest(elsewhere), elsewhere);
         assert_eq!(
             mirrors.private(),
             [

@@ -9,19 +9,22 @@ use std::{
 
 use indexmap::IndexMap;
 use nd_builder::{
-    BaseInfo, BuildError, BuildOptions, BuildPlan, Contexts, HostMount, PlanContext, PlannedBase,
-    import_base,
+    BaseInfo, BuildError, BuildPlan, Contexts, HostMount, PlanContext, PlannedBase, import_base,
 };
 use nd_names::Architecture;
 use nd_records::{BuildSummary, TestReport};
-use nd_sandbox::{IdMode, Limits};
+use nd_sandbox::IdMode;
+use neurocontainers_recipe::lock::{LockedBase, LockedContainer};
 
-use super::{PipelineError, Prepared, Workshop, alone::Alone, outputs, summary};
+use super::{
+    PipelineError, Prepared, Workshop, alone::Alone, outputs, steps::steps, summary,
+};
 use crate::{
-    base::{Base, BaseError, Bootstrap, Bootstrapper, import},
+    base::{Base, BaseError, Bootstrap, Bootstrapper, LockedState, import},
     check::TestWish,
-    downloads::fetch_files,
-    machine::{BuildOnly, Mirrors, Redacted},
+    downloads::{Downloads, fetch_files},
+    lock::{self, LockProblem},
+    machine::{BuildOnly, Mirrors},
     output::Compression,
     recipes::Places,
     stage::{CACHE_CONTEXT, CACHE_FOLDER, StagePlan, StageSources},
@@ -62,9 +65,11 @@ pub struct Planned {
     pub base: Base,
     /// Ids of the build.
     pub ids: IdMode,
-    contexts: Contexts,
-    mirrors: Mirrors,
-    build_only: BuildOnly,
+    /// What was downloaded for it.
+    pub downloads: Downloads,
+    pub(super) contexts: Contexts,
+    pub(super) mirrors: Mirrors,
+    pub(super) build_only: BuildOnly,
     staged_from_cache: bool,
     _alone: Alone,
 }
@@ -86,6 +91,15 @@ pub fn plan(
     wish: &BuildWish,
 ) -> Result<Planned, PipelineError> {
     let compiled = &prepared.compiled;
+    let mut promised = BTreeMap::new();
+    if let Some(lock) = &prepared.lock {
+        let changes = lock::check_plan(prepared, lock);
+        if !changes.is_empty() {
+            let path = lock::shown(&prepared.folder);
+            return Err(LockProblem::Drift { path, changes }.into());
+        }
+        promised.extend(lock.urls.iter().map(|one| (one.url.clone(), one.sha256)));
+    }
     let architecture = compiled.identity.architecture;
     let mut bases: IndexMap<String, BaseInfo> = IndexMap::new();
     let mut main = None;
@@ -103,7 +117,7 @@ pub fn plan(
     })?;
     let folder = prepared.build_folder(places);
     let alone = Alone::wait(&folder, workshop.reporter)?;
-    let downloads = fetch_files(workshop, prepared, &BTreeMap::new(), wish.refresh)?;
+    let downloads = fetch_files(workshop, prepared, &promised, wish.refresh)?;
     let sources = StageSources {
         recipe: &prepared.folder.path,
         downloads: &downloads,
@@ -138,6 +152,7 @@ pub fn plan(
         folder,
         base,
         ids,
+        downloads,
         contexts,
         mirrors,
         build_only,
@@ -155,31 +170,7 @@ pub fn build(
     wish: &BuildWish,
 ) -> Result<Finished, PipelineError> {
     let started = Instant::now();
-    let redactor = workshop.machine.redactor(&planned.mirrors);
-    let reporter = Redacted {
-        to: workshop.reporter,
-        redactor: redactor.clone(),
-    };
-    let mounts = HostFiles::write(workshop.store.temporary(), &planned.build_only)?;
-    let options = BuildOptions {
-        ids: planned.ids,
-        compression: wish.layers.of_layers(),
-        contexts: &planned.contexts,
-        host_mounts: mounts.mounts.clone(),
-        host_env: planned.build_only.env.clone(),
-        offline: workshop.offline,
-        limits: Limits::default(),
-        reporter: &reporter,
-        cancel: workshop.cancel,
-    };
-    let built = nd_builder::build(&planned.plan, workshop.store, &options).map_err(|error| {
-        let text = redactor.line(error.to_string().as_bytes());
-        PipelineError::Build {
-            text: String::from_utf8_lossy(&text).into_owned(),
-            source: Box::new(error),
-        }
-    })?;
-    drop(mounts);
+    let built = steps(workshop, prepared, planned, wish)?;
     let outputs = outputs::write(workshop, places, prepared, planned, &built, wish)?;
     let reports =
         crate::check::run_tests(workshop, prepared, planned, &built, &outputs, &wish.tests)?;
@@ -243,12 +234,68 @@ fn base(
         ids: IdMode::choose(workshop.environment, &**workshop.programs),
         refresh: wish.refresh,
         offline: workshop.offline,
+        locked: None,
         compression: wish.layers.of_layers(),
     };
+    if let Some(lock) = &prepared.lock {
+        let known = lock.bases.iter().find(|base| base.reference == reference);
+        let Some(state) = known.and_then(locked_state) else {
+            return Err(LockProblem::Missing {
+                path: lock::shown(&prepared.folder),
+                container: format!("{}, base {reference}", lock.name),
+            }
+            .into());
+        };
+        return locked_base(workshop, bootstrapper, &bootstrap, lock, state);
+    }
     Ok(bootstrapper.prepare(&bootstrap, reference, architecture)?)
 }
 
-fn build_failed(source: BuildError) -> PipelineError {
+/// The base of a locked state: what is in the store, else made from the archives as they were.
+fn locked_base(
+    workshop: &Workshop<'_>,
+    bootstrapper: Bootstrapper<'_>,
+    bootstrap: &Bootstrap,
+    lock: &LockedContainer,
+    (reference, state): (&str, LockedState<'_>),
+) -> Result<Base, PipelineError> {
+    let architecture = lock
+        .architecture
+        .parse()
+        .map_err(|_| BaseError::Distribution {
+            what: lock.architecture.clone(),
+        })?;
+    let known = Bootstrapper {
+        locked: Some(state),
+        ..bootstrapper
+    };
+    match known.prepare(bootstrap, reference, architecture) {
+        Err(BaseError::Offline { .. }) => {}
+        other => return Ok(other?),
+    }
+    let archives = lock::archives(workshop, lock)?;
+    let anew = Bootstrapper {
+        locked: Some(LockedState {
+            archives: Some(&archives),
+            ..state
+        }),
+        ..known
+    };
+    Ok(anew.prepare(bootstrap, reference, architecture)?)
+}
+
+/// What a lock says of the archives of a bootstrapped base.
+fn locked_state(base: &LockedBase) -> Option<(&str, LockedState<'static>)> {
+    let date: jiff::Timestamp = base.archive_date.as_deref()?.parse().ok()?;
+    let state = LockedState {
+        digest: base.archive_state.as_deref()?.parse().ok()?,
+        date: date.as_second(),
+        archives: None,
+    };
+    Some((&base.reference, state))
+}
+
+pub(super) fn build_failed(source: BuildError) -> PipelineError {
     PipelineError::Build {
         text: source.to_string(),
         source: Box::new(source),
@@ -256,13 +303,13 @@ fn build_failed(source: BuildError) -> PipelineError {
 }
 
 /// Settings of the machine as files that steps see; they go when the build ends.
-struct HostFiles {
+pub(super) struct HostFiles {
     _folder: tempfile::TempDir,
-    mounts: Vec<HostMount>,
+    pub(super) mounts: Vec<HostMount>,
 }
 
 impl HostFiles {
-    fn write(temporary: &Path, build_only: &BuildOnly) -> Result<Self, PipelineError> {
+    pub(super) fn write(temporary: &Path, build_only: &BuildOnly) -> Result<Self, PipelineError> {
         let fail = || PipelineError::io(temporary);
         let folder = tempfile::tempdir_in(temporary).map_err(fail())?;
         let mut mounts = Vec::new();

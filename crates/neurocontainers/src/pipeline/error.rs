@@ -66,6 +66,9 @@ pub enum PipelineError {
     /// Downloads cannot be made at all, or the caller stopped them.
     #[error(transparent)]
     Fetch(#[from] nd_fetch::FetchError),
+    /// A lock.
+    #[error(transparent)]
+    Lock(#[from] crate::lock::LockProblem),
     /// The build folder.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -126,6 +129,7 @@ impl PipelineError {
         match self {
             Self::Place(error) => error.hint(),
             Self::Base(error) => error.hint(),
+            Self::Lock(problem) => problem.hint(),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ mod build;
 mod error;
 mod outputs;
 mod prepare;
+mod steps;
 mod summary;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use build::{BaseChoice, BuildWish, Finished, Planned, build, plan};
 pub use error::PipelineError;
 pub use outputs::{OutputState, Outputs};
 pub use prepare::{Prepared, Wish, prepare};
+pub use steps::{forget_steps, steps};
 
 use crate::machine::Machine;
 

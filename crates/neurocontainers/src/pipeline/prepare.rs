@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use nd_names::{Architecture, ImageName};
 use nd_report::{Diagnostic, Sink};
+use neurocontainers_recipe::lock::{LockFile, LockedContainer};
 use neurocontainers_recipe::{Compiled, LoadOptions, Request, Sources, compile, load_with_sources};
 use neurodocker::{ApptainerOptions, render_apptainer};
 
 use super::{PipelineError, Workshop};
 use crate::downloads::WithRemote;
+use crate::lock::{self, LockProblem};
 use crate::recipes::{DiskFiles, Places, RecipeFolder, RecipeState, recipe_state};
 
 /// What is asked for.
@@ -26,6 +28,8 @@ pub struct Wish {
     pub options: Vec<(String, String)>,
     /// Folders of local contexts by key.
     pub locals: Vec<(String, PathBuf)>,
+    /// Whether everything has to be as it was locked.
+    pub locked: bool,
 }
 
 /// A container, ready to be staged.
@@ -49,6 +53,8 @@ pub struct Prepared {
     pub sources: Sources,
     /// Folders of local contexts by key, absolute.
     pub locals: Vec<(String, PathBuf)>,
+    /// What everything has to be, if that is wished.
+    pub lock: Option<LockedContainer>,
 }
 
 impl Prepared {
@@ -83,7 +89,16 @@ pub fn prepare(
     let folder = places.recipe(&wish.recipe, workshop.environment)?;
     let files =
         DiskFiles::open(&folder.path, &[&places.root]).map_err(PipelineError::io(&folder.path))?;
-    let files = WithRemote { files, workshop };
+    let file = if wish.locked {
+        lock::read(&folder)?.unwrap_or_default()
+    } else {
+        LockFile::default()
+    };
+    let files = WithRemote {
+        files,
+        workshop,
+        expected: lock::promised(&file),
+    };
     let mut sink = Sink::new();
     let folder_name = folder.path.file_name().and_then(|name| name.to_str());
     let options = LoadOptions {
@@ -121,6 +136,14 @@ pub fn prepare(
             found: compiled.identity.version.clone(),
         });
     }
+    let lock = file.container(&compiled.identity.name).cloned();
+    if wish.locked && lock.is_none() {
+        return Err(LockProblem::Missing {
+            path: lock::shown(&folder),
+            container: compiled.identity.name,
+        }
+        .into());
+    }
     let macros = places.root.join("macros");
     let includes: Vec<&Path> = if macros.is_dir() {
         vec![&macros]
@@ -151,5 +174,6 @@ pub fn prepare(
         warnings: sink.into_diagnostics(),
         sources: recipe.sources().clone(),
         locals,
+        lock,
     })
 }
