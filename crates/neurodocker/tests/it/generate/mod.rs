@@ -1,6 +1,7 @@
 //! The command line of `neurodocker`: recipes, specifications, templates, and what is refused.
 
 mod bad_input;
+mod docs;
 mod program;
 mod recipes;
 mod specification;
