@@ -288,18 +288,28 @@ impl Lowering<'_> {
                 dest: aside.clone(),
                 owner: None,
             })?;
-            let folder = if destination.ends_with('/') {
-                "mkdir -p"
-            } else {
-                "mkdir -p \"$(dirname"
-            };
             let place = if destination.ends_with('/') {
-                format!("{folder} {to}")
+                to.clone()
             } else {
-                format!("{folder} {to})\"")
+                format!("\"$(dirname {to})\"")
             };
+            // Not every `tar` sees by itself how an archive is compressed.
             let command = format!(
-                "for nd_item in {aside}*; do if [ -f \"$nd_item\" ] && tar -tf \"$nd_item\" > /dev/null 2>&1; then mkdir -p {to} && tar -xf \"$nd_item\" -C {to}; else {place} && cp -a \"$nd_item\" {to}; fi || exit; done; rm -rf /.nd-add"
+                r#"for nd_item in {aside}*; do
+    nd_done=
+    for nd_how in f zf jf Jf; do
+        if [ -z "$nd_done" ] && [ -f "$nd_item" ] && tar "-t$nd_how" "$nd_item" > /dev/null 2>&1; then
+            mkdir -p {to}
+            tar "-x$nd_how" "$nd_item" -C {to}
+            nd_done=1
+        fi
+    done
+    if [ -z "$nd_done" ]; then
+        mkdir -p {place}
+        cp -a "$nd_item" {to}
+    fi
+done
+rm -rf /.nd-add"#
             );
             self.push(run(command))?;
         }

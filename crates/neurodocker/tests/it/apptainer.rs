@@ -89,7 +89,7 @@ fn shows_a_definition_file() {
     insta::assert_snapshot!(render_apptainer(&everything().0, &options).unwrap());
 }
 
-fn folder_with_shell(root: &Path, busybox: &Path) {
+pub(crate) fn folder_with_shell(root: &Path, busybox: &Path) {
     for folder in [
         "bin", "etc", "tmp", "proc", "sys", "dev", "root", "home", "usr/bin", "var/tmp",
     ] {
@@ -97,7 +97,7 @@ fn folder_with_shell(root: &Path, busybox: &Path) {
     }
     fs_err::copy(busybox, root.join("bin/busybox")).unwrap();
     let applets =
-        "sh cat cp mkdir rm ls tr sed printf dirname chmod true test pwd env grep id sleep";
+        "sh cat cp mkdir rm ls tr sed printf dirname chmod true test pwd env grep id sleep tar gzip su";
     for applet in applets.split(' ') {
         fs_err::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
