@@ -10,6 +10,6 @@ mod spec;
 pub use apptainer::{ApptainerOptions, ApptainerRuntime};
 pub use error::RuntimeError;
 pub use nd_host::{Input, Stream};
-pub use nd_sandbox::Access;
+pub use nd_sandbox::{Access, IdMode, Recorded, Role, hook};
 pub use sandbox::{SandboxImage, SandboxRuntime, role};
 pub use spec::{Bind, RunOutput, RunSpec, Runtime};

@@ -19,10 +19,10 @@ use std::{
 };
 
 use nd_host::{Input, LineSplitter, Stream};
-use nd_sandbox::{Access, EngineProcess, IdMode};
+use nd_sandbox::{Access, EngineProcess, IdMode, Recorded};
 
 use crate::{RunOutput, RunSpec, Runtime, RuntimeError};
-use wire::{Command, Ended, Reading, Said, Setup, Shown};
+use wire::{Command, Ended, Outputs, Reading, Said, Setup, Shown};
 
 pub use role::role;
 
@@ -44,6 +44,7 @@ pub struct SandboxImage {
 pub struct SandboxRuntime {
     image: SandboxImage,
     ids: IdMode,
+    keep_changes: bool,
     engine: Mutex<Option<EngineProcess>>,
 }
 
@@ -53,7 +54,18 @@ impl SandboxRuntime {
         Self {
             image,
             ids,
+            keep_changes: false,
             engine: Mutex::new(None),
+        }
+    }
+
+    /// Lets each command see what those before it changed. Changes are kept in memory, up to half of
+    /// the machine's, until this value is gone or a command is cancelled.
+    #[must_use]
+    pub fn keeping_changes(self) -> Self {
+        Self {
+            keep_changes: true,
+            ..self
         }
     }
 
@@ -66,13 +78,51 @@ impl SandboxRuntime {
     /// Runs a command that has the standard streams of this process, and its terminal if they are
     /// one: for a shell. The outputs are not kept.
     pub fn interactive(&self, spec: &RunSpec) -> Result<RunOutput, RuntimeError> {
-        self.command(spec, true, &mut |_, _| {})
+        self.command(spec, Streams::Ours, &mut |_, _| {})
+    }
+
+    /// Runs a command whose standard streams are those of this process, in a session of its own: it
+    /// has no terminal even where a stream is one. The outputs are not kept.
+    pub fn connected(&self, spec: &RunSpec) -> Result<RunOutput, RuntimeError> {
+        self.command(spec, Streams::Connected, &mut |_, _| {})
+    }
+
+    /// Runs a command in a session of its own whose terminal is `terminal`, the far end of a
+    /// pseudo-terminal; nobody here holds it when the command has ended. The outputs are not kept.
+    pub fn on_terminal(
+        &self,
+        spec: &RunSpec,
+        terminal: OwnedFd,
+    ) -> Result<RunOutput, RuntimeError> {
+        self.command(spec, Streams::Terminal(terminal), &mut |_, _| {})
+    }
+
+    /// As [`Runtime::run`], and takes down every path that the command and all it starts look at.
+    /// Needs no privilege; each call with a path waits for about two changes of process.
+    pub fn record(
+        &self,
+        spec: &RunSpec,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<(RunOutput, Recorded), RuntimeError> {
+        let mut recorded = Recorded::default();
+        let output = self.perform(spec, Streams::Kept, Some(&mut recorded), on_line)?;
+        Ok((output, recorded))
     }
 
     fn command(
         &self,
         spec: &RunSpec,
-        interactive: bool,
+        streams: Streams,
+        on_line: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<RunOutput, RuntimeError> {
+        self.perform(spec, streams, None, on_line)
+    }
+
+    fn perform(
+        &self,
+        spec: &RunSpec,
+        streams: Streams,
+        recorded: Option<&mut Recorded>,
         on_line: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<RunOutput, RuntimeError> {
         if spec.cancel.is_cancelled() {
@@ -84,7 +134,8 @@ impl SandboxRuntime {
             Some(engine) => engine,
             None => self.start()?,
         };
-        let (command, fds) = prepare(spec, interactive)?;
+        let (mut command, fds) = prepare(spec, streams)?;
+        command.record = recorded.is_some();
         let text = serde_json::to_vec(&command).map_err(|error| RuntimeError::Refused {
             reason: error.to_string(),
         })?;
@@ -102,7 +153,7 @@ impl SandboxRuntime {
                     std::thread::park_timeout(Duration::from_millis(50));
                 }
             });
-            let heard = hear(&mut engine, on_line);
+            let heard = hear(&mut engine, recorded, on_line);
             over.store(true, Ordering::Release);
             watcher.thread().unpark();
             heard
@@ -124,6 +175,7 @@ impl SandboxRuntime {
             env: self.image.env.clone(),
             user: self.image.user.clone(),
             working_dir: self.image.working_dir.clone(),
+            keep_changes: self.keep_changes,
         };
         let text = serde_json::to_vec(&setup).map_err(|error| RuntimeError::Refused {
             reason: error.to_string(),
@@ -142,11 +194,23 @@ impl Runtime for SandboxRuntime {
         spec: &RunSpec,
         on_line: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<RunOutput, RuntimeError> {
-        self.command(spec, false, on_line)
+        self.command(spec, Streams::Kept, on_line)
     }
 }
 
-fn prepare(spec: &RunSpec, interactive: bool) -> Result<(Command, Vec<OwnedFd>), RuntimeError> {
+/// Where the standard streams of a command are.
+enum Streams {
+    /// Its outputs come to us, its input is what the specification says.
+    Kept,
+    /// Ours, in our session.
+    Ours,
+    /// Ours, in a session of its own.
+    Connected,
+    /// A terminal of its own.
+    Terminal(OwnedFd),
+}
+
+fn prepare(spec: &RunSpec, streams: Streams) -> Result<(Command, Vec<OwnedFd>), RuntimeError> {
     let mut fds = Vec::new();
     let mut binds = Vec::new();
     for bind in &spec.binds {
@@ -168,24 +232,44 @@ fn prepare(spec: &RunSpec, interactive: bool) -> Result<(Command, Vec<OwnedFd>),
             std::io::stdin().as_fd().try_clone_to_owned(),
         )
     };
-    let reading = match (&spec.input, interactive) {
-        (_, true) | (Input::Inherited, _) => {
-            fds.push(stdin()?);
-            Reading::Handed
-        }
-        (Input::Bytes(bytes), _) => Reading::Bytes(bytes.clone()),
-        (Input::Nothing, _) => Reading::Nothing,
+    let mut reading = match &spec.input {
+        Input::Inherited => Reading::Handed,
+        Input::Bytes(bytes) => Reading::Bytes(bytes.clone()),
+        Input::Nothing => Reading::Nothing,
     };
-    if interactive {
-        fds.push(copy(
-            "standard output",
-            std::io::stdout().as_fd().try_clone_to_owned(),
-        )?);
-        fds.push(copy(
-            "standard error",
-            std::io::stderr().as_fd().try_clone_to_owned(),
-        )?);
-    }
+    let outputs = match streams {
+        Streams::Kept => {
+            if matches!(reading, Reading::Handed) {
+                fds.push(stdin()?);
+            }
+            Outputs::Kept
+        }
+        Streams::Ours | Streams::Connected => {
+            reading = Reading::Handed;
+            fds.push(stdin()?);
+            fds.push(copy(
+                "standard output",
+                std::io::stdout().as_fd().try_clone_to_owned(),
+            )?);
+            fds.push(copy(
+                "standard error",
+                std::io::stderr().as_fd().try_clone_to_owned(),
+            )?);
+            if matches!(streams, Streams::Ours) {
+                Outputs::HandedWithSession
+            } else {
+                Outputs::Handed
+            }
+        }
+        Streams::Terminal(terminal) => {
+            reading = Reading::Handed;
+            for _ in 0..2 {
+                fds.push(copy("the terminal", terminal.try_clone())?);
+            }
+            fds.push(terminal);
+            Outputs::Terminal
+        }
+    };
     let bytes = |text: &std::ffi::OsStr| text.as_bytes().to_vec();
     let command = Command {
         argv: spec.argv.iter().map(|word| bytes(word)).collect(),
@@ -197,7 +281,8 @@ fn prepare(spec: &RunSpec, interactive: bool) -> Result<(Command, Vec<OwnedFd>),
         cwd: spec.cwd.as_ref().map(|path| bytes(path.as_os_str())),
         binds,
         reading,
-        interactive,
+        outputs,
+        record: false,
         limit: spec.timeout,
     };
     Ok((command, fds))
@@ -206,6 +291,7 @@ fn prepare(spec: &RunSpec, interactive: bool) -> Result<(Command, Vec<OwnedFd>),
 /// Takes what the engine says until the command ended.
 fn hear(
     engine: &mut EngineProcess,
+    mut recorded: Option<&mut Recorded>,
     on_line: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<(RunOutput, Ended), RuntimeError> {
     let mut output = RunOutput::default();
@@ -217,6 +303,17 @@ fn hear(
                 let stream = streams[which];
                 output.keep(stream, bytes);
                 lines[which].push(bytes, &mut |line| on_line(stream, line));
+            }
+            Some(Said::Paths(paths)) => {
+                if let Some(recorded) = recorded.as_deref_mut() {
+                    let each = paths.split(|&byte| byte == 0).map(<[u8]>::to_vec);
+                    recorded.paths.extend(each.filter(|path| !path.is_empty()));
+                }
+            }
+            Some(Said::Missed(count)) => {
+                if let Some(recorded) = recorded.as_deref_mut() {
+                    recorded.missed += count;
+                }
             }
             Some(Said::Ended(ended)) => {
                 for (lines, stream) in lines.iter_mut().zip(streams) {

@@ -4,14 +4,17 @@ use std::{error::Error, os::fd::OwnedFd, sync::Arc};
 
 use nd_host::{RootDir, Stream};
 use nd_sandbox::{
-    Access, Engine, Exit, Handle, Mount, Output, ProcessSpec, Role, Root, SandboxError, Session,
-    Source, Stdin, run,
+    Access, Engine, Exit, Handle, MemoryChanges, Mount, Output, ProcessSpec, Recorder, Role, Root,
+    SandboxError, Session, Source, Stdin, run,
 };
 
 use super::{
     users::{Account, Accounts},
-    wire::{Command, Ended, Reading, Said, Setup},
+    wire::{Command, Ended, Outputs, Reading, Said, Setup},
 };
+
+/// Bytes of paths in one message.
+const PIECE: usize = 1 << 20;
 
 pub(super) const NAME: &str = "nd-runtime";
 
@@ -33,12 +36,31 @@ fn serve(mut engine: Engine) -> u8 {
         .map(Arc::new)
         .collect();
     let account = account(&setup, &lowers);
+    let mut changes = match setup.keep_changes.then(MemoryChanges::new).transpose() {
+        Ok(changes) => changes,
+        Err(error) => {
+            engine.send(&Said::Ended(Ended::Refused(chain(&error))).encode());
+            return 1;
+        }
+    };
     while let Some(message) = engine.receive() {
         let Ok(command) = serde_json::from_slice::<Command>(&message.bytes) else {
             return 1;
         };
         let ended = match &account {
-            Ok(account) => one(&engine, &setup, account, &lowers, command, message.fds),
+            Ok(account) => {
+                let root = match &mut changes {
+                    Some(changes) => changes.root(lowers.clone()),
+                    None => Ok(Root::Ephemeral {
+                        lowers: lowers.clone(),
+                        scratch: None,
+                    }),
+                };
+                match root {
+                    Ok(root) => one(&engine, &setup, account, root, command, message.fds),
+                    Err(error) => Ended::Refused(chain(&error)),
+                }
+            }
             Err(name) => Ended::UnknownUser(name.clone()),
         };
         engine.send(&Said::Ended(ended).encode());
@@ -65,18 +87,24 @@ fn one(
     engine: &Engine,
     setup: &Setup,
     account: &Account,
-    lowers: &[Handle],
+    root: Root,
     command: Command,
     fds: Vec<OwnedFd>,
 ) -> Ended {
-    let Some(spec) = spec(setup, account, lowers, command, fds) else {
+    let recorder = command.record.then(Recorder::new);
+    let Some(mut spec) = spec(setup, account, root, command, fds) else {
         return Ended::Refused("a descriptor is missing".into());
     };
+    spec.recorder.clone_from(&recorder);
     let mut say = |stream: Stream, bytes: &[u8]| {
         let which = usize::from(stream == Stream::Stderr);
         engine.send(&Said::Output(which, bytes).encode());
     };
-    match run(&spec, &mut say, engine.cancel()) {
+    let ran = run(&spec, &mut say, engine.cancel());
+    if let Some(recorder) = recorder {
+        tell(engine, &recorder);
+    }
+    match ran {
         Ok(Exit::Code(code)) => Ended::Code(code),
         Ok(Exit::Signal(signal)) => Ended::Signal(signal),
         Ok(Exit::TimedOut) => Ended::TimedOut,
@@ -91,18 +119,30 @@ fn one(
     }
 }
 
+/// Sends what was taken down, in pieces.
+fn tell(engine: &Engine, recorder: &Recorder) {
+    let recorded = recorder.take();
+    let mut piece = Vec::new();
+    for path in &recorded.paths {
+        piece.extend_from_slice(path);
+        piece.push(0);
+        if piece.len() > PIECE {
+            engine.send(&Said::Paths(&piece).encode());
+            piece.clear();
+        }
+    }
+    engine.send(&Said::Paths(&piece).encode());
+    engine.send(&Said::Missed(recorded.missed).encode());
+}
+
 fn spec(
     setup: &Setup,
     account: &Account,
-    lowers: &[Handle],
+    root: Root,
     command: Command,
     fds: Vec<OwnedFd>,
 ) -> Option<ProcessSpec> {
     let mut fds = fds.into_iter().map(Arc::new);
-    let root = Root::Ephemeral {
-        lowers: lowers.to_vec(),
-        scratch: None,
-    };
     let mut spec = ProcessSpec::new(root, command.argv);
     spec.user = account.user.clone();
     spec.env = environment(setup, account, command.env);
@@ -129,13 +169,17 @@ fn spec(
         Reading::Handed => Stdin::Handle(fds.next()?),
     };
     spec.output = Output::Bytes;
-    if command.interactive {
+    if command.outputs != Outputs::Kept {
         spec.output = Output::Handles {
             stdout: fds.next()?,
             stderr: fds.next()?,
         };
-        spec.session = Session::Callers;
     }
+    spec.session = match command.outputs {
+        Outputs::Kept | Outputs::Handed => Session::Own,
+        Outputs::HandedWithSession => Session::Callers,
+        Outputs::Terminal => Session::Terminal,
+    };
     Some(spec)
 }
 

@@ -10,6 +10,8 @@ pub(super) struct Setup {
     pub(super) env: Vec<(String, String)>,
     pub(super) user: Option<String>,
     pub(super) working_dir: Option<String>,
+    /// Whether a command sees what those before it changed.
+    pub(super) keep_changes: bool,
 }
 
 /// One command; what it is shown comes along, then its streams.
@@ -20,7 +22,9 @@ pub(super) struct Command {
     pub(super) cwd: Option<Vec<u8>>,
     pub(super) binds: Vec<Shown>,
     pub(super) reading: Reading,
-    pub(super) interactive: bool,
+    pub(super) outputs: Outputs,
+    /// Whether the paths that it looks at are taken down.
+    pub(super) record: bool,
     pub(super) limit: Option<Duration>,
 }
 
@@ -35,6 +39,19 @@ pub(super) enum Reading {
     Nothing,
     Bytes(Vec<u8>),
     Handed,
+}
+
+/// Where the outputs of a command go, and whose session it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Outputs {
+    /// To the caller, as messages.
+    Kept,
+    /// To what was handed along.
+    Handed,
+    /// The same, in the caller's session.
+    HandedWithSession,
+    /// The same; the input is the terminal of a session of its own.
+    Terminal,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +70,10 @@ pub(super) enum Ended {
 pub(super) enum Said<'a> {
     /// Bytes of standard output (0) or standard error (1).
     Output(usize, &'a [u8]),
+    /// Paths that were looked at, each with a zero byte behind it.
+    Paths(&'a [u8]),
+    /// How many paths could not be taken down.
+    Missed(u64),
     Ended(Ended),
 }
 
@@ -64,6 +85,8 @@ impl<'a> Said<'a> {
                 message.extend_from_slice(bytes);
                 message
             }
+            Self::Paths(paths) => [&[3], *paths].concat(),
+            Self::Missed(count) => [&[4][..], &count.to_le_bytes()].concat(),
             Self::Ended(ended) => {
                 let mut message = vec![2];
                 // Plain enumerations always have a JSON form.
@@ -77,6 +100,8 @@ impl<'a> Said<'a> {
         let (kind, rest) = message.split_first()?;
         match kind {
             0 | 1 => Some(Self::Output(usize::from(*kind), rest)),
+            3 => Some(Self::Paths(rest)),
+            4 => Some(Self::Missed(u64::from_le_bytes(rest.try_into().ok()?))),
             2 => serde_json::from_slice(rest).ok().map(Self::Ended),
             _ => None,
         }

@@ -56,7 +56,8 @@ impl Image {
         )
         .unwrap();
         for tool in [
-            "sh", "cat", "echo", "id", "touch", "sleep", "pwd", "true", "wc", "ls", "seq",
+            "sh", "cat", "echo", "id", "touch", "sleep", "pwd", "true", "wc", "ls", "seq", "ln",
+            "rm",
         ] {
             symlink("busybox", below.join("bin").join(tool)).unwrap();
         }

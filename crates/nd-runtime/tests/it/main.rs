@@ -7,6 +7,7 @@
 )]
 
 mod image;
+mod recording;
 mod runs;
 
 use libtest_mimic::{Arguments, Trial};
@@ -16,6 +17,7 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let trials = runs::TESTS
         .iter()
+        .chain(recording::TESTS)
         .map(|&(name, test)| {
             Trial::test(name, move || {
                 match image::usable() {
