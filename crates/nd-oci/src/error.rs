@@ -82,6 +82,9 @@ pub enum OciError {
         /// What is wrong.
         problem: String,
     },
+    /// An archive without the list of images that Docker writes.
+    #[error("the archive has no `manifest.json`")]
+    NoDockerArchive,
     /// No image of that name.
     #[error("`{}` holds no image `{reference}`", layout.display())]
     NoImage {

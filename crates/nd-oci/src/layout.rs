@@ -25,7 +25,7 @@ use crate::{
 /// The annotation that names an image in a layout.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Documents above this size are refused, as registries do.
-const DOCUMENT_LIMIT: u64 = 4 << 20;
+pub(crate) const DOCUMENT_LIMIT: u64 = 4 << 20;
 
 /// Something that holds blobs.
 pub trait BlobSource: Send + Sync {

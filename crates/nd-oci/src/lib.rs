@@ -7,6 +7,7 @@ mod compression;
 mod contents;
 mod digest;
 mod directory;
+mod docker_archive;
 mod error;
 mod gzip_members;
 mod index_layer;
