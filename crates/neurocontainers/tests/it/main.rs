@@ -11,6 +11,7 @@ mod deploy;
 mod diagnose;
 mod downloads;
 mod leaks;
+mod lock;
 mod lsp;
 mod outputs;
 mod readme;
