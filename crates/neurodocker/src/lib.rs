@@ -6,7 +6,7 @@
 //! - [`render_dockerfile`] and [`render_apptainer`] write a [`Definition`](nd_instructions::Definition)
 //!   as text. The first has a mode that equals what NeuroContainers' builder writes, byte for byte.
 //!
-//! Everything here is pure: text in, text out.
+//! Everything but the program and `minify` is pure: text in, text out.
 
 mod apptainer;
 #[cfg(feature = "cli")]
@@ -14,6 +14,8 @@ pub mod cli;
 pub mod codes;
 mod dockerfile;
 pub mod generate;
+#[cfg(feature = "minify")]
+pub mod minify;
 pub mod reproenv;
 mod templates;
 

@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "minify")]
+    neurodocker::minify::hook();
     neurodocker::cli::main()
 }

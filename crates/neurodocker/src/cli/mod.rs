@@ -15,6 +15,10 @@ use crate::generate::{Host, Settings, run};
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "minify")]
+    if let Some(code) = crate::minify::cli::when_asked() {
+        return code;
+    }
     finish(program())
 }
 

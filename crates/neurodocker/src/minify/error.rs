@@ -87,7 +87,9 @@ pub enum MinifyError {
         missed: u64,
     },
     /// The result does not do what the image does.
-    #[error("command `{command}` does not do in the result what it does in the image: {difference}")]
+    #[error(
+        "command `{command}` does not do in the result what it does in the image: {difference}"
+    )]
     Different {
         /// The command.
         command: String,
@@ -161,7 +163,8 @@ impl MinifyError {
             }
             Self::Different { .. } => vec![
                 "what it needs can be kept with `--keep PATTERN`".into(),
-                "leave out what it is not about, such as times, in the output of the command".into(),
+                "leave out what it is not about, such as times, in the output of the command"
+                    .into(),
             ],
             _ => Vec::new(),
         }

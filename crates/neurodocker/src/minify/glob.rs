@@ -14,13 +14,7 @@ pub(super) struct Pattern {
 }
 
 /// Patterns of what is kept unless told otherwise: licences travel with what they are of.
-pub(super) const LICENCES: &[&str] = &[
-    "LICENSE*",
-    "LICENCE*",
-    "COPYING*",
-    "NOTICE*",
-    "copyright",
-];
+pub(super) const LICENCES: &[&str] = &["LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "copyright"];
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Result<Self, MinifyError> {

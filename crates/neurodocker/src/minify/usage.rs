@@ -154,9 +154,8 @@ impl Removal {
                 let path = entry.path.as_bytes();
                 place[at] = Some(below(path, dir));
                 let goes = matches!(entry.kind, Kind::File { .. } | Kind::Symlink { .. });
-                marks[at] = goes
-                    && !used.has(at)
-                    && !keep.iter().any(|pattern| pattern.matches(path));
+                marks[at] =
+                    goes && !used.has(at) && !keep.iter().any(|pattern| pattern.matches(path));
             }
         }
         let files = marks.iter().filter(|&&gone| gone).count();
@@ -297,7 +296,10 @@ mod tests {
         for path in looked_at {
             used.path(index, path.as_bytes());
         }
-        let keep: Vec<_> = keep.iter().map(|text| Pattern::new(text).unwrap()).collect();
+        let keep: Vec<_> = keep
+            .iter()
+            .map(|text| Pattern::new(text).unwrap())
+            .collect();
         let removal = Removal::plan(index, &prune, &used, &keep);
         let tops = removal.tops(index);
         tops.map(|path| String::from_utf8_lossy(path).into_owned())
@@ -307,7 +309,13 @@ mod tests {
     #[test]
     fn chains_of_links_stay_and_directories_go_when_nothing_is_left_in_them() {
         let index = index(
-            &["opt/a/lib/x.so.1", "opt/a/doc/y", "opt/b/z", "usr/u", "opt/kept/deep/k"],
+            &[
+                "opt/a/lib/x.so.1",
+                "opt/a/doc/y",
+                "opt/b/z",
+                "usr/u",
+                "opt/kept/deep/k",
+            ],
             &[
                 ("opt/a/lib/x.so", "x.so.1"),
                 ("opt/current", "a"),
@@ -328,7 +336,10 @@ mod tests {
         // A directory that was looked at stays, empty.
         assert_eq!(gone(&index, &["/opt/b"], &["/opt/b"], &[]), ["opt/b/z"]);
         for wrong in ["/", "/nothing", "opt", "/usr/u", "/opt/.."] {
-            assert!(prune_directories(&index, &[wrong.to_owned()]).is_err(), "{wrong}");
+            assert!(
+                prune_directories(&index, &[wrong.to_owned()]).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

@@ -1,0 +1,441 @@
+//! The result: what stays, as an OCI layout or a SIF file.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use nd_host::AtomicFile;
+use nd_names::{Architecture, Sha256};
+use nd_oci::{Compression, Image, ImageSpec, LayerOptions, Layout};
+use nd_report::Cancel;
+use nd_rootfs::{
+    Attr, ContentSink, Contents, ContentsError, Entry, Index, Kind, LayerEntry, Location, TreePath,
+    Wanted,
+};
+use nd_sif::{DataType, Link, ObjectSpec, SifOptions, SifWriter, id_of};
+use nd_squashfs::{Compressor, WriteOptions};
+use nd_store::Store;
+use serde_json::json;
+
+use super::{
+    error::MinifyError,
+    image::{Origin, SifOrigin, Source, digest_of},
+    sif_files,
+    spool::{Spool, copy_range},
+    usage::Removal,
+};
+
+/// The annotation that says which image another one was made from.
+const BASE: &str = "org.opencontainers.image.base.digest";
+
+/// Where the result goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A folder, and the name of the image in its index.
+    Oci(PathBuf, Option<String>),
+    Sif(PathBuf),
+}
+
+impl Target {
+    /// `sif:FILE`, or a file that ends with `.sif` or `.simg`; else `[oci:]FOLDER[:NAME]`.
+    pub(super) fn parse(text: &str) -> Self {
+        if let Some(path) = text.strip_prefix("sif:") {
+            return Self::Sif(path.into());
+        }
+        let is_sif = Path::new(text)
+            .extension()
+            .is_some_and(|ending| ending == "sif" || ending == "simg");
+        if is_sif && !text.starts_with("oci:") {
+            return Self::Sif(text.into());
+        }
+        let text = text.strip_prefix("oci:").unwrap_or(text);
+        match text.rsplit_once(':') {
+            Some((path, name)) if !name.contains('/') && !name.is_empty() => {
+                Self::Oci(path.into(), Some(name.to_owned()))
+            }
+            _ => Self::Oci(text.into(), None),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Oci(path, _) | Self::Sif(path) => path,
+        }
+    }
+
+    /// Whether the result can be written there, as far as that can be known before the work.
+    pub(super) fn check(&self, origin: &Origin) -> Result<(), MinifyError> {
+        if matches!((self, origin), (Self::Oci(..), Origin::Sif(_))) {
+            return Err(MinifyError::SifToOci);
+        }
+        if fs_err::symlink_metadata(self.path()).is_ok() {
+            return Err(MinifyError::Exists {
+                path: self.path().into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Digest of the manifest, for a layout.
+    pub(super) manifest: Option<Sha256>,
+    /// Bytes of layers, or of the file.
+    pub(super) bytes: u64,
+}
+
+/// What stays of the tree.
+pub(super) fn what_stays(index: &Index, removal: &Removal) -> Result<Index, MinifyError> {
+    let entries = index
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| !removal.has(*number))
+        .map(|(_, entry)| entry.clone())
+        .collect();
+    Ok(Index::from_entries(entries)?)
+}
+
+/// Writes the result and gives it its name when it is complete.
+pub(super) fn write(
+    target: &Target,
+    source: &mut Source,
+    removal: &Removal,
+    how: &str,
+    store: &Store,
+    cancel: &Cancel,
+) -> Result<Written, MinifyError> {
+    let index = what_stays(&source.index, removal)?;
+    match (target, &source.origin) {
+        (Target::Oci(path, name), Origin::Oci(image)) => {
+            let spool = Spool::fill(&index, &mut *source.contents, store.temporary(), cancel)?;
+            write_layout(path, name.as_deref(), image, &index, &spool, how)
+        }
+        (Target::Sif(path), Origin::Sif(sif)) => {
+            rewrite_sif(path, sif, &index, &mut *source.contents, how, cancel)
+        }
+        (Target::Sif(path), Origin::Oci(image)) => {
+            let image = image.clone();
+            write_sif(path, &image, source, index, how, cancel)
+        }
+        (Target::Oci(..), Origin::Sif(_)) => Err(MinifyError::SifToOci),
+    }
+}
+
+fn write_layout(
+    path: &Path,
+    name: Option<&str>,
+    image: &Image,
+    index: &Index,
+    spool: &Spool,
+    how: &str,
+) -> Result<Written, MinifyError> {
+    let beside = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs_err::create_dir_all(beside).map_err(MinifyError::io(beside))?;
+    let folder = tempfile::Builder::new()
+        .prefix(".nd-minify-")
+        .tempdir_in(beside)
+        .map_err(MinifyError::io(beside))?;
+    let layout = Layout::create(folder.path().join("oci"))?;
+    let entries: Vec<_> = index
+        .iter()
+        .filter(|entry| !matches!(entry.kind, Kind::Socket))
+        .cloned()
+        .map(LayerEntry::Entry)
+        .collect();
+    let options = LayerOptions {
+        compression: like(image),
+        clamp: None,
+    };
+    let layer = layout.write_layer(&entries, &mut |entry| spool.open(entry), options)?;
+    let mut config = serde_json::to_value(&image.config)?;
+    config["rootfs"] = json!({ "type": "layers", "diff_ids": [layer.diff_id.oci()] });
+    // What was done before is still true, but no layer of it is left.
+    let mut history = config["history"].as_array().cloned().unwrap_or_default();
+    for step in &mut history {
+        step["empty_layer"] = true.into();
+    }
+    let mut step = json!({ "created_by": how });
+    if let Some(created) = image.config.created() {
+        step["created"] = json!(created);
+    }
+    history.push(step);
+    config["history"] = history.into();
+    let written = layout.write_image(&ImageSpec {
+        config: serde_json::from_value(config)?,
+        layers: vec![layer.descriptor()],
+        annotations: BTreeMap::from([(BASE.to_owned(), image.digest.oci())]),
+        reference: name.map(str::to_owned),
+    })?;
+    // An empty folder of that name is replaced, anything else that came meanwhile is not.
+    fs_err::rename(layout.path(), path).map_err(MinifyError::io(path))?;
+    Ok(Written {
+        manifest: Some(written.digest),
+        bytes: layer.size,
+    })
+}
+
+/// The compression of the image, unless its layers have none.
+fn like(image: &Image) -> Compression {
+    let zstd = |layer: &nd_oci::LayerBlob| layer.compression == Compression::Zstd;
+    if image.layers.iter().any(zstd) {
+        Compression::Zstd
+    } else {
+        Compression::Gzip
+    }
+}
+
+/// A SIF file with the objects of the old one, in their order, but the partition of what stays and
+/// without signatures: they would be of something else.
+fn rewrite_sif(
+    path: &Path,
+    old: &SifOrigin,
+    index: &Index,
+    contents: &mut dyn Contents,
+    how: &str,
+    cancel: &Cancel,
+) -> Result<Written, MinifyError> {
+    let fail = || MinifyError::io(path);
+    let header = old.sif.header();
+    let options = SifOptions {
+        architecture: header.architecture.unwrap_or(Architecture::X86_64),
+        id: id_of(&digest_of(&[header.id.as_bytes(), how.as_bytes()])),
+        time: header.modified,
+    };
+    let packing = WriteOptions {
+        compression: match old.compressor {
+            Compressor::Zstd => nd_squashfs::Compression::Zstd(3),
+            Compressor::Gzip => nd_squashfs::Compression::Gzip(6),
+        },
+        epoch: Some(header.modified),
+        root: old.root.clone(),
+        cancel: cancel.clone(),
+        ..WriteOptions::default()
+    };
+    let mut file = create(path)?;
+    let mut sif = SifWriter::new(&mut file, options)?;
+    for one in old.sif.descriptors() {
+        if one.data == DataType::Signature {
+            continue;
+        }
+        let spec = ObjectSpec {
+            data: one.data,
+            name: one.name.clone(),
+            group: one.group,
+            link: if matches!(one.link, Link::Group(_)) {
+                one.link
+            } else {
+                Link::None
+            },
+            extra: one.extra,
+        };
+        if one.id == old.partition.id {
+            sif.put_with::<_, MinifyError>(spec, |out| pack(out, index, contents, &packing, path))?;
+        } else {
+            sif.put_with::<_, MinifyError>(spec, |out| {
+                copy_range(old.sif.file(), one.offset, one.size, out).map_err(fail())
+            })?;
+        }
+    }
+    finish(sif.finish()?, file, path)
+}
+
+/// A new SIF file of an OCI image.
+fn write_sif(
+    path: &Path,
+    image: &Image,
+    source: &mut Source,
+    index: Index,
+    how: &str,
+    cancel: &Cancel,
+) -> Result<Written, MinifyError> {
+    let architecture = image
+        .config
+        .architecture()
+        .to_string()
+        .parse()
+        .unwrap_or(Architecture::X86_64);
+    let time = index
+        .iter()
+        .map(|entry| entry.attr.mtime)
+        .max()
+        .unwrap_or(0);
+    let options = SifOptions {
+        architecture,
+        id: id_of(&digest_of(&[&image.digest.as_bytes()[..], how.as_bytes()])),
+        time,
+    };
+    let added = sif_files::files(&source.state);
+    let (index, mut contents) = WithFiles::add(index, &mut *source.contents, added, time)?;
+    let packing = WriteOptions {
+        epoch: Some(time),
+        cancel: cancel.clone(),
+        ..WriteOptions::default()
+    };
+    let mut file = create(path)?;
+    let mut sif = SifWriter::new(&mut file, options)?;
+    sif.put_with::<_, MinifyError>(ObjectSpec::squashfs(architecture), |out| {
+        pack(out, &index, &mut contents, &packing, path)
+    })?;
+    let definition = format!("Bootstrap: oci\nFrom: {}\n\n# {how}\n", image.digest.oci());
+    sif.put(
+        ObjectSpec::new(DataType::DefFile, ""),
+        definition.as_bytes(),
+    )?;
+    finish(sif.finish()?, file, path)
+}
+
+fn create(path: &Path) -> Result<AtomicFile, MinifyError> {
+    AtomicFile::create(path).map_err(MinifyError::io(path))
+}
+
+fn pack(
+    out: &mut AtomicFile,
+    index: &Index,
+    contents: &mut dyn Contents,
+    packing: &WriteOptions<'_>,
+    path: &Path,
+) -> Result<(), MinifyError> {
+    let fail = || MinifyError::io(path);
+    let start = out.stream_position().map_err(fail())?;
+    let written = {
+        let mut buffered = io::BufWriter::with_capacity(1 << 20, &mut *out);
+        nd_squashfs::write(index, contents, &mut buffered, packing)?
+    };
+    out.seek(SeekFrom::Start(start + written.bytes))
+        .map_err(fail())?;
+    Ok(())
+}
+
+fn finish(bytes: u64, mut file: AtomicFile, path: &Path) -> Result<Written, MinifyError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fail = || MinifyError::io(path);
+    file.flush().map_err(fail())?;
+    // Like any image that Apptainer writes: it can be run by its name.
+    let mode = file.file().metadata().map_err(fail())?.permissions().mode();
+    let permissions = std::fs::Permissions::from_mode(mode | (mode & 0o444) >> 2);
+    file.file().set_permissions(permissions).map_err(fail())?;
+    file.commit().map_err(fail())?;
+    Ok(Written {
+        manifest: None,
+        bytes,
+    })
+}
+
+/// Contents of an image and a few files more.
+struct WithFiles<'a> {
+    contents: &'a mut dyn Contents,
+    files: Vec<Vec<u8>>,
+}
+
+impl<'a> WithFiles<'a> {
+    fn add(
+        index: Index,
+        contents: &'a mut dyn Contents,
+        added: Vec<(&'static str, u16, String)>,
+        time: i64,
+    ) -> Result<(Index, Self), MinifyError> {
+        let mut files: Vec<Vec<u8>> = Vec::new();
+        let mut new: Vec<Entry> = Vec::new();
+        let mut put = |path: &str, mode: u16, content: Option<Vec<u8>>, replace: bool| {
+            // Constants in normal form.
+            let Ok(path) = TreePath::new(path) else {
+                return;
+            };
+            if !replace && index.get(&path).is_some() {
+                return;
+            }
+            let kind = match content {
+                None => Kind::Dir { implicit: false },
+                Some(bytes) => {
+                    let at = Location::Host(files.len() as u64);
+                    let (size, content) = (bytes.len() as u64, plain_digest(&bytes));
+                    files.push(bytes);
+                    Kind::File { size, content, at }
+                }
+            };
+            let mut attr = Attr::new(mode);
+            attr.mtime = time;
+            new.push(Entry {
+                path,
+                attr,
+                kind,
+                group: None,
+            });
+        };
+        for (dir, mode) in sif_files::MOUNT_POINTS {
+            put(dir, *mode, None, false);
+        }
+        for file in sif_files::MOUNT_FILES {
+            put(file, 0o644, Some(Vec::new()), false);
+        }
+        put(".singularity.d", 0o755, None, false);
+        put(".singularity.d/env", 0o755, None, false);
+        for (path, mode, content) in added {
+            let path = format!(".singularity.d/{path}");
+            put(&path, mode, Some(content.into_bytes()), true);
+        }
+        let replaced: std::collections::BTreeSet<TreePath> =
+            new.iter().map(|entry| entry.path.clone()).collect();
+        let mut entries = index.into_entries();
+        entries.retain(|entry| !replaced.contains(&entry.path));
+        entries.extend(new);
+        Ok((Index::from_entries(entries)?, Self { contents, files }))
+    }
+}
+
+fn plain_digest(bytes: &[u8]) -> Sha256 {
+    use sha2::Digest as _;
+    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
+impl Contents for WithFiles<'_> {
+    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
+        let mut rest = Wanted::default();
+        for (at, file) in wanted.iter() {
+            let Location::Host(number) = at else {
+                rest.insert(at, file.size, file.content);
+                continue;
+            };
+            let bytes = self
+                .files
+                .get(number as usize)
+                .ok_or(ContentsError::Missing { at })?;
+            let taken = sink.file(at, file.size, &file.content, &mut &bytes[..]);
+            taken.map_err(|source| ContentsError::Sink {
+                at,
+                content: file.content,
+                source,
+            })?;
+        }
+        self.contents.visit(&rest, sink)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What an output's name means.
+
+    use super::Target;
+
+    #[test]
+    fn endings_and_prefixes_say_what_is_written() {
+        for (text, expected) in [
+            ("a.sif", Target::Sif("a.sif".into())),
+            ("b/a.simg", Target::Sif("b/a.simg".into())),
+            ("sif:a", Target::Sif("a".into())),
+            ("oci:a.sif", Target::Oci("a.sif".into(), None)),
+            ("a", Target::Oci("a".into(), None)),
+            ("oci:a:1.0", Target::Oci("a".into(), Some("1.0".into()))),
+            ("/x:y/a", Target::Oci("/x:y/a".into(), None)),
+        ] {
+            assert_eq!(Target::parse(text), expected, "{text}");
+        }
+    }
+}
