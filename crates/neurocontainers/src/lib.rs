@@ -1,8 +1,10 @@
 //! Stage, build, test and release NeuroContainers recipes.
 
 pub mod base;
+pub mod cache;
 pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod diagnose;
 pub mod docs;
 pub mod downloads;
@@ -13,4 +15,5 @@ pub mod machine;
 pub mod output;
 pub mod pipeline;
 pub mod recipes;
+pub mod size;
 pub mod stage;

@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use nd_names::Architecture;
 
+use super::looking::SecretArgs;
 use crate::{
     check::{Retest, TestWish},
     output::Compression,
@@ -97,7 +98,7 @@ pub(super) enum CompressionArg {
 }
 
 impl CompressionArg {
-    fn packed(self) -> Compression {
+    pub(super) fn packed(self) -> Compression {
         match self {
             Self::Zstd => Compression::Zstd,
             Self::Gzip => Compression::Gzip,
@@ -133,6 +134,8 @@ pub(super) struct BuildArgs {
     #[arg(long)]
     pub(super) dry_run: bool,
     #[command(flatten)]
+    pub(super) secrets: SecretArgs,
+    #[command(flatten)]
     pub(super) tests: TestingArgs,
 }
 
@@ -163,7 +166,7 @@ impl TestingArgs {
 
 /// What a build may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum NetworkArg {
+pub(super) enum NetworkArg {
     /// Nothing: what was downloaded before is used
     None,
     /// What the machine can connect to
@@ -177,19 +180,8 @@ impl BuildArgs {
     }
 
     pub(super) fn wish(&self) -> BuildWish {
-        let base = |text: &String| match text.split_once('=') {
-            // A path may hold `=`, too; a reference holds no `/` before its first `=` that exists.
-            Some((reference, path)) if !std::path::Path::new(text).exists() => BaseChoice {
-                reference: Some(reference.to_owned()),
-                path: path.into(),
-            },
-            _ => BaseChoice {
-                reference: None,
-                path: text.into(),
-            },
-        };
         BuildWish {
-            bases: self.bases.iter().map(base).collect(),
+            bases: self.bases.iter().map(|text| base_choice(text)).collect(),
             refresh: self.refresh,
             layers: self
                 .compression
@@ -199,6 +191,21 @@ impl BuildArgs {
                 .map_or(Compression::Zstd, CompressionArg::packed),
             tests: self.tests.wish(),
         }
+    }
+}
+
+/// `[REF=]PATH`.
+pub(super) fn base_choice(text: &str) -> BaseChoice {
+    match text.split_once('=') {
+        // A path may hold `=`, too; a reference holds no `/` before its first `=` that exists.
+        Some((reference, path)) if !std::path::Path::new(text).exists() => BaseChoice {
+            reference: Some(reference.to_owned()),
+            path: path.into(),
+        },
+        _ => BaseChoice {
+            reference: None,
+            path: text.into(),
+        },
     }
 }
 
@@ -246,50 +253,12 @@ pub(super) struct ShowArgs {
     pub(super) recipe: RecipeArgs,
 }
 
-/// What is kept between builds.
-#[derive(Debug, Subcommand)]
-pub(super) enum CacheCommand {
-    /// Say what is kept and how large it is
-    List,
-    /// Remove what was not used for longest
-    Prune {
-        /// Bytes to keep, such as 500M or 20G; nothing by default
-        #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
-        keep: u64,
-    },
-}
-
-/// `500M`, `20G`, `1234`.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size, such as 500M or 20G");
-    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) => text.split_at(at),
-        None => (text, ""),
-    };
-    let factor: u64 = match unit.to_ascii_lowercase().trim_end_matches('b') {
-        "" => 1,
-        "k" => 1_000,
-        "m" => 1_000_000,
-        "g" => 1_000_000_000,
-        "t" => 1_000_000_000_000,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(factor).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_pairs() {
-        assert_eq!(parse_size("20G"), Ok(20_000_000_000));
-        assert_eq!(parse_size("5kb"), Ok(5_000));
-        assert_eq!(parse_size("7"), Ok(7));
-        for bad in ["", "G", "1X", "99999999999T"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
+    fn pairs() {
         assert_eq!("a=b=c".parse(), Ok(KeyValue("a".into(), "b=c".into())));
         assert!("=x".parse::<KeyValue>().is_err());
         assert!("x".parse::<KeyValue>().is_err());

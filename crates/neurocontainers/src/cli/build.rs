@@ -1,14 +1,30 @@
 //! `build` and `test`.
 
+use clap::Args;
+use nd_store::Store;
 use nd_terminal::{Failure, FailureKind};
 use serde_json::json;
 
-use super::{args::BuildArgs, session::Session, session::sources, text};
-use crate::pipeline::{self, Finished, Wish, Workshop};
+use super::{
+    args::BuildArgs,
+    looking::{ShellOnError, UntilArgs, check_secrets, step},
+    session::Session,
+    text,
+};
+use crate::pipeline::{self, BuildWish, Finished, Planned, Wish, Workshop};
+
+/// Arguments of `build`.
+#[derive(Debug, Args)]
+pub(super) struct BuildCommand {
+    #[command(flatten)]
+    build: BuildArgs,
+    #[command(flatten)]
+    until: UntilArgs,
+}
 
 /// The command `build`.
-pub(super) fn run(session: &Session, args: &BuildArgs) -> Result<(), Failure> {
-    let Some(finished) = finish(session, args)? else {
+pub(super) fn run(session: &Session, args: &BuildCommand) -> Result<(), Failure> {
+    let Some(finished) = finish(session, &args.build, &args.until)? else {
         return Ok(());
     };
     if session.json() {
@@ -21,7 +37,7 @@ pub(super) fn run(session: &Session, args: &BuildArgs) -> Result<(), Failure> {
 
 /// The command `test`.
 pub(super) fn test(session: &Session, args: &BuildArgs) -> Result<(), Failure> {
-    let Some(finished) = finish(session, args)? else {
+    let Some(finished) = finish(session, args, &UntilArgs::default())? else {
         return Ok(());
     };
     if session.json() {
@@ -43,23 +59,41 @@ fn verdict(finished: &Finished, problem: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Builds and tests; nothing when only the plan was asked for.
-fn finish(session: &Session, args: &BuildArgs) -> Result<Option<Finished>, Failure> {
+/// Builds and tests; nothing when only the plan, or a part of the steps, was asked for.
+fn finish(
+    session: &Session,
+    args: &BuildArgs,
+    until: &UntilArgs,
+) -> Result<Option<Finished>, Failure> {
     let places = session.places(&args.recipe.places)?;
     let store = session.store()?;
+    let secrets = args.secrets.read(session)?;
+    let shell = ShellOnError(session);
     let workshop = Workshop {
         offline: args.offline(),
+        secrets: &secrets,
+        look_in: if until.shell_on_error {
+            Some(&shell)
+        } else {
+            None
+        },
         ..session.workshop(&store)
     };
     let wish = args.wish();
-    let fail = |error| session.failure(error);
     let asked = Wish {
         locked: args.locked,
         ..args.recipe.wish()
     };
-    let prepared = pipeline::prepare(&workshop, &places, &asked).map_err(fail)?;
-    session.show(&prepared.warnings, &sources(&prepared.sources));
-    let planned = pipeline::plan(&workshop, &places, &prepared, &wish).map_err(fail)?;
+    let (prepared, mut planned) = session.plan(&workshop, &places, &asked, &wish)?;
+    check_secrets(&planned, &secrets)?;
+    let all = planned.plan.steps().len();
+    let until = match &until.until {
+        Some(text) => Some(step(&planned, text)?),
+        None => None,
+    };
+    if let Some(place) = until {
+        planned.plan = planned.plan.until(place);
+    }
     if args.dry_run {
         text::plan(session, &store, &planned, &wish)?;
         return Ok(None);
@@ -73,7 +107,36 @@ fn finish(session: &Session, args: &BuildArgs) -> Result<Option<Finished>, Failu
                 .set_prefix(nd_report::StepId(number), prefix);
         }
     }
+    let fail =
+        |error| stopped(session, &store, &planned, &wish).unwrap_or_else(|| session.failure(error));
+    if until.is_some() {
+        pipeline::steps(&workshop, &prepared, &planned, &wish).map_err(fail)?;
+        text::until(session, &store, &planned, &wish, (&args.recipe.recipe, all))?;
+        return Ok(None);
+    }
     let finished = pipeline::build(&workshop, &places, &prepared, &planned, &wish).map_err(fail)?;
     text::failures(session, &finished.reports);
     Ok(Some(finished))
+}
+
+/// What is said when somebody asked to stop.
+fn stopped(
+    session: &Session,
+    store: &Store,
+    planned: &Planned,
+    wish: &BuildWish,
+) -> Option<Failure> {
+    if !session.cancel.is_cancelled() {
+        return None;
+    }
+    let known = planned
+        .plan
+        .known(store, planned.ids, wish.layers.of_layers())
+        .ok()?;
+    let hint = format!(
+        "{} of {} steps are kept: the same command goes on after them",
+        known.results.len(),
+        known.states.len()
+    );
+    Some(Failure::new(FailureKind::Interrupted, "stopped").hint(hint))
 }

@@ -4,21 +4,25 @@ mod args;
 mod build;
 mod cache;
 mod check;
+mod diff;
 mod docs;
+mod explain;
 mod fetch;
 mod init;
 mod list;
 mod lock;
+mod looking;
 mod lsp;
 mod render;
 mod session;
+mod shell;
 mod show;
 mod text;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nd_terminal::{Failure, FailureKind, OutputArgs};
 
-use self::args::{BuildArgs, CacheCommand, ListArgs, RenderArgs, ShowArgs, VariantsArgs};
+use self::args::{BuildArgs, ListArgs, RenderArgs, ShowArgs, VariantsArgs};
 use self::session::Session;
 
 /// Build, test and release NeuroContainers
@@ -47,7 +51,7 @@ enum Command {
         out: std::path::PathBuf,
     },
     /// Build a container, write its image as OCI layout and SIF, and test it
-    Build(BuildArgs),
+    Build(build::BuildCommand),
     /// Print the Dockerfile or Apptainer definition of a container
     Render(RenderArgs),
     /// Download what a container needs, so that it builds without a network
@@ -62,9 +66,15 @@ enum Command {
     Variants(VariantsArgs),
     /// Show what a recipe resolves to
     Show(ShowArgs),
+    /// Run a shell or a command in a container, or in the state after one of its steps
+    Shell(shell::ShellArgs),
+    /// Say for each step whether it is cached and why not, or what each costs
+    Explain(explain::ExplainArgs),
+    /// Name the files that differ between two builds, and the line that made each
+    Diff(diff::DiffArgs),
     /// Look at or clear what is kept between builds
     #[command(subcommand)]
-    Cache(CacheCommand),
+    Cache(cache::CacheCommand),
     /// Print the completion script for a shell
     Completions {
         /// The shell
@@ -95,15 +105,18 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(&args, &printer),
         Command::Lsp => lsp::run(),
         Command::Docs { out } => docs::run(&out, &printer),
-        Command::Build(args) => build::run(&Session::open(printer)?, &args),
-        Command::Render(args) => render::run(&Session::open(printer)?, &args),
-        Command::Fetch(args) => fetch::run(&Session::open(printer)?, &args),
-        Command::Lock(args) => lock::run(&Session::open(printer)?, &args),
-        Command::Test(args) => build::test(&Session::open(printer)?, &args),
-        Command::List(args) => list::list(&Session::open(printer)?, &args),
-        Command::Variants(args) => list::variants(&Session::open(printer)?, &args),
-        Command::Show(args) => show::run(&Session::open(printer)?, &args),
-        Command::Cache(command) => cache::run(&Session::open(printer)?, &command),
+        Command::Build(args) => Session::run(printer, |session| build::run(session, &args)),
+        Command::Render(args) => Session::run(printer, |session| render::run(session, &args)),
+        Command::Fetch(args) => Session::run(printer, |session| fetch::run(session, &args)),
+        Command::Lock(args) => Session::run(printer, |session| lock::run(session, &args)),
+        Command::Test(args) => Session::run(printer, |session| build::test(session, &args)),
+        Command::List(args) => Session::run(printer, |session| list::list(session, &args)),
+        Command::Variants(args) => Session::run(printer, |session| list::variants(session, &args)),
+        Command::Show(args) => Session::run(printer, |session| show::run(session, &args)),
+        Command::Shell(args) => Session::run(printer, |session| shell::run(session, &args)),
+        Command::Explain(args) => Session::run(printer, |session| explain::run(session, &args)),
+        Command::Diff(args) => Session::run(printer, |session| diff::run(session, &args)),
+        Command::Cache(command) => Session::run(printer, |session| cache::run(session, &command)),
     }
 }
 

@@ -13,7 +13,7 @@ use nd_terminal::{
 use super::args::PlaceArgs;
 use crate::{
     machine::Machine,
-    pipeline::{PipelineError, Workshop},
+    pipeline::{self, BuildWish, PipelineError, Planned, Prepared, Wish, Workshop},
     recipes::Places,
 };
 
@@ -32,13 +32,15 @@ impl Session {
         let environment = Environment::of_process()?;
         let programs = Arc::new(SystemPrograms::new(&environment));
         let machine = Machine::read(&machine_root(&environment), &environment)?;
+        let cancel = Cancel::default();
+        nd_terminal::cancel_when_interrupted(&cancel, &printer)?;
         Ok(Self {
             reporter: printer.reporter(),
             printer,
             programs,
             machine,
             environment,
-            cancel: Cancel::default(),
+            cancel,
         })
     }
 
@@ -58,6 +60,8 @@ impl Session {
             reporter: &self.reporter,
             cancel: &self.cancel,
             offline: false,
+            secrets: &[],
+            look_in: None,
         }
     }
 
@@ -68,6 +72,53 @@ impl Session {
             args.output_root.as_deref(),
         );
         places.map_err(|error| self.failure(error.into()))
+    }
+
+    /// A container and its plan; what is odd about the recipe is shown.
+    pub(super) fn plan(
+        &self,
+        workshop: &Workshop<'_>,
+        places: &Places,
+        asked: &Wish,
+        wish: &BuildWish,
+    ) -> Result<(Prepared, Planned), Failure> {
+        let fail = |error| self.failure(error);
+        let prepared = pipeline::prepare(workshop, places, asked).map_err(fail)?;
+        self.show(&prepared.warnings, &sources(&prepared.sources));
+        let planned = pipeline::plan(workshop, places, &prepared, wish).map_err(fail)?;
+        Ok((prepared, planned))
+    }
+
+    /// Programs of others.
+    pub(super) fn programs(&self) -> &Arc<dyn Programs> {
+        &self.programs
+    }
+
+    /// What the terminal is, for programs that run on it.
+    pub(super) fn terminal_kind(&self) -> String {
+        let term = self.environment.get("TERM");
+        term.map_or_else(
+            || "dumb".to_owned(),
+            |term| term.to_string_lossy().into_owned(),
+        )
+    }
+
+    /// Does a command's work. What went wrong after somebody asked to stop went wrong because of that.
+    pub(super) fn run(
+        printer: Printer,
+        work: impl FnOnce(&Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let session = Self::open(printer)?;
+        let result = work(&session);
+        match result {
+            Err(failure)
+                if session.cancel.is_cancelled() && failure.kind != FailureKind::Interrupted =>
+            {
+                let failure = Failure::new(FailureKind::Interrupted, "stopped");
+                Err(failure.hint("finished steps are kept: the same command goes on after them"))
+            }
+            result => result,
+        }
     }
 
     /// Whether the last line of standard output is one JSON object.

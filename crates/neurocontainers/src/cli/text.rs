@@ -156,3 +156,34 @@ pub(super) fn plan(
     let text = format!("base {base}\n{}", table.render_for_terminal());
     session.printer.data(&text)
 }
+
+/// Says what is there after a build that was asked to stop early, and how to look at it.
+pub(super) fn until(
+    session: &Session,
+    store: &Store,
+    planned: &Planned,
+    wish: &BuildWish,
+    (name, all): (&str, usize),
+) -> Result<(), Failure> {
+    let known = planned
+        .plan
+        .known(store, planned.ids, wish.layers.of_layers())?;
+    let last = planned.plan.steps().len();
+    if session.json() {
+        let layers: Vec<_> = known.layers.iter().map(|(layer, _)| layer).collect();
+        return session.printer.json(&json!({
+            "until": last,
+            "steps": all,
+            "layers": layers,
+        }));
+    }
+    let title = planned.plan.steps().last().map_or("", |step| &step.title);
+    let layers: u64 = known.layers.iter().map(|(layer, _)| layer.size).sum();
+    session.printer.data(&format!(
+        "stopped after step {last} of {all}: {title}\n\
+         {} layers, {}, no outputs\n\
+         look in with `neurocontainers shell {name} --at {last}`, with the options of this build\n",
+        known.layers.len(),
+        human_bytes(layers)
+    ))
+}

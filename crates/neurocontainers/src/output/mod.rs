@@ -18,8 +18,8 @@ pub(crate) use oci::WRITING;
 pub use oci::write_layout;
 pub use record::release_json;
 pub use sif::{Compression, SifInputs, WrittenSif, write_sif};
-pub(crate) use tree::merged;
 pub use tree::{TreeFacts, tree_facts};
+pub(crate) use tree::{indexes, merged};
 
 /// SHA-256 of bytes in memory.
 pub(crate) fn sha256(bytes: &[u8]) -> nd_names::Sha256 {

@@ -71,11 +71,11 @@ impl TreeFacts {
     }
 }
 
-/// Merges the layers, all of which must be indexed in the store.
-pub(crate) fn merged(
+/// The indexes of layers, the lowest first: from the store, or read from its blobs once.
+pub(crate) fn indexes(
     store: &Store,
     layers: &[ImageLayer],
-) -> Result<(Index, LayerContents), OutputError> {
+) -> Result<Vec<LayerIndex>, OutputError> {
     let mut indexes: Vec<LayerIndex> = Vec::with_capacity(layers.len());
     for layer in layers {
         let index = if let Some(index) = store.layer_index(&layer.diff_id)? {
@@ -88,6 +88,15 @@ pub(crate) fn merged(
         };
         indexes.push(index);
     }
+    Ok(indexes)
+}
+
+/// Merges the layers, all of which must be indexed in the store.
+pub(crate) fn merged(
+    store: &Store,
+    layers: &[ImageLayer],
+) -> Result<(Index, LayerContents), OutputError> {
+    let indexes = indexes(store, layers)?;
     let merged = merge(&indexes.iter().collect::<Vec<_>>(), Duplicates::Refuse)?;
     let blobs = layers.iter().map(ImageLayer::blob).collect();
     let contents = LayerContents::new(Arc::new(store.clone()), blobs, Limits::default());

@@ -17,7 +17,7 @@ use nd_sandbox::IdMode;
 use neurocontainers_recipe::lock::{LockedBase, LockedContainer};
 
 use super::{
-    PipelineError, Prepared, Workshop, alone::Alone, outputs, steps::steps, summary,
+    PipelineError, Prepared, Workshop, alone::Alone, history, outputs, steps::steps, summary,
 };
 use crate::{
     base::{Base, BaseError, Bootstrap, Bootstrapper, LockedState, import},
@@ -172,6 +172,7 @@ pub fn build(
     let started = Instant::now();
     let built = steps(workshop, prepared, planned, wish)?;
     let outputs = outputs::write(workshop, places, prepared, planned, &built, wish)?;
+    history::remember(workshop, prepared, planned, &built, &outputs, wish)?;
     let reports =
         crate::check::run_tests(workshop, prepared, planned, &built, &outputs, &wish.tests)?;
     let finished = summary::write(prepared, planned, &built, &outputs, reports, started)?;

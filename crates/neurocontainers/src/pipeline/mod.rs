@@ -5,6 +5,7 @@
 mod alone;
 mod build;
 mod error;
+mod history;
 mod outputs;
 mod prepare;
 mod steps;
@@ -18,6 +19,7 @@ use nd_store::Store;
 
 pub use build::{BaseChoice, BuildWish, Finished, Planned, build, plan};
 pub use error::PipelineError;
+pub use history::{Maker, PastBuild, PastLayer, history};
 pub use outputs::{OutputState, Outputs};
 pub use prepare::{Prepared, Wish, prepare};
 pub use steps::{forget_steps, steps};
@@ -43,6 +45,10 @@ pub struct Workshop<'a> {
     pub cancel: &'a Cancel,
     /// Whether no connection is made, neither by us nor by steps.
     pub offline: bool,
+    /// What steps may read and nobody may keep.
+    pub secrets: &'a [nd_builder::Secret],
+    /// Who looks in when a step fails.
+    pub look_in: Option<&'a dyn nd_builder::LookIn>,
 }
 
 impl std::fmt::Debug for Workshop<'_> {

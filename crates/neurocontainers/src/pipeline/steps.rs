@@ -103,8 +103,8 @@ fn run(
         host_env: build_only.env,
         offline: workshop.offline,
         limits: Limits::default(),
-        secrets: &[],
-        look_in: None,
+        secrets: workshop.secrets,
+        look_in: workshop.look_in,
         reporter: &reporter,
         cancel: workshop.cancel,
     };

@@ -94,7 +94,7 @@ impl Fixture {
         serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
     }
 
-    fn edit(&self, path: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {
         let path = self.env.work().join(path);
         let text = fs_err::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{text}");

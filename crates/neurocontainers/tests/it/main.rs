@@ -12,6 +12,7 @@ mod diagnose;
 mod downloads;
 mod leaks;
 mod lock;
+mod looking;
 mod lsp;
 mod outputs;
 mod readme;

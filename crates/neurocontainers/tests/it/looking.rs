@@ -1,0 +1,538 @@
+//! Looking into builds by the command: shells, parts, explanations, differences, secrets, the cache,
+//! and Ctrl-C.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
+use serde_json::Value;
+
+use crate::build::Fixture;
+
+/// What a command said and how it ended.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Fixture {
+    fn say(&self, words: &[&str]) -> Said {
+        let output = self.command(words).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said {
+            code: output.status.code().unwrap(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+
+    /// The same with the base, and what follows `--` after it.
+    fn look(&self, words: &[&str], command: &[&str]) -> Said {
+        let base = ["--base", self.base.to_str().unwrap()];
+        let tail = if command.is_empty() {
+            &[][..]
+        } else {
+            &["--"][..]
+        };
+        self.say(&[words, &base, tail, command].concat())
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let said = self.look(words, &[]);
+        let last = said.out.lines().last();
+        let last = last.unwrap_or_else(|| panic!("{}: {}", said.code, said.err));
+        serde_json::from_str(last).unwrap()
+    }
+
+    /// Starts the command on a terminal of its own, whose near end it gives.
+    fn on_terminal(&self, words: &[&str]) -> (Child, OwnedFd) {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&near).unwrap();
+        unlockpt(&near).unwrap();
+        let name = ptsname(&near, Vec::new()).unwrap();
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let far = rustix::fs::open(&*name, flags, Mode::empty()).unwrap();
+        let plain = self.command(words);
+        let mut command = std::process::Command::new("setsid");
+        // A leader of a session whose terminal this is, as a shell's child would have it.
+        command.args(["--ctty", env!("CARGO_BIN_EXE_neurocontainers")]);
+        command.args(plain.get_args());
+        command.env_clear();
+        for (name, value) in plain.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.current_dir(plain.get_current_dir().unwrap());
+        let stream = || Stdio::from(far.try_clone().unwrap());
+        command.stdin(stream()).stdout(stream()).stderr(stream());
+        (command.spawn().unwrap(), near)
+    }
+}
+
+/// Reads from a terminal until a text comes; gives all that came.
+fn wait_for(near: &OwnedFd, wanted: &str, said: &mut String) {
+    let started = Instant::now();
+    let mut file = File::from(near.try_clone().unwrap());
+    let mut buffer = [0; 4096];
+    while !said.contains(wanted) {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "no `{wanted}`: {said}"
+        );
+        match file.read(&mut buffer) {
+            Ok(0) => panic!("the end before `{wanted}`: {said}"),
+            Ok(count) => said.push_str(&String::from_utf8_lossy(&buffer[..count])),
+            Err(error) => panic!("{error} before `{wanted}`: {said}"),
+        }
+    }
+}
+
+/// Reads to the end; Linux says `EIO` there.
+fn rest(near: &OwnedFd, said: &mut String) {
+    let mut bytes = Vec::new();
+    let _ = File::from(near.try_clone().unwrap()).read_to_end(&mut bytes);
+    said.push_str(&String::from_utf8_lossy(&bytes));
+}
+
+fn type_in(near: &OwnedFd, text: &str) {
+    let mut file = File::from(near.as_fd().try_clone_to_owned().unwrap());
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn out_folder(fixture: &Fixture) -> PathBuf {
+    fixture.env.work().join("build/demo/out")
+}
+
+#[test]
+fn a_shell_shows_the_container_and_its_steps_and_forgets_what_it_wrote() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let script = "cat /opt/demo/greeting; echo $DEMO_HOME; echo changed > /opt/demo/greeting";
+    for _ in 0..2 {
+        let said = fixture.look(&["shell", "demo"], &["sh", "-c", script]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert_eq!(said.out, "hello from a file/opt/demo\n");
+    }
+    assert!(!out_folder(&fixture).exists(), "a shell writes no outputs");
+    assert_eq!(
+        fixture
+            .look(&["shell", "demo"], &["sh", "-c", "exit 7"])
+            .code,
+        7
+    );
+    assert_eq!(
+        fixture.look(&["shell", "demo"], &["no-such-program"]).code,
+        127
+    );
+
+    // The state after the step that made the folder: the file that is copied later is not there.
+    let steps = fixture.json(&["explain", "demo", "--json"]);
+    let steps = steps["steps"].as_array().unwrap();
+    let run = steps.iter().find(|step| {
+        let title = step["title"].as_str().unwrap();
+        title.starts_with("run mkdir -p /opt")
+    });
+    let line = run.unwrap()["line"]
+        .as_str()
+        .unwrap()
+        .rsplit('/')
+        .next()
+        .unwrap();
+    for at in [line, "run mkdir -p /opt"] {
+        let list = ["sh", "-c", "ls /opt/demo"];
+        let said = fixture.look(&["shell", "demo", "--at", at], &list);
+        assert_eq!(said.out, "demo\ngreeting\n", "{at}: {}", said.err);
+    }
+    let wrong = fixture.look(&["shell", "demo", "--at", "walk"], &["true"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    assert!(wrong.err.contains("no step is `walk`"), "{}", wrong.err);
+
+    fs_err::write(fixture.env.work().join("mine"), "of the host\n").unwrap();
+    let said = fixture.look(&["shell", "demo", "--bind"], &["cat", "mine"]);
+    assert_eq!(said.out, "of the host\n", "{}", said.err);
+}
+
+#[test]
+fn a_shell_on_a_terminal_has_one_of_its_own() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let base = fixture.base.to_str().unwrap();
+    let (mut child, near) = fixture.on_terminal(&["shell", "demo", "--base", base]);
+    let mut said = String::new();
+    // The prompt of a shell that believes in its terminal.
+    wait_for(&near, "# ", &mut said);
+    type_in(
+        &near,
+        "echo $DEMO_HOME; : < /dev/tty && echo has-a-terminal; sleep 60\n",
+    );
+    wait_for(&near, "\nhas-a-terminal", &mut said);
+    // Ctrl-C is for the program in there.
+    std::thread::sleep(Duration::from_millis(300));
+    type_in(&near, "\x03");
+    type_in(&near, "exit 5\n");
+    rest(&near, &mut said);
+    assert_eq!(child.wait().unwrap().code(), Some(5), "{said}");
+    assert!(said.contains("/opt/demo"), "{said}");
+}
+
+#[test]
+fn a_build_stops_after_a_step() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let said = fixture.look(&["build", "demo", "--until", "1"], &[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("stopped after step 1 of"), "{}", said.out);
+    assert!(said.out.contains("shell demo --at 1"), "{}", said.out);
+    assert!(!out_folder(&fixture).exists());
+    let explained = fixture.json(&["explain", "demo", "--json"]);
+    let cached: Vec<bool> = explained["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["cached"].as_bool().unwrap())
+        .collect();
+    assert!(cached[0] && !cached[1..].contains(&true), "{cached:?}");
+}
+
+#[test]
+fn a_shell_opens_where_a_step_failed() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.edit(
+        "recipes/demo/build.yaml",
+        "        - chmod 755 /opt/demo/demo",
+        "        - echo half > /opt/half; exit 9",
+    );
+    let base = fixture.base.to_str().unwrap();
+    let words = ["build", "demo", "--base", base, "--shell-on-error"];
+    let (mut child, near) = fixture.on_terminal(&words);
+    let mut said = String::new();
+    wait_for(&near, "a shell in what it left", &mut said);
+    wait_for(&near, "# ", &mut said);
+    type_in(&near, "echo left=$(cat /opt/half); exit\n");
+    wait_for(&near, "left=half", &mut said);
+    rest(&near, &mut said);
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    assert!(
+        said.contains("error:") && said.contains("exit status 9"),
+        "{said}"
+    );
+    // Without a terminal there is no shell, and no waiting for one.
+    let said = fixture.look(&words[..2], &[]);
+    assert_eq!(said.code, 1);
+    let said = fixture.look(&["build", "demo", "--shell-on-error"], &[]);
+    assert!(
+        said.code == 1 && said.err.contains("no terminal"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn steps_sizes_and_differences_are_explained() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.build(&["--no-test"]);
+    let started = Instant::now();
+    let explained = fixture.json(&["explain", "demo", "--json"]);
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(explained["complete"], true);
+    let before = fixture.say(&["diff", "demo"]);
+    assert_eq!(before.code, 2, "only one build: {}", before.err);
+
+    let sized = fixture.json(&["explain", "demo", "--size", "--json"]);
+    let files = sized["size"]["files"].as_array().unwrap();
+    assert_eq!(files[0]["path"], "bin/busybox");
+    assert_eq!(files[0]["line"], Value::Null);
+    let demo = files
+        .iter()
+        .find(|file| file["path"] == "opt/demo/data.txt");
+    assert_eq!(demo.unwrap()["bytes"], 10);
+    assert!(
+        demo.unwrap()["line"]
+            .as_str()
+            .unwrap()
+            .starts_with("recipes/demo/build.yaml:")
+    );
+    let lines = sized["size"]["lines"].as_array().unwrap();
+    assert_eq!(lines[0]["line"], Value::Null);
+    let kept: u64 = lines
+        .iter()
+        .map(|line| line["kept"].as_u64().unwrap())
+        .sum();
+    assert_eq!(sized["size"]["bytes"], kept);
+    let table = fixture.look(&["explain", "demo", "--size"], &[]).out;
+    assert!(
+        table.contains("in the image") && table.contains("/bin/busybox"),
+        "{table}"
+    );
+
+    // Another content of one file, and another mode of a second.
+    let copy = |from: &Path, to: &Path| {
+        let status = std::process::Command::new("cp")
+            .arg("-a")
+            .args([from, to])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    let kept_layout = fixture.env.work().join("kept-oci");
+    copy(&out_folder(&fixture).join("oci"), &kept_layout);
+    fs_err::write(
+        fixture.env.work().join("recipes/demo/data.txt"),
+        "other data\n",
+    )
+    .unwrap();
+    fixture.edit("recipes/demo/build.yaml", "chmod 755 ", "chmod 750 ");
+    let explained = fixture.look(&["explain", "demo"], &[]).out;
+    assert!(explained.contains("changed: script"), "{explained}");
+    assert!(explained.contains("a step before it has"), "{explained}");
+    fixture.build(&["--no-test"]);
+
+    let said = fixture.say(&["diff", "demo", "--json"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let found: Value = serde_json::from_str(&said.out).unwrap();
+    let differences = found["differences"].as_array().unwrap();
+    let paths: Vec<&str> = differences
+        .iter()
+        .map(|d| d["path"].as_str().unwrap())
+        .collect();
+    assert!(
+        paths.contains(&"opt/demo/data.txt") && paths.contains(&"opt/demo/demo"),
+        "{paths:?}"
+    );
+    let of = |path: &str| differences.iter().find(|d| d["path"] == path).unwrap();
+    assert_eq!(of("opt/demo/demo")["fields"], serde_json::json!(["mode"]));
+    assert_eq!(of("opt/demo/demo")["new"]["mode"], "0750");
+    let data = of("opt/demo/data.txt");
+    assert_eq!(data["fields"], serde_json::json!(["content"]));
+    let made = data["old"]["made_by"]["line"].as_str().unwrap();
+    assert!(made.starts_with("recipes/demo/build.yaml:"), "{made}");
+
+    // The layout that was kept is the build before, with its lines; the SIF is the layout.
+    let kept_layout = kept_layout.to_str().unwrap();
+    assert_eq!(fixture.say(&["diff", kept_layout, "demo~1"]).code, 0);
+    let said = fixture.say(&["diff", kept_layout, "demo"]);
+    assert!(
+        said.code == 1 && said.out.contains("data.txt"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    assert!(said.out.contains("build.yaml:"), "{}", said.out);
+    let oci = out_folder(&fixture).join("oci");
+    let sif = out_folder(&fixture).join("demo_1.0.0_20260102.simg");
+    let said = fixture.say(&["diff", oci.to_str().unwrap(), sif.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let said = fixture.say(&["diff", kept_layout, sif.to_str().unwrap()]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert_eq!(fixture.say(&["diff", "demo", "nothing"]).code, 2);
+}
+
+#[test]
+fn a_secret_is_for_one_step_and_kept_nowhere() {
+    const VALUE: &str = "correct-horse-battery";
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.edit(
+        "recipes/demo/build.yaml",
+        "        - mkdir -p /opt/demo\n",
+        "        - mkdir -p /opt/demo\n        - cat /run/secrets/token; wc -c < /run/secrets/token > /opt/demo/size\n",
+    );
+    let base = fixture.base.to_str().unwrap();
+    let words = ["build", "demo", "--base", base, "-v"];
+    let build = |secret: &[&str]| {
+        let mut command = fixture.command(&[&words[..], secret].concat());
+        command.env("TOKEN", VALUE).output().unwrap()
+    };
+    let output = build(&["--secret", "token=ENV:TOKEN"]);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{err}");
+    assert!(err.contains("***"), "{err}");
+    for said in [&output.stdout, &output.stderr] {
+        assert!(
+            !holds(said, VALUE.as_bytes()),
+            "{}",
+            String::from_utf8_lossy(said)
+        );
+    }
+    let found = files_with(fixture.env.root(), VALUE.as_bytes());
+    assert_eq!(found, Vec::<PathBuf>::new());
+    let size = fixture.look(
+        &["shell", "demo"],
+        &["sh", "-c", "cat /opt/demo/size; ls /run 2>&1"],
+    );
+    assert!(
+        size.out.starts_with("21\n") && !size.out.contains("secrets"),
+        "{}",
+        size.out
+    );
+
+    // A secret that no step names is a mistake, and so is one that cannot be read.
+    let file = fixture.env.work().join("token");
+    fs_err::write(&file, "from-a-file-too").unwrap();
+    let other = format!("other={}", file.display());
+    let output = build(&["--secret", &other]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(holds(&output.stderr, b"no step names the secret `other`"));
+    assert_eq!(
+        build(&["--secret", "token=ENV:UNSET"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn the_cache_is_listed_and_pruned_by_kind() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.build(&["--no-test"]);
+    let listed = fixture.say(&["cache", "list", "--json"]).out;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let bytes = |listed: &Value, kind: &str| listed["items"][kind]["bytes"].as_u64().unwrap();
+    assert!(
+        bytes(&listed, "steps") > 0 && bytes(&listed, "images") > 100_000,
+        "{listed}"
+    );
+    assert_eq!(bytes(&listed, "files"), 0);
+
+    let trial = fixture
+        .say(&["cache", "prune", "--kind", "steps", "--dry-run", "--json"])
+        .out;
+    let trial: Value = serde_json::from_str(&trial).unwrap();
+    assert_eq!(trial["bytes"], bytes(&listed, "steps"));
+    let again: Value =
+        serde_json::from_str(&fixture.say(&["cache", "list", "--json"]).out).unwrap();
+    assert_eq!(again, listed, "a trial removes nothing");
+    let pruned = fixture.say(&["cache", "prune", "--kind", "steps"]);
+    assert!(
+        pruned.code == 0 && pruned.out.starts_with("removed "),
+        "{}{}",
+        pruned.out,
+        pruned.err
+    );
+    let left: Value = serde_json::from_str(&fixture.say(&["cache", "list", "--json"]).out).unwrap();
+    assert_eq!(
+        (bytes(&left, "steps"), bytes(&left, "images")),
+        (0, bytes(&listed, "images"))
+    );
+    let built = fixture.build(&["--no-test"]);
+    assert_eq!(built["all_cached"], false);
+}
+
+#[test]
+fn ctrl_c_ends_a_build_cleanly_and_the_next_one_goes_on() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let recipe = "recipes/demo/build.yaml";
+    let slow = "    - run:\n        - test -e /tmp/quick || { echo now-it-waits; sleep 300; }\n";
+    fixture.edit(recipe, "    - copy:", &format!("{slow}    - copy:"));
+    let base = fixture.base.to_str().unwrap();
+    let words = ["build", "demo", "--base", base, "--no-test"];
+    let (mut child, near) = fixture.on_terminal(&words);
+    let mut said = String::new();
+    wait_for(&near, "| now-it-waits", &mut said);
+    type_in(&near, "\x03");
+    rest(&near, &mut said);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(
+        said.contains("stopping") && said.contains("steps are kept"),
+        "{said}"
+    );
+    nothing_runs(&fixture);
+
+    // The same by SIGTERM.
+    let (mut child, near) = fixture.on_terminal(&words);
+    let mut said = String::new();
+    wait_for(&near, "| now-it-waits", &mut said);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    rest(&near, &mut said);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    nothing_runs(&fixture);
+
+    fixture.edit(recipe, "test -e /tmp/quick ||", "true ||");
+    let summary = fixture.build(&["--no-test"]);
+    let steps = summary["steps"].as_array().unwrap();
+    assert_eq!(steps[0]["cached"], true, "{steps:?}");
+    assert!(steps.iter().any(|step| step["cached"] == false));
+}
+
+/// No process of the fixture is there any more, and nothing is mounted or left in its store.
+fn nothing_runs(fixture: &Fixture) {
+    let root = fixture.env.root().to_str().unwrap().to_owned();
+    let ours = |pid: &Path| {
+        let environ = fs_err::read(pid.join("environ")).unwrap_or_default();
+        let command = fs_err::read(pid.join("cmdline")).unwrap_or_default();
+        holds(&environ, root.as_bytes()) || holds(&command, b"now-it-waits")
+    };
+    let own = std::process::id().to_string();
+    let started = Instant::now();
+    loop {
+        let all = fs_err::read_dir("/proc").unwrap().flatten();
+        let left: Vec<_> = all
+            .filter(|entry| {
+                entry.file_name().to_str().is_some_and(|name| {
+                    name != own && name.bytes().all(|byte| byte.is_ascii_digit())
+                })
+            })
+            .filter(|entry| ours(&entry.path()))
+            .collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{left:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&root), "{mounts}");
+}
+
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|part| part == wanted)
+}
+
+/// Files below a folder that hold some bytes, as they are or compressed.
+fn files_with(folder: &Path, wanted: &[u8]) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            out.extend(files_with(&path, wanted));
+            continue;
+        }
+        let bytes = fs_err::read(&path).unwrap_or_default();
+        let mut unpacked = Vec::new();
+        let _ = flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut unpacked);
+        let list = zstd::decode_all(&bytes[..]).unwrap_or_default();
+        if [&bytes, &unpacked, &list]
+            .iter()
+            .any(|bytes| holds(bytes, wanted))
+        {
+            out.push(path);
+        }
+    }
+    out
+}
