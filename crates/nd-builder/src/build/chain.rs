@@ -47,8 +47,12 @@ impl Chain {
         self.layers.push(layer);
     }
 
-    /// Names of the trees of the lowest `count` layers.
-    pub(crate) fn names(&self, count: usize) -> Vec<String> {
-        self.keys[..count].iter().map(Sha256::hex).collect()
+    /// The key of one tree of the lowest `count` layers.
+    pub(crate) fn flat_key(&self, count: usize) -> Option<Sha256> {
+        let tip = self.keys.get(count.checked_sub(1)?)?;
+        let mut hasher = sha2::Sha256::new();
+        hasher.update(format!("flat tree {TREE_VERSION} "));
+        hasher.update(tip.as_bytes());
+        Some(Sha256::from_bytes(hasher.finalize().into()))
     }
 }

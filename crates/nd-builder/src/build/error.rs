@@ -123,6 +123,15 @@ pub enum BuildError {
         /// Digest of the blob.
         layer: Sha256,
     },
+    /// The lowest layers could not be made one.
+    #[error("the lowest {count} layers could not be made one tree")]
+    Flatten {
+        /// How many.
+        count: usize,
+        /// Why.
+        #[source]
+        source: EngineFailure,
+    },
     /// More layers than the kernel stacks.
     #[error("the image has {count} layers, and the kernel stacks {limit} at most")]
     TooManyLayers {

@@ -27,6 +27,7 @@ pub(crate) use chain::Chain;
 pub use error::{BuildError, EngineFailure, StepExit, StepName};
 pub(crate) use record::{Slot, StepRecord};
 use stage_inputs::{Mounts, pack};
+use trees::names;
 pub use trees::{LayerTree, layer_trees};
 pub use upkeep::{prune, prune_where};
 use work::{Desk, Ending, Heard, Order};
@@ -190,10 +191,9 @@ pub fn build(
     };
     let last = plan.stages.len().saturating_sub(1);
     builder.stage(last)?;
-    if builder.tidied {
-        // Processes of a killed build may have been dying still when this one began.
-        builder.desk.tidy();
-    }
+    // Also when nothing was built: what a killed build left may be all that is left to do, and its
+    // processes may have been dying still when this one began.
+    builder.desk.tidy();
     let state = plan.stages.last().map(|stage| stage.result.clone());
     let (chain, steps) = builder.stages[last].take().unwrap_or_default();
     Ok(Built {
@@ -347,12 +347,12 @@ impl Builder<'_> {
                 Vec::new(),
             ),
         };
-        let _leases = self.desk.trees(chain, &mut note)?;
+        let leases = self.desk.trees(chain, &mut note)?;
         let store = self.desk.store;
         let blob = store.new_blob_file()?;
         let tree = self.desk.new_tree()?;
         let order = Order {
-            lowers: chain.names(chain.keys.len()),
+            lowers: names(&leases),
             limits: self.options.limits.clone(),
             epoch: self.plan.epoch,
             compression: self.options.compression,
@@ -507,8 +507,9 @@ impl Builder<'_> {
                 && !stages.iter().any(|(number, _)| number == stage)
             {
                 let chain = self.stage(*stage)?;
-                leases.extend(self.desk.trees(&chain, note)?);
-                stages.push((*stage, chain.names(chain.keys.len())));
+                let trees = self.desk.trees(&chain, note)?;
+                stages.push((*stage, names(&trees)));
+                leases.extend(trees);
             }
         }
         let job = Job::Copy {

@@ -1,6 +1,6 @@
 //! Unpacked trees of layers: what steps and running images stand on.
 
-use std::{os::fd::OwnedFd, path::PathBuf, time::Duration};
+use std::{fs::File, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use nd_names::Sha256;
 use nd_sandbox::{IdMode, Limits};
@@ -9,7 +9,7 @@ use nd_store::{KeyLock, Store, TreeLease};
 use super::{
     chain::Chain,
     error::BuildError,
-    work::{Desk, Ending, Heard, Order, open},
+    work::{Desk, Ending, Heard, Order, open, open_nothing},
 };
 use crate::{
     engine::message::{Job, TREE},
@@ -19,6 +19,9 @@ use crate::{
 
 /// Lower directories of one overlay, as the kernel has it.
 const MAX_LAYERS: usize = 500;
+/// So many at a time become one where there are more; fewer, so that not every further layer makes
+/// another one.
+const FLATTENED: usize = 400;
 
 /// How long to wait before looking again whether another build is done with the same thing.
 const WAIT: Duration = Duration::from_millis(20);
@@ -43,7 +46,8 @@ impl LayerTree {
 }
 
 /// The unpacked trees of `layers` (the lowest first), in the same order. What is missing is unpacked
-/// in an engine process; the layers' blobs must be in the store.
+/// in an engine process; the layers' blobs must be in the store. Of more layers than the kernel stacks
+/// the lowest come as one tree.
 pub fn layer_trees(
     store: &Store,
     layers: &[ImageLayer],
@@ -55,34 +59,93 @@ pub fn layer_trees(
     desk.trees(&Chain::of(layers, ids), note)
 }
 
+/// Names of trees in the store, as an engine takes them.
+pub(crate) fn names(trees: &[LayerTree]) -> Vec<String> {
+    let name = |tree: &LayerTree| {
+        let name = tree.lease.path().file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    trees.iter().map(name).collect()
+}
+
 impl Desk<'_> {
-    /// The trees of a chain, unpacked where they are missing.
+    /// The trees of a chain, unpacked where they are missing; more than the kernel stacks come with
+    /// the lowest of them as one.
     pub(crate) fn trees(
         &self,
         chain: &Chain,
         note: &mut dyn FnMut(&str),
     ) -> Result<Vec<LayerTree>, BuildError> {
-        if chain.keys.len() > MAX_LAYERS {
-            return Err(BuildError::TooManyLayers {
-                count: chain.keys.len(),
-                limit: MAX_LAYERS,
-            });
-        }
         self.let_engine_in()?;
-        let mut out = Vec::with_capacity(chain.keys.len());
-        for (number, key) in chain.keys.iter().enumerate() {
+        self.lowest(chain, chain.keys.len(), note)
+    }
+
+    /// The trees of the lowest `count` layers of a chain.
+    fn lowest(
+        &self,
+        chain: &Chain,
+        count: usize,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Vec<LayerTree>, BuildError> {
+        let mut out = Vec::new();
+        let mut flat = 0;
+        if count > MAX_LAYERS {
+            flat = (count - 1) / FLATTENED * FLATTENED;
+            out.push(self.flat(chain, flat, note)?);
+        }
+        for (number, key) in chain.keys.iter().enumerate().take(count).skip(flat) {
             let lease = if let Some(lease) = self.store.tree(key)? {
                 lease
             } else {
                 let _lock = self.lock(key, note)?;
                 match self.store.tree(key)? {
                     Some(lease) => lease,
-                    None => self.unpack(chain, number, note)?,
+                    None => self.unpack(chain, number, names(&out), note)?,
                 }
             };
             out.push(LayerTree { lease });
         }
         Ok(out)
+    }
+
+    /// One tree of the lowest `count` layers.
+    fn flat(
+        &self,
+        chain: &Chain,
+        count: usize,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<LayerTree, BuildError> {
+        let Some(key) = chain.flat_key(count) else {
+            return Err(BuildError::TooManyLayers {
+                count: chain.keys.len(),
+                limit: MAX_LAYERS,
+            });
+        };
+        if let Some(lease) = self.store.tree(&key)? {
+            return Ok(LayerTree { lease });
+        }
+        let below = self.lowest(chain, count, note)?;
+        let _lock = self.lock(&key, note)?;
+        if let Some(lease) = self.store.tree(&key)? {
+            return Ok(LayerTree { lease });
+        }
+        let tree = self.new_tree()?;
+        let order = Order {
+            lowers: names(&below),
+            limits: Limits::default(),
+            epoch: 0,
+            compression: nd_oci::Compression::None,
+            job: Job::Flatten,
+            blob: File::from(open_nothing()?),
+            more: Vec::new(),
+        };
+        match self.run(&tree, order, &Veil::default(), &mut |_| {})? {
+            Ending::Done(..) => Ok(LayerTree {
+                lease: tree.keep(&key)?,
+            }),
+            Ending::Failed(source) => Err(BuildError::Flatten { count, source }),
+            Ending::Exit(..) => Err(BuildError::Cancelled),
+        }
     }
 
     /// Takes the lock of a key; another build that has it is waited for, until cancelled.
@@ -109,6 +172,7 @@ impl Desk<'_> {
         &self,
         chain: &Chain,
         number: usize,
+        lowers: Vec<String>,
         note: &mut dyn FnMut(&str),
     ) -> Result<TreeLease, BuildError> {
         let layer = &chain.layers[number];
@@ -118,7 +182,7 @@ impl Desk<'_> {
         })?;
         let tree = self.new_tree()?;
         let order = Order {
-            lowers: chain.names(number),
+            lowers,
             limits: Limits::default(),
             epoch: 0,
             compression: layer.compression,

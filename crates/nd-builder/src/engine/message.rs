@@ -47,6 +47,8 @@ pub(crate) struct Request {
 pub(crate) enum Job {
     /// Unpacks a layer.
     Unpack,
+    /// Makes one tree of those below.
+    Flatten,
     /// Runs a script.
     Run(Box<RunJob>),
     /// Copies files in.

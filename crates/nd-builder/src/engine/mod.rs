@@ -2,6 +2,7 @@
 
 mod copy;
 mod error;
+mod flatten;
 pub(crate) mod message;
 mod run;
 mod seal;
@@ -37,6 +38,8 @@ pub fn role() -> Role {
 /// How a piece of work ended, apart from errors.
 enum Outcome {
     Done(Done),
+    /// The new tree is complete, and no layer.
+    Flat,
     Exit(Ended),
 }
 
@@ -47,11 +50,15 @@ fn main(engine: Engine) -> u8 {
     let result = work.run();
     let (reply, code) = match &result {
         Ok(Outcome::Done(done)) => (Reply::Done(done.clone()), 0),
+        Ok(Outcome::Flat) => (Reply::Done(Done::default()), 0),
         Ok(Outcome::Exit(exit)) => (Reply::Exit(*exit), 1),
         Err(error) => (Reply::Failed(error.chain()), 1),
     };
     // What did not become a tree goes from here: the caller may not be able to remove it.
-    if !matches!(result, Ok(Outcome::Done(Done { layer: Some(_) }))) {
+    if !matches!(
+        result,
+        Ok(Outcome::Done(Done { layer: Some(_) }) | Outcome::Flat)
+    ) {
         let _ = work.clear();
     }
     work.engine.send(&Message::reply(&reply));
@@ -79,6 +86,14 @@ impl Work {
                 Ok(Outcome::Done(Done::default()))
             }
             Job::Unpack => self.unpack(&request).map(Outcome::Done),
+            Job::Flatten => {
+                let trees = self.trees(&request.lowers)?;
+                let into = self.new_dir(TREE)?;
+                let view = view::read_only(&trees, into.as_fd());
+                let view = view.map_err(EngineError::io("mount the trees below"))?;
+                flatten::flatten(trees, &view, into, request.single)?;
+                Ok(Outcome::Flat)
+            }
             Job::Run(job) => {
                 let overlay = self.overlay(&request)?;
                 match self.script(&request, job, &overlay)? {
