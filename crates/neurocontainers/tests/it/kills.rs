@@ -1,0 +1,268 @@
+//! Builds that are killed or stopped at any moment: nothing of them goes on, nothing half done has a
+//! name, and the next build ends as if nothing had been.
+
+use std::{
+    os::unix::{fs::MetadataExt as _, process::ExitStatusExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use nd_names::Sha256;
+use serde_json::Value;
+use sha2::Digest as _;
+
+use crate::{
+    people::{Kind, Person, Place, summary},
+    support::busybox_layout,
+};
+
+const HEAD: &str = r#"name: demo
+version: 1.0.0
+architectures: [x86_64, aarch64]
+categories: [workflows]
+copyright:
+  - license: MIT
+structured_readme:
+  description: A demonstration.
+  example: demo
+  documentation: ""
+  citation: ""
+build:
+  kind: neurodocker
+  base-image: busybox:latest
+  pkg-manager: apt
+  add-default-template: false
+  directives:
+"#;
+const TAIL: &str = "deploy:\n  path: [/opt]\nicon: data:image/png;base64,iVBORw0KGgo=\n";
+
+/// Steps that leave processes behind and write many files; `word` is in what they run.
+fn recipe(word: &str) -> String {
+    let step = |n: u32| {
+        format!(
+            "    - run:\n        - mkdir -p /opt/{n}\n        - (sleep 30; echo {word}) &\n        - for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5 6 7 8 9; do echo $i$j > /opt/{n}/$i$j; done; done\n        - sleep 0.1\n"
+        )
+    };
+    let steps: String = (0..4).map(step).collect();
+    format!("{HEAD}{steps}{TAIL}")
+}
+
+fn random(state: &mut u64) -> u64 {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+/// Somebody whose builds are disturbed.
+struct Victim {
+    person: Person,
+    word: String,
+    program: PathBuf,
+    base: String,
+}
+
+impl Victim {
+    fn new(place: &Place, kind: Kind, base: &Path) -> Self {
+        let word = format!("nd-kill-{}-{kind:?}", std::process::id());
+        Self {
+            person: place.person(kind, &recipe(&word), ""),
+            program: place.folder.path().join("neurocontainers"),
+            word,
+            base: base.to_str().unwrap().into(),
+        }
+    }
+
+    fn start(&self) -> Child {
+        let words = ["build", "demo", "--json", "--no-test", "--base", &self.base];
+        let mut command = self.person.command(&words);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    fn forget(&self) {
+        for folder in [".cache", "repo/build"] {
+            let folder = self.person.home.join(folder);
+            if folder.exists() {
+                fs_err::remove_dir_all(folder).unwrap();
+            }
+        }
+    }
+
+    fn build(&self) -> Value {
+        summary(&self.start().wait_with_output().unwrap())
+    }
+
+    /// Processes of a build of this user: those that run our program for it, and its steps.
+    fn processes(&self) -> Vec<String> {
+        let program = fs_err::metadata(&self.program).unwrap();
+        let mut found = Vec::new();
+        for entry in fs_err::read_dir("/proc").unwrap().flatten() {
+            // Processes come and go while we look.
+            let line = fs_err::read(entry.path().join("cmdline")).unwrap_or_default();
+            let same = |meta: std::fs::Metadata| {
+                (meta.dev(), meta.ino()) == (program.dev(), program.ino())
+            };
+            let ours = fs_err::metadata(entry.path().join("exe")).is_ok_and(same);
+            let text = String::from_utf8_lossy(&line).replace('\0', " ");
+            if ours || text.contains(&self.word) {
+                found.push(text);
+            }
+        }
+        found
+    }
+
+    /// Nothing runs, nothing is mounted, and what has a name is whole.
+    fn nothing_left(&self, when: &str) {
+        let begin = Instant::now();
+        while !self.processes().is_empty() {
+            let waited = begin.elapsed() < Duration::from_secs(10);
+            assert!(waited, "{when}: {:?}", self.processes());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+        let home = self.person.home.to_str().unwrap();
+        assert!(!mounts.contains(home), "{when}: {mounts}");
+        for blob in files(&self.person.home.join(".cache"), "blobs") {
+            let digest = sha2::Sha256::digest(fs_err::read(&blob).unwrap());
+            let digest = Sha256::from_bytes(digest.into()).hex();
+            assert_eq!(
+                blob.file_name().unwrap().to_str(),
+                Some(&digest[..]),
+                "{when}"
+            );
+        }
+        let out = self.person.home.join("repo/build/demo/out");
+        if let Ok(entries) = fs_err::read_dir(&out) {
+            for entry in entries {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|end| end == "simg") {
+                    let head = fs_err::read(&path).unwrap();
+                    assert_eq!(&head[32..42], b"SIF_MAGIC\0", "{when}");
+                }
+            }
+        }
+    }
+
+    /// The next build is that of an undisturbed one, and clears up.
+    fn ends_like(&self, expected: &Value, when: &str) {
+        let built = self.build();
+        for key in ["image_digest", "tree_full_digest"] {
+            assert_eq!(built[key], expected[key], "{when}");
+        }
+        assert_eq!(built["sif"]["digest"], expected["sif"]["digest"], "{when}");
+        let tmp = self.person.store().join("tmp");
+        let left: Vec<_> = fs_err::read_dir(&tmp)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
+        assert!(left.is_empty(), "{when}: {left:?}");
+        let out = fs_err::read_dir(self.person.home.join("repo/build/demo/out")).unwrap();
+        let hidden = out
+            .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with('.') && !name.ends_with(".lock"));
+        assert_eq!(hidden.collect::<Vec<_>>(), Vec::<String>::new(), "{when}");
+    }
+}
+
+/// Files of the folders of this name below one, which may not be there.
+fn files(root: &Path, name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(stores) = fs_err::read_dir(root.join("neurodesk")) else {
+        return found;
+    };
+    for store in stores.flatten() {
+        if let Ok(entries) = fs_err::read_dir(store.path().join(name)) {
+            found.extend(entries.flatten().map(|entry| entry.path()));
+        }
+    }
+    found
+}
+
+fn kill_at_random(kind: Kind, times: u32) {
+    let Some(place) = Place::new() else { return };
+    let Some(base) = busybox_layout(place.folder.path()) else {
+        return;
+    };
+    let victim = Victim::new(&place, kind, &base);
+    let started = Instant::now();
+    let expected = victim.build();
+    let took = started.elapsed();
+    victim.forget();
+    let now = std::time::SystemTime::now();
+    let mut seed = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let first = seed;
+    let mut killed = 0;
+    for turn in 0..times {
+        // What was built stays, so that later kills hit later parts; a build without anything left
+        // to do begins anew.
+        let delay = took.mul_f64(0.02 + (random(&mut seed) % 1000) as f64 / 1000.0);
+        let when = format!("{kind:?}, seed {first}, turn {turn}, after {delay:?} of {took:?}");
+        let mut child = victim.start();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        victim.nothing_left(&when);
+        if status.signal() == Some(9) {
+            killed += 1;
+        }
+        if status.success() || turn % 5 == 4 {
+            victim.ends_like(&expected, &when);
+            victim.forget();
+        }
+    }
+    victim.ends_like(&expected, &format!("{kind:?}, seed {first}, at the end"));
+    assert!(killed > 0, "nothing was killed: builds took {took:?}");
+}
+
+/// How often each kind of user is killed.
+fn times(quick: u32, slow: u32) -> u32 {
+    if std::env::var_os("ND_SLOW_TESTS").is_some() {
+        slow
+    } else {
+        quick
+    }
+}
+
+#[test]
+fn a_killed_build_of_root_leaves_nothing_and_goes_on() {
+    kill_at_random(Kind::Root, times(4, 18));
+}
+
+#[test]
+fn a_killed_build_of_a_user_with_a_range_leaves_nothing_and_goes_on() {
+    kill_at_random(Kind::Ranged, times(3, 16));
+}
+
+#[test]
+fn a_killed_build_of_a_user_with_one_id_leaves_nothing_and_goes_on() {
+    kill_at_random(Kind::Alone, times(3, 16));
+}
+
+#[test]
+fn two_builds_at_once_share_their_work() {
+    let Some(place) = Place::new() else { return };
+    let Some(base) = busybox_layout(place.folder.path()) else {
+        return;
+    };
+    let victim = Victim::new(&place, Kind::Alone, &base);
+    let children: Vec<_> = (0..2).map(|_| victim.start()).collect();
+    let built: Vec<_> = children
+        .into_iter()
+        .map(|child| summary(&child.wait_with_output().unwrap()))
+        .collect();
+    assert_eq!(built[0]["image_digest"], built[1]["image_digest"]);
+    let made = |summary: &Value| {
+        let steps = summary["steps"].as_array().unwrap();
+        let done = steps.iter().filter(|step| step["cached"] == false);
+        done.filter(|step| step["key"] != "").count()
+    };
+    // No step was done twice.
+    let steps = built[0]["steps"].as_array().unwrap();
+    let all = steps.iter().filter(|step| step["key"] != "").count();
+    assert_eq!(made(&built[0]) + made(&built[1]), all, "{built:#?}");
+}
