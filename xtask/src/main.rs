@@ -9,6 +9,7 @@ mod corpus;
 mod dist;
 mod fuzz;
 mod machine;
+mod reproduce;
 mod setup;
 mod tidy;
 mod totals;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Build and test one container of `recipes/`
     BuildContainer(build::BuildArgs),
+    /// Build a container twice from nothing, and compare the results byte by byte
+    Reproduce(reproduce::ReproduceArgs),
     /// Run every test, and build and test the recipes
     Test(checks::TestArgs),
     /// Run everything that a change has to pass
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         let machine = machine::Machine::new(cli.output)?;
         match cli.command {
             Command::BuildContainer(args) => build::run(&machine, &args),
+            Command::Reproduce(args) => reproduce::run(&machine, &args),
             Command::Test(args) => checks::test(&machine, &args),
             Command::Ci(args) => checks::ci(&machine, &args),
             Command::Tidy => tidy::run(&machine).and_then(|found| {

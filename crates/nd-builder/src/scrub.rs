@@ -2,7 +2,8 @@
 //!
 //! Two runs of one step differ in caches and logs that package managers write: names of the
 //! machine's own mirrors, times, random identities. Nothing here is needed at run time; each
-//! program makes its file anew when it misses it.
+//! program makes its file anew when it misses it. `docs/book/src/concepts/reproducible-builds.md` shows
+//! the list to people.
 
 /// Version of the list: part of every step key, to be raised with every change.
 pub(crate) const VERSION: u32 = 2;
@@ -41,6 +42,15 @@ pub(crate) fn drops(path: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_book_shows_the_whole_list() {
+        let book = include_str!("../../../docs/book/src/concepts/reproducible-builds.md");
+        for place in EMPTIED.iter().chain(FILES) {
+            let shown = format!("`/{}`", String::from_utf8_lossy(place));
+            assert!(book.contains(&shown), "{shown}");
+        }
+    }
 
     #[test]
     fn only_listed_places_are_scrubbed() {

@@ -110,7 +110,7 @@ impl Archives {
         for (one, path) in wanted.iter().zip(blobs) {
             let file = fs_err::File::open(&path).map_err(PipelineError::io(&path))?;
             let packed = BufReader::new(file);
-            let text: Box<dyn Read> = if one.path.ends_with(".xz") {
+            let text: Box<dyn Read> = if one.path.rsplit('.').next() == Some("xz") {
                 Box::new(lzma_rust2::XzReader::new(packed, true))
             } else {
                 Box::new(flate2::bufread::MultiGzDecoder::new(packed))

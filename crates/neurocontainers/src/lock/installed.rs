@@ -95,7 +95,7 @@ fn kind_of(path: &str) -> Option<Kind> {
             let outermost = modules.count() == 1;
             (outermost && (above == Some("node_modules") || scoped)).then_some(Kind::Node)
         }
-        _ if dir == "conda-meta" && file.ends_with(".json") => Some(Kind::Conda),
+        _ if dir == "conda-meta" && file.rsplit('.').next() == Some("json") => Some(Kind::Conda),
         _ => None,
     }
 }

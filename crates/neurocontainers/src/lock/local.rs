@@ -181,7 +181,7 @@ impl ForSteps {
 
     /// Adds APT's settings to what steps see.
     pub(crate) fn configure(build_only: &mut BuildOnly) {
-        let text: String = SETTINGS.iter().map(|line| format!("{line};\n")).collect();
+        let text = SETTINGS.join(";\n") + ";\n";
         match build_only.files.iter_mut().find(|(path, _)| path == CONF) {
             Some((_, content)) => content.extend(text.into_bytes()),
             None => build_only.files.push((CONF.into(), text.into_bytes())),

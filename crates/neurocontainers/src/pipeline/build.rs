@@ -247,7 +247,7 @@ fn base(
             }
             .into());
         };
-        return locked_base(workshop, bootstrapper, &bootstrap, lock, state);
+        return locked_base(workshop, &bootstrapper, &bootstrap, lock, state);
     }
     Ok(bootstrapper.prepare(&bootstrap, reference, architecture)?)
 }
@@ -255,7 +255,7 @@ fn base(
 /// The base of a locked state: what is in the store, else made from the archives as they were.
 fn locked_base(
     workshop: &Workshop<'_>,
-    bootstrapper: Bootstrapper<'_>,
+    bootstrapper: &Bootstrapper<'_>,
     bootstrap: &Bootstrap,
     lock: &LockedContainer,
     (reference, state): (&str, LockedState<'_>),
@@ -268,7 +268,7 @@ fn locked_base(
         })?;
     let known = Bootstrapper {
         locked: Some(state),
-        ..bootstrapper
+        ..*bootstrapper
     };
     match known.prepare(bootstrap, reference, architecture) {
         Err(BaseError::Offline { .. }) => {}
