@@ -138,9 +138,14 @@ fn sizes(known: &Known, weights: &Weights) -> String {
         } else {
             human_duration(time)
         };
-        let name = line.line.as_deref().unwrap_or("base");
+        let name = match &line.line {
+            None => "base",
+            // What every container gets has no line.
+            Some(name) if line.steps.contains(name) => "",
+            Some(name) => short(name),
+        };
         table.row([
-            short(name).to_owned(),
+            name.to_owned(),
             line.steps.join("; "),
             time,
             human_bytes(line.layers),

@@ -30,8 +30,10 @@ pub(super) struct LockArgs {
 pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
     let places = session.places(&args.build.recipe.places)?;
     let store = session.store()?;
+    let secrets = args.build.secrets.read(session)?;
     let workshop = Workshop {
         offline: args.build.offline(),
+        secrets: &secrets,
         ..session.workshop(&store)
     };
     let wish = Wish {

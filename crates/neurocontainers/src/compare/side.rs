@@ -81,8 +81,10 @@ impl Opener<'_> {
 
     fn past(&self, build: PastBuild) -> Result<Side, CompareError> {
         let stem = format!("{}_{}_{}", build.container, build.version, build.build_date);
+        let ended = jiff::Timestamp::from_second(build.ended).unwrap_or_default();
+        let name = format!("{stem} (built {ended})");
         let layers = self.layers_of(&stem, build)?;
-        side(stem, layers)
+        side(name, layers)
     }
 
     /// The layers of a past build with what made them.

@@ -1,12 +1,16 @@
 //! One build of a container at a time, and what killed ones left.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use nd_builder::BuildError;
 use nd_host::{FileLock, remove_abandoned};
-use nd_report::{Event, Reporter};
+use nd_report::{Cancel, Event, Reporter};
 
-use super::PipelineError;
+use super::{PipelineError, build::build_failed};
 use crate::stage::{OUTPUT_FOLDER, STAGING};
+
+/// How often it is looked whether another build is over.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Held while a build folder is changed. It dies with its process.
 #[derive(Debug)]
@@ -15,9 +19,13 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    /// Waits until nobody else builds `folder`, and removes what killed builds left beside it and
+    /// Waits until nobody else builds `folder`, or the caller asks to stop, and removes what killed builds left beside it and
     /// in it.
-    pub(super) fn wait(folder: &Path, reporter: &dyn Reporter) -> Result<Self, PipelineError> {
+    pub(super) fn wait(
+        folder: &Path,
+        reporter: &dyn Reporter,
+        cancel: &Cancel,
+    ) -> Result<Self, PipelineError> {
         let parent = folder.parent().unwrap_or(Path::new("."));
         fs_err::create_dir_all(parent).map_err(PipelineError::io(parent))?;
         let name = folder
@@ -25,12 +33,20 @@ impl Alone {
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let path = parent.join(format!(".{name}.lock"));
         let fail = || PipelineError::io(&path);
-        let lock = if let Some(lock) = FileLock::try_exclusive(&path).map_err(fail())? {
-            lock
-        } else {
-            let text = format!("waiting for another build of `{name}`");
-            reporter.event(Event::Note { text: &text });
-            FileLock::exclusive(&path).map_err(fail())?
+        let mut said = false;
+        let lock = loop {
+            if let Some(lock) = FileLock::try_exclusive(&path).map_err(fail())? {
+                break lock;
+            }
+            if cancel.is_cancelled() {
+                return Err(build_failed(BuildError::Cancelled));
+            }
+            if !said {
+                let text = format!("waiting for another build of `{name}`");
+                reporter.event(Event::Note { text: &text });
+                said = true;
+            }
+            std::thread::sleep(LOOK);
         };
         sweep(parent, &format!("{STAGING}+{name}+"));
         let outputs = folder.join(OUTPUT_FOLDER);
@@ -71,7 +87,7 @@ mod tests {
         ] {
             fs_err::create_dir_all(root.path().join(dir)).unwrap();
         }
-        let _alone = Alone::wait(&folder, &Silent).unwrap();
+        let _alone = Alone::wait(&folder, &Silent, &Cancel::default()).unwrap();
         let there = |path: &str| root.path().join(path).exists();
         assert!(there("build/demo/out/oci") && there("build/.nd-stage+demo-2+x"));
         assert!(!there("build/demo/out/.nd-oci-x") && !there("build/.nd-stage+demo+x"));

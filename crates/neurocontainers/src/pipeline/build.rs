@@ -116,7 +116,7 @@ pub fn plan(
         reference: compiled.base_image.clone(),
     })?;
     let folder = prepared.build_folder(places);
-    let alone = Alone::wait(&folder, workshop.reporter)?;
+    let alone = Alone::wait(&folder, workshop.reporter, workshop.cancel)?;
     let downloads = fetch_files(workshop, prepared, &promised, wish.refresh)?;
     let sources = StageSources {
         recipe: &prepared.folder.path,

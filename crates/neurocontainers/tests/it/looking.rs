@@ -1,6 +1,11 @@
 //! Looking into builds by the command: shells, parts, explanations, differences, secrets, the cache,
 //! and Ctrl-C.
 
+#![expect(
+    clippy::panic,
+    reason = "helpers of tests fail as the tests do, with what was said"
+)]
+
 use std::{
     fs::File,
     io::{Read as _, Write as _},
@@ -475,6 +480,44 @@ fn ctrl_c_ends_a_build_cleanly_and_the_next_one_goes_on() {
     let steps = summary["steps"].as_array().unwrap();
     assert_eq!(steps[0]["cached"], true, "{steps:?}");
     assert!(steps.iter().any(|step| step["cached"] == false));
+}
+
+#[test]
+fn a_second_ctrl_c_kills_and_leaves_nothing_running() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    // A program that keeps its last wish long: what is waited for in vain.
+    let recipe = "recipes/demo/build.yaml";
+    let slow = "    - run:\n        - echo now-it-waits; sleep 300\n";
+    fixture.edit(recipe, "    - copy:", &format!("{slow}    - copy:"));
+    let base = fixture.base.to_str().unwrap();
+    let words = ["build", "demo", "--base", base, "--no-test"];
+    let (mut first, near) = fixture.on_terminal(&words);
+    let mut said = String::new();
+    wait_for(&near, "| now-it-waits", &mut said);
+    // A second build waits for the first, and stops waiting when asked to.
+    let (mut second, other) = fixture.on_terminal(&words);
+    let mut heard = String::new();
+    wait_for(&other, "waiting for another build", &mut heard);
+    type_in(&other, "\x03");
+    rest(&other, &mut heard);
+    assert_eq!(second.wait().unwrap().code(), Some(130), "{heard}");
+    // Stopped, it cannot end by itself; two signals wait for it, and the second is its end.
+    let pid = rustix::process::Pid::from_child(&first);
+    let send = |signal| rustix::process::kill_process(pid, signal).unwrap();
+    send(rustix::process::Signal::STOP);
+    send(rustix::process::Signal::INT);
+    send(rustix::process::Signal::TERM);
+    send(rustix::process::Signal::CONT);
+    rest(&near, &mut said);
+    let status = first.wait().unwrap();
+    let by = std::os::unix::process::ExitStatusExt::signal(&status);
+    assert!(
+        by.is_some() || status.code() == Some(130),
+        "{status:?} {said}"
+    );
+    nothing_runs(&fixture);
 }
 
 /// No process of the fixture is there any more, and nothing is mounted or left in its store.
