@@ -13,6 +13,7 @@
 mod cache;
 mod copies;
 mod faults;
+mod hostile;
 mod instructions;
 mod layers;
 mod looking;
@@ -61,6 +62,11 @@ fn main() {
         looking::a_shell_looks_at_what_a_failed_step_left,
         looking::a_secret_is_read_and_kept_nowhere,
         looking::a_secret_in_a_layer_is_refused,
+        hostile::a_step_that_takes_too_much_is_ended_and_named,
+        hostile::a_step_that_fills_the_disk_is_ended_and_named,
+        hostile::what_is_not_there_is_named_with_its_place,
+        hostile::layers_that_lie_or_explode_are_refused,
+        hostile::devices_of_a_base_stay_in_the_image,
         faults::a_failing_step_says_where_and_what,
         faults::a_step_can_be_cancelled_and_timed_out,
         faults::a_killed_build_goes_on_where_it_was,

@@ -30,6 +30,10 @@ fn main() -> std::process::ExitCode {
             lifetime::be_a_caller(&words[2]);
             return std::process::ExitCode::SUCCESS;
         }
+        Some("start-an-engine") => {
+            modes::start_an_engine();
+            return std::process::ExitCode::SUCCESS;
+        }
         Some("be-a-user") => {
             modes::be_a_user();
             return std::process::ExitCode::SUCCESS;

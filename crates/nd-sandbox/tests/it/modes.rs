@@ -9,10 +9,16 @@ use nd_sandbox::IdMode;
 
 use crate::support::{Image, Test, sh, with_host_programs};
 
-pub(crate) const TESTS: &[Test] = &[(
-    "modes::a_user_without_a_range_builds_as_a_pretended_root",
-    single,
-)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "modes::a_user_without_a_range_builds_as_a_pretended_root",
+        single,
+    ),
+    (
+        "modes::a_machine_without_user_namespaces_is_told_which_setting",
+        refused,
+    ),
+];
 
 /// A user id that has no entry in `/etc/subuid`.
 const NOBODY: u32 = 65_534;
@@ -36,6 +42,34 @@ fn single() {
     let shown = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{shown}");
     assert_eq!(output.stdout, b"single\n", "{shown}");
+}
+
+/// The setting counts for each user namespace, so this one has its own.
+fn refused() {
+    let Some(unshare) = nd_testkit::peer("unshare") else {
+        return;
+    };
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" start-an-engine";
+    let output = Command::new(unshare)
+        .args(["--user", "--map-root-user", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        said,
+        "this machine does not let this user make user namespaces (see the sysctl \
+         `user.max_user_namespaces`)\n",
+        "{output:?}"
+    );
+}
+
+/// What this program does in there.
+pub(crate) fn start_an_engine() {
+    match nd_sandbox::EngineProcess::start("test", IdMode::Single, b"", Vec::new()) {
+        Ok(_) => println!("started"),
+        Err(error) => println!("{error}"),
+    }
 }
 
 /// What this program does as that user.
