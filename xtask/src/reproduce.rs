@@ -40,6 +40,9 @@ pub(crate) struct ReproduceArgs {
     /// Build both times as who calls this
     #[arg(long, conflicts_with = "user")]
     same_user: bool,
+    /// Use this `neurocontainers`; by default it is compiled
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
     /// Keep what was built
     #[arg(long)]
     keep: bool,
@@ -69,7 +72,10 @@ pub(crate) fn run(machine: &Machine, args: &ReproduceArgs) -> Result<(), Failure
         return Err(Failure::new(FailureKind::Failed, text));
     }
     setup::ensure(machine, Purpose::Build, false)?;
-    let binary = build::compile(machine)?;
+    let binary = match &args.binary {
+        Some(path) => fs_err::canonicalize(path)?,
+        None => build::compile(machine)?,
+    };
     let folder = tempfile_folder(machine)?;
     let user = second_user(machine, args)?;
     let sides = [
