@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod cache;
 mod check;
+mod convert;
 mod diff;
 mod docs;
 mod explain;
@@ -72,6 +73,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Name the files that differ between two builds, and the line that made each
     Diff(diff::DiffArgs),
+    /// Write an image on disk as a SIF
+    Convert(convert::ConvertArgs),
     /// Look at or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::CacheCommand),
@@ -116,6 +119,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Shell(args) => Session::run(printer, |session| shell::run(session, &args)),
         Command::Explain(args) => Session::run(printer, |session| explain::run(session, &args)),
         Command::Diff(args) => Session::run(printer, |session| diff::run(session, &args)),
+        Command::Convert(args) => Session::run(printer, |session| convert::run(session, &args)),
         Command::Cache(command) => Session::run(printer, |session| cache::run(session, &command)),
     }
 }

@@ -247,7 +247,7 @@ fn the_other_verbs_answer() {
     assert!(plan.contains("it was not built before"), "{plan}");
     assert!(!fixture.env.work().join("build/demo/out").exists());
     fixture.build(&["--no-test"]);
-    assert!(says(&["cache", "list"]).contains("blobs"));
+    assert!(says(&["cache", "list"]).contains("images"));
     assert!(says(&["cache", "prune"]).contains("0 B are left"));
     let unknown = fixture.command(&["build", "dem"]).output().unwrap();
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();

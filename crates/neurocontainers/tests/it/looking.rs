@@ -352,6 +352,39 @@ fn steps_sizes_and_differences_are_explained() {
 }
 
 #[test]
+fn a_layout_becomes_a_sif_of_the_same_tree() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let base = fixture.base.to_str().unwrap();
+    let said = fixture.say(&["convert", &format!("oci:{base}"), "b.sif", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let made: Value = serde_json::from_str(&said.out).unwrap();
+    let sif = fixture.env.work().join("b.sif");
+    assert_eq!(made["bytes"], fs_err::metadata(&sif).unwrap().len());
+    let said = fixture.say(&["diff", base, "b.sif"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let again = fixture.say(&["convert", base, "again.sif", "--json"]);
+    let again: Value = serde_json::from_str(&again.out).unwrap();
+    assert_eq!(again["digest"], made["digest"], "nothing else goes into it");
+    assert_eq!(fixture.say(&["convert", "docker:x", "c.sif"]).code, 2);
+    let Some(apptainer) = nd_testkit::peer("apptainer") else {
+        return;
+    };
+    let output = std::process::Command::new(apptainer)
+        .args(["exec", "--containall"])
+        .args([sif.to_str().unwrap(), "cat", "/etc/group"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.starts_with("root:x:0:"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
 fn a_secret_is_for_one_step_and_kept_nowhere() {
     const VALUE: &str = "correct-horse-battery";
     let Some(fixture) = Fixture::new() else {
