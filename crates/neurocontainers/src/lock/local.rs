@@ -221,3 +221,77 @@ fn open_to_all(place: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::parse_list;
+
+    #[test]
+    fn archives_lie_where_their_addresses_lead() {
+        let public = parse_list(
+            "deb http://deb.example/debian bookworm main\n\
+             deb http://deb.example/debian bookworm-updates main\n\
+             deb http://security.example/debian-security bookworm-security main\n",
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let blob = folder.path().join("blob");
+        fs_err::write(&blob, "a package").unwrap();
+        let archives = LocalArchives {
+            uris: vec![public[0].uri.clone(), public[2].uri.clone()],
+            public: public.clone(),
+            files: vec![("1/debian-security/pool/a.deb".into(), blob)],
+        };
+        assert_eq!(archives.size(), (1, 9));
+        let place = folder.path().join("place");
+        fs_err::create_dir(&place).unwrap();
+        archives.lay(&place).unwrap();
+        let laid = fs_err::read(place.join("1/debian-security/pool/a.deb")).unwrap();
+        assert_eq!(laid, b"a package");
+        let lines: Vec<String> = archives
+            .sources_at("copy", Path::new("/x"))
+            .iter()
+            .map(AptSource::line)
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "deb copy:/x/0/debian bookworm main",
+                "deb copy:/x/0/debian bookworm-updates main",
+                "deb copy:/x/1/debian-security bookworm-security main",
+            ]
+        );
+        let inside = archives.sources_at("file", Path::new(INSIDE));
+        let pairs: Vec<_> = public
+            .into_iter()
+            .zip(inside.into_iter().map(|one| one.uri))
+            .collect();
+        let mirrors = Mirrors::local(&pairs);
+        assert_eq!(
+            mirrors.rewrite("deb http://deb.example/debian-security bookworm-security main\n"),
+            "deb file:/run/nd-build/apt/1/debian-security bookworm-security main\n"
+        );
+        assert_eq!(
+            mirrors.private()[0].1,
+            "http://security.example/debian-security",
+            "what is shown names the public archive"
+        );
+    }
+
+    #[test]
+    fn settings_are_added_to_those_of_the_machine() {
+        let mut only = BuildOnly::default();
+        ForSteps::configure(&mut only);
+        ForSteps::configure(&mut only);
+        let [(path, content)] = &only.files[..] else {
+            panic!("{:?}", only.files);
+        };
+        assert_eq!(path, CONF);
+        let text = String::from_utf8_lossy(content);
+        assert_eq!(
+            text.matches("Acquire::By-Hash \"no\";\n").count(),
+            2,
+            "{text}"
+        );
+    }
+}
