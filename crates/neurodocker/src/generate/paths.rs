@@ -37,6 +37,7 @@ pub(super) fn registry(
     host: &mut dyn Host,
 ) -> Result<Registry, Refusal> {
     let mut registry = settings.registry.clone().unwrap_or_else(Registry::built_in);
+    let mut origin = "option `--template-path`";
     if folders.is_empty()
         && let Some(path) = settings
             .template_path
@@ -44,13 +45,14 @@ pub(super) fn registry(
             .filter(|path| !path.is_empty())
     {
         folders = path.split(':').map(str::to_owned).collect();
+        origin = "variable `REPROENV_TEMPLATE_PATH`";
     }
     let mut file = 0;
     let mut seen: Vec<String> = Vec::new();
     for folder in folders {
         let mut names = host
             .list(&folder)
-            .map_err(|problem| usage(format!("option `--template-path`: `{folder}`: {problem}")))?;
+            .map_err(|problem| usage(format!("{origin}: `{folder}`: {problem}")))?;
         names.sort_unstable();
         let of = |ending: &str| {
             let ending = ending.to_owned();

@@ -82,7 +82,11 @@ fn lines(text: &str) -> Option<Vec<String>> {
             Some(_) if line.trim().is_empty() || line.trim_start().starts_with('#') => {
                 return None;
             }
-            Some(before) => format!("{before}\n{line}"),
+            Some(mut before) => {
+                before.push('\n');
+                before.push_str(line);
+                before
+            }
             None => line.trim_start().to_owned(),
         };
         if continues(&whole) {

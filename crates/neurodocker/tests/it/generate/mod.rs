@@ -1,5 +1,6 @@
 //! The command line of `neurodocker`: recipes, specifications, templates, and what is refused.
 
+mod any_input;
 mod apptainer;
 mod bad_input;
 mod docs;
