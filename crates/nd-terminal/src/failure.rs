@@ -23,10 +23,12 @@ pub enum FailureKind {
     Internal,
     /// Somebody asked to stop: Ctrl-C, or `SIGTERM`.
     Interrupted,
+    /// A program that was run for its own sake ended with this code.
+    Program(u8),
 }
 
 impl FailureKind {
-    /// Every kind, for documentation.
+    /// Every kind but [`Self::Program`], for documentation.
     pub const ALL: [Self; 9] = [
         Self::Failed,
         Self::Usage,
@@ -51,6 +53,7 @@ impl FailureKind {
             Self::NoSpace => 7,
             Self::Internal => 70,
             Self::Interrupted => 130,
+            Self::Program(code) => code,
         }
     }
 }

@@ -115,8 +115,9 @@ impl Printer {
         TerminalReporter::new(self.clone(), self.bars.clone())
     }
 
-    /// Runs `write` while no progress bar is on the screen.
-    fn paused<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Runs `write` while no progress bar is on the screen. Nothing else is said meanwhile: whoever
+    /// tries waits, so `write` must not try itself.
+    pub fn paused<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bars {
             Some(bars) => bars.suspend(write),
             None => write(),
