@@ -197,6 +197,16 @@ fn generate(
         return Ok(Outcome::data(help::recipe(word, &registry)));
     }
     if let Some(path) = &wishes.from_json {
+        let beside = ["from-json", "json", "sbom", "no-embed-spec", "yes"];
+        if let Some(other) = occurrences
+            .iter()
+            .find(|other| other.template || !beside.contains(&other.option.as_str()))
+        {
+            return Err(usage(format!(
+                "option `--{}` cannot stand beside `--from-json`, which has all instructions",
+                other.option
+            )));
+        }
         let spec = spec_of(Some(path), &registry, compat, host)?;
         let options = RecipeOptions {
             compat,

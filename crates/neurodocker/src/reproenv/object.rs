@@ -93,7 +93,12 @@ impl Software {
             if self.compat || !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&install_debs(&debs));
+            let mut commands = install_debs(&debs);
+            if let Some(options) = options.filter(|_| !self.compat) {
+                let usual = "apt-get install --yes -q ";
+                commands = commands.replace(usual, &format!("apt-get install --yes {options} "));
+            }
+            text.push_str(&commands);
         }
         Ok(text)
     }

@@ -37,6 +37,11 @@ fn a_wrong_command_line_is_told_in_one_message() {
         (&["--add", "a", "b", "c"], 2, "one source"),
         (&["--copy-from", "a"], 2, "needs"),
         (&["--entrypoint", "'a"], 2, "open quote"),
+        (
+            &["--from-json", "x.json", "--run", "y"],
+            2,
+            "cannot stand beside",
+        ),
         (&["--entrypoint", " "], 2, "no word"),
         (&["--json=x"], 2, "takes no value"),
         (&["--as", "a", "--as", "b"], 2, "called `a` already"),

@@ -205,6 +205,32 @@ fn a_listed_account_does_not_stop_others_from_being_made() {
 }
 
 #[test]
+fn options_of_an_installation_are_obeyed_by_packages_from_addresses_too() {
+    let mut host = Memory::default();
+    let text = "name: x\nurl: u\nsource:\n  dependencies: {apt: [b, a, b], debs: [https://x/y.deb]}\n  instructions: |\n    {{ self.install_dependencies(opts=\"--quiet\") }}\n    {{ self.install([\"c\"], opts=\"-qq\") }}\n";
+    host.files.insert("t/x.yaml".into(), text.into());
+    let arguments = [
+        "generate",
+        "--template-path",
+        "t",
+        "docker",
+        "-p",
+        "apt",
+        "-b",
+        "x",
+        "--x",
+    ];
+    let recipe = call(&mut host, &words(&arguments)).unwrap().stdout;
+    for part in [
+        "apt-get install -y --quiet \\\n            a \\\n            b \\\n    && rm",
+        "apt-get install --yes --quiet \"${_reproenv_tmppath}\"",
+        "apt-get install -y -qq \\\n            c",
+    ] {
+        assert!(recipe.contains(part), "{part}: {recipe}");
+    }
+}
+
+#[test]
 fn a_template_with_hyphen_and_capitals_is_used() {
     let mut registry = Registry::built_in();
     let text =
