@@ -135,7 +135,7 @@ impl std::fmt::Display for Enforcement {
 }
 
 /// How much a process may take.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// How long it may run; everything it started is killed then.
     pub time: Option<Duration>,

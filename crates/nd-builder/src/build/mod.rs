@@ -353,7 +353,7 @@ impl Builder<'_> {
         let tree = self.desk.new_tree()?;
         let order = Order {
             lowers: names(&leases),
-            limits: self.options.limits.clone(),
+            limits: self.options.limits,
             epoch: self.plan.epoch,
             compression: self.options.compression,
             job,
@@ -475,7 +475,7 @@ impl Builder<'_> {
             spec: spec.clone(),
             host_env: options.host_env.clone(),
             mounts: mounts.list,
-            limits: options.limits.clone(),
+            limits: options.limits,
             offline: options.offline,
             secrets: options
                 .secrets

@@ -96,7 +96,7 @@ impl Work {
             Wanted::Host if !job.offline => Network::Host,
             _ => Network::None,
         };
-        spec.limits = job.limits.clone();
+        spec.limits = job.limits;
         let mut say = |_, line: &[u8]| self.engine.send(&Message::output(line));
         let ran = nd_sandbox::run_limited(&spec, &mut say, self.engine.cancel())?;
         if let Some(memory) = job.limits.memory {

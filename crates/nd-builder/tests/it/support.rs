@@ -152,7 +152,7 @@ impl Lab {
             host_mounts: self.host_mounts.clone(),
             host_env: self.host_env.clone(),
             offline: false,
-            limits: self.limits.clone(),
+            limits: self.limits,
             secrets: &self.secrets,
             look_in: self.look_in.as_deref(),
             reporter: &self.said,

@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, ValueEnum};
 use nd_names::Architecture;
 
-use super::looking::SecretArgs;
+use super::{limits::LimitArgs, looking::SecretArgs};
 use crate::{
     check::{Retest, TestWish},
     output::Compression,
@@ -133,6 +133,8 @@ pub(super) struct BuildArgs {
     /// Print the plan and what of it is cached; build nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
     #[command(flatten)]
     pub(super) secrets: SecretArgs,
     #[command(flatten)]

@@ -71,6 +71,7 @@ fn finish(
     let shell = ShellOnError(session);
     let workshop = Workshop {
         offline: args.offline(),
+        limits: args.limits.limits(),
         secrets: &secrets,
         look_in: if until.shell_on_error {
             Some(&shell)

@@ -147,7 +147,7 @@ fn prune(session: &Session, args: &PruneArgs) -> Result<(), Failure> {
 }
 
 /// `500M`, `20G`, `1234`.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size, such as 500M or 20G");
     let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
         Some(at) => text.split_at(at),

@@ -33,6 +33,7 @@ pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
     let secrets = args.build.secrets.read(session)?;
     let workshop = Workshop {
         offline: args.build.offline(),
+        limits: args.build.limits.limits(),
         secrets: &secrets,
         ..session.workshop(&store)
     };

@@ -10,6 +10,7 @@ mod docs;
 mod explain;
 mod fetch;
 mod init;
+mod limits;
 mod list;
 mod lock;
 mod looking;

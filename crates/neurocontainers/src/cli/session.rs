@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use nd_host::{Environment, Programs, SystemClock, SystemPrograms};
 use nd_report::{Cancel, Diagnostic};
+use nd_sandbox::Limits;
 use nd_store::Store;
 use nd_terminal::{
     DiagnosticStyle, Failure, FailureKind, OutputFormat, Printer, Sources, TerminalReporter,
@@ -60,6 +61,7 @@ impl Session {
             reporter: &self.reporter,
             cancel: &self.cancel,
             offline: false,
+            limits: Limits::default(),
             secrets: &[],
             look_in: None,
         }

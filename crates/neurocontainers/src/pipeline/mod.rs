@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use nd_host::{Clock, Environment, Programs};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
+use nd_sandbox::Limits;
 use nd_store::Store;
 
 pub use build::{BaseChoice, BuildWish, Finished, Planned, build, plan};
@@ -45,6 +46,8 @@ pub struct Workshop<'a> {
     pub cancel: &'a Cancel,
     /// Whether no connection is made, neither by us nor by steps.
     pub offline: bool,
+    /// How much each step may take.
+    pub limits: Limits,
     /// What steps may read and nobody may keep.
     pub secrets: &'a [nd_builder::Secret],
     /// Who looks in when a step fails.

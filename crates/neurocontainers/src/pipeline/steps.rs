@@ -1,7 +1,6 @@
 //! The steps of a plan: as they come, or from exactly what was locked.
 
 use nd_builder::{BuildOptions, Built, HostMount, StepState, forget};
-use nd_sandbox::Limits;
 use neurocontainers_recipe::lock::LockedContainer;
 
 use super::{BuildWish, PipelineError, Planned, Prepared, Workshop, build::HostFiles};
@@ -102,7 +101,7 @@ fn run(
         host_mounts,
         host_env: build_only.env,
         offline: workshop.offline,
-        limits: Limits::default(),
+        limits: workshop.limits,
         secrets: workshop.secrets,
         look_in: workshop.look_in,
         reporter: &reporter,

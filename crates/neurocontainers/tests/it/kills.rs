@@ -9,11 +9,12 @@ use std::{
 };
 
 use nd_names::Sha256;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sha2::Digest as _;
 
 use crate::{
-    people::{Kind, Person, Place, summary},
+    people::{Kind, Person, Place, slow, summary},
     support::busybox_layout,
 };
 
@@ -60,7 +61,8 @@ struct Victim {
     person: Person,
     word: String,
     program: PathBuf,
-    base: String,
+    /// What is built, and what else is said to the command.
+    words: Vec<String>,
 }
 
 impl Victim {
@@ -70,18 +72,25 @@ impl Victim {
             person: place.person(kind, &recipe(&word), ""),
             program: place.folder.path().join("neurocontainers"),
             word,
-            base: base.to_str().unwrap().into(),
+            words: ["demo", "--base", base.to_str().unwrap()]
+                .map(Into::into)
+                .into(),
         }
     }
 
     fn start(&self) -> Child {
-        let words = ["build", "demo", "--json", "--no-test", "--base", &self.base];
-        let mut command = self.person.command(&words);
+        let mut command = self.person.command(&["build", "--json", "--no-test"]);
+        command.args(&self.words);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command.spawn().unwrap()
+    }
+
+    fn out(&self) -> PathBuf {
+        let build = self.person.home.join("repo/build");
+        build.join(&self.words[0]).join("out")
     }
 
     fn forget(&self) {
@@ -136,7 +145,7 @@ impl Victim {
                 "{when}"
             );
         }
-        let out = self.person.home.join("repo/build/demo/out");
+        let out = self.out();
         if let Ok(entries) = fs_err::read_dir(&out) {
             for entry in entries {
                 let path = entry.unwrap().path();
@@ -161,10 +170,12 @@ impl Victim {
             .map(|e| e.unwrap().path())
             .collect();
         assert!(left.is_empty(), "{when}: {left:?}");
-        let out = fs_err::read_dir(self.person.home.join("repo/build/demo/out")).unwrap();
+        let out = fs_err::read_dir(self.out()).unwrap();
         let hidden = out
             .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
-            .filter(|name| name.starts_with('.') && !name.ends_with(".lock"));
+            .filter(|name| {
+                name.starts_with('.') && Path::new(name).extension().is_none_or(|end| end != "lock")
+            });
         assert_eq!(hidden.collect::<Vec<_>>(), Vec::<String>::new(), "{when}");
     }
 }
@@ -241,6 +252,66 @@ fn a_killed_build_of_a_user_with_a_range_leaves_nothing_and_goes_on() {
 #[test]
 fn a_killed_build_of_a_user_with_one_id_leaves_nothing_and_goes_on() {
     kill_at_random(Kind::Alone, times(3, 16));
+}
+
+/// The real thing, at a moment of its own.
+#[test]
+fn a_killed_build_of_itksnap_leaves_nothing_and_goes_on() {
+    if !slow() {
+        return;
+    }
+    let Some(place) = Place::new() else { return };
+    let mut victim = Victim::new(&place, Kind::Alone, Path::new("/"));
+    victim.person.take_recipe("itksnap");
+    victim.words = vec!["itksnap".into()];
+    let started = Instant::now();
+    let expected = victim.build();
+    let took = started.elapsed();
+    victim.forget();
+    let mut seed = u64::from(std::process::id());
+    for turn in 0..2 {
+        let delay = took.mul_f64(0.1 + (random(&mut seed) % 800) as f64 / 1000.0);
+        let mut child = victim.start();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        victim.nothing_left(&format!("turn {turn}, after {delay:?} of {took:?}"));
+    }
+    victim.ends_like(&expected, "itksnap");
+}
+
+#[test]
+fn a_build_that_is_asked_to_stop_says_so_and_leaves_nothing() {
+    let Some(place) = Place::new() else { return };
+    let Some(base) = busybox_layout(place.folder.path()) else {
+        return;
+    };
+    for kind in [Kind::Root, Kind::Alone] {
+        let victim = Victim::new(&place, kind, &base);
+        let expected = victim.build();
+        for signal in [Signal::TERM, Signal::INT] {
+            victim.forget();
+            let child = victim.start();
+            let begin = Instant::now();
+            // In the middle of a step.
+            while !victim
+                .processes()
+                .iter()
+                .any(|line| line.contains(&victim.word))
+            {
+                assert!(begin.elapsed() < Duration::from_secs(20), "no step ran");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            let pid = i32::try_from(child.id()).unwrap();
+            kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(130), "{signal:?}: {said}");
+            assert!(said.contains("stop"), "{said}");
+            victim.nothing_left(&format!("{kind:?}, {signal:?}"));
+            victim.ends_like(&expected, &format!("{kind:?}, {signal:?}"));
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "helpers of tests unwrap and run programs, as the tests do"
+    clippy::print_stdout,
+    reason = "helpers of tests unwrap, run programs and say what they skip, as the tests do"
 )]
 
 mod build;

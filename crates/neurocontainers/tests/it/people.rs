@@ -89,6 +89,18 @@ impl Place {
 }
 
 impl Person {
+    /// Gives them a recipe of this repository.
+    pub(crate) fn take_recipe(&self, name: &str) {
+        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let to = self.home.join("repo/recipes").join(name);
+        fs_err::create_dir_all(&to).unwrap();
+        for entry in fs_err::read_dir(recipes.join(name)).unwrap() {
+            let entry = entry.unwrap();
+            fs_err::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        self.own();
+    }
+
     fn new(kind: Kind, program: &Path, peers: Option<PathBuf>) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("ndt{}x{number}", std::process::id());
@@ -183,9 +195,19 @@ impl Person {
 
     /// Builds the recipe `demo`; the summary.
     pub(crate) fn build(&self, more: &[&str]) -> Value {
-        let words = [&["build", "demo", "--json"][..], more].concat();
+        self.build_of("demo", more)
+    }
+
+    /// Builds a recipe; the summary.
+    pub(crate) fn build_of(&self, recipe: &str, more: &[&str]) -> Value {
+        let words = [&["build", recipe, "--json"][..], more].concat();
         summary(&self.command(&words).output().unwrap())
     }
+}
+
+/// Whether what takes minutes is to run, and a base can be bootstrapped.
+pub(crate) fn slow() -> bool {
+    std::env::var_os("ND_SLOW_TESTS").is_some() && peer("mmdebstrap").is_some()
 }
 
 /// The summary of a build that must have succeeded.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    people::{Kind, Person, Place},
+    people::{Kind, Person, Place, slow},
     support::busybox_layout,
 };
 
@@ -42,7 +42,7 @@ deploy:
 icon: data:image/png;base64,iVBORw0KGgo=
 "#;
 
-const SUITE: &str = r#"name: demo
+const SUITE: &str = r"name: demo
 version: 1.0.0
 test_data:
   output_dir: test_output
@@ -53,7 +53,7 @@ tests:
   - name: a second name has what the first was given
     command: cat /opt/new/two
     expected_output_contains: more
-"#;
+";
 
 /// Whether every suite passed, in the sandbox and in Apptainer where there is one.
 fn passed_everywhere(person: &Person, summary: &Value) {
@@ -129,4 +129,62 @@ fn every_kind_of_user_builds_the_same_tree_and_runs_it() {
     assert_eq!(alone["tree_digest"], root["tree_digest"]);
     // An owner was lost.
     assert_ne!(alone["tree_full_digest"], root["tree_full_digest"]);
+}
+
+/// On a real distribution, whose package manager moves files of lower layers aside.
+#[test]
+fn packages_are_diverted_and_installed_by_every_kind_of_user() {
+    if !slow() {
+        return;
+    }
+    let Some(place) = Place::new() else { return };
+    let (head, rest) = RECIPE.split_once("  directives:\n").unwrap();
+    let (_, tail) = rest.split_once("deploy:\n").unwrap();
+    let head = head.replace(
+        "base-image: busybox:latest",
+        "base-image: debian:bullseye\n  bootstrap: debian:bullseye",
+    );
+    let recipe = format!(
+        "{head}  directives:\n    - install: [hello]\n    - run:\n        - dpkg-divert --rename \
+         --divert /usr/bin/hello.real --add /usr/bin/hello\n        - printf '#!/bin/sh\\necho \
+         diverted; hello.real\\n' > /usr/bin/hello\n        - chmod 755 /usr/bin/hello\n        \
+         - mv /usr/share/doc/hello /usr/share/doc/elsewhere\ndeploy:\n{tail}"
+    )
+    .replace("path: [/opt/demo]", "bins: [hello]");
+    let suite = SUITE.split_once("tests:").unwrap().0;
+    let suite = format!(
+        "{suite}tests:\n  - name: diverted\n    command: hello\n    expected_output_contains: diverted\n  \
+         - name: moved\n    command: ls /usr/share/doc/elsewhere/copyright && hello.real\n    \
+         expected_output_contains: Hello, world\n"
+    );
+    let mut trees = Vec::new();
+    for kind in [Kind::Root, Kind::Ranged, Kind::Alone] {
+        let person = place.person(kind, &recipe, &suite);
+        let summary = person.build(&[]);
+        passed_everywhere(&person, &summary);
+        trees.push(summary["tree_digest"].clone());
+    }
+    assert_eq!(trees[0], trees[1]);
+    assert_eq!(trees[0], trees[2]);
+}
+
+#[test]
+fn itksnap_is_built_and_run_by_every_kind_of_user() {
+    if !slow() {
+        return;
+    }
+    let Some(place) = Place::new() else { return };
+    let mut trees = Vec::new();
+    for kind in [Kind::Ranged, Kind::Alone] {
+        let person = place.person(kind, RECIPE, "");
+        person.take_recipe("itksnap");
+        let summary = person.build_of("itksnap", &[]);
+        passed_everywhere(&person, &summary);
+        let words = ["sh", "-c", "command -v itksnap"];
+        if let Some(text) = in_sif(&person, &summary, &words) {
+            assert_eq!(text, "/usr/bin/itksnap\n", "{kind:?}");
+        }
+        trees.push(summary["tree_digest"].clone());
+    }
+    assert_eq!(trees[0], trees[1]);
 }
