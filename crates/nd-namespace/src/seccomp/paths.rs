@@ -19,6 +19,8 @@ pub enum PathUse {
     Execute,
     /// It makes it the root of the process.
     Root,
+    /// It makes or moves a name, which may lead elsewhere from then on.
+    Name,
 }
 
 /// A path that a call was given.
@@ -65,8 +67,16 @@ const fn at_or_empty(call: Call, flags: u8) -> PathCall {
     }
 }
 
-/// Every call whose success depends on what a path leads to. Calls that only make something new are
-/// left out; sockets are, too.
+const fn naming(call: Call, paths: &'static [(Option<u8>, u8)]) -> PathCall {
+    PathCall {
+        usage: PathUse::Name,
+        paths,
+        ..plain(call)
+    }
+}
+
+/// Every call whose success depends on what a path leads to, and those that make names which lead
+/// elsewhere. Calls that only make something new are left out; sockets are, too.
 const CALLS: &[PathCall] = &[
     plain(call("open", 2, 5, NONE)),
     plain(call("creat", 85, 8, NONE)),
@@ -106,20 +116,19 @@ const CALLS: &[PathCall] = &[
     plain(call("unlink", 87, 10, NONE)),
     plain(call("rmdir", 84, 40, NONE)),
     at(call("unlinkat", 263, 301, 35)),
-    PathCall {
-        paths: &[(None, 0), (None, 1)],
-        ..plain(call("rename", 82, 38, NONE))
-    },
-    PathCall {
-        paths: &[(Some(0), 1), (Some(2), 3)],
-        ..plain(call("renameat", 264, 302, 38))
-    },
-    PathCall {
-        paths: &[(Some(0), 1), (Some(2), 3)],
-        ..plain(call("renameat2", 316, 353, 276))
-    },
-    plain(call("link", 86, 9, NONE)),
-    at(call("linkat", 265, 303, 37)),
+    naming(call("rename", 82, 38, NONE), &[(None, 0), (None, 1)]),
+    naming(
+        call("renameat", 264, 302, 38),
+        &[(Some(0), 1), (Some(2), 3)],
+    ),
+    naming(
+        call("renameat2", 316, 353, 276),
+        &[(Some(0), 1), (Some(2), 3)],
+    ),
+    naming(call("link", 86, 9, NONE), &[(None, 0), (None, 1)]),
+    naming(call("linkat", 265, 303, 37), &[(Some(0), 1), (Some(2), 3)]),
+    naming(call("symlink", 88, 83, NONE), &[(None, 1)]),
+    naming(call("symlinkat", 266, 304, 36), &[(Some(1), 2)]),
     plain(call("chmod", 90, 15, NONE)),
     at(call("fchmodat", 268, 306, 53)),
     at_or_empty(call("fchmodat2", 452, 452, 452), 3),
@@ -269,6 +278,8 @@ mod tests {
             ("renameat", libc::SYS_renameat),
             ("renameat2", libc::SYS_renameat2),
             ("link", libc::SYS_link),
+            ("symlink", libc::SYS_symlink),
+            ("symlinkat", libc::SYS_symlinkat),
             ("linkat", libc::SYS_linkat),
             ("chmod", libc::SYS_chmod),
             ("fchmodat", libc::SYS_fchmodat),

@@ -43,9 +43,16 @@ fn serve(mut engine: Engine) -> u8 {
             return 1;
         }
     };
+    let recorder = Recorder::new();
     while let Some(message) = engine.receive() {
         let Ok(command) = serde_json::from_slice::<Command>(&message.bytes) else {
             return 1;
+        };
+        let recorder = if command.record {
+            Some(recorder.clone())
+        } else {
+            recorder.distrust();
+            None
         };
         let ended = match &account {
             Ok(account) => {
@@ -57,7 +64,15 @@ fn serve(mut engine: Engine) -> u8 {
                     }),
                 };
                 match root {
-                    Ok(root) => one(&engine, &setup, account, root, command, message.fds),
+                    Ok(root) => one(
+                        &engine,
+                        &setup,
+                        account,
+                        root,
+                        command,
+                        recorder,
+                        message.fds,
+                    ),
                     Err(error) => Ended::Refused(chain(&error)),
                 }
             }
@@ -89,9 +104,9 @@ fn one(
     account: &Account,
     root: Root,
     command: Command,
+    recorder: Option<Recorder>,
     fds: Vec<OwnedFd>,
 ) -> Ended {
-    let recorder = command.record.then(Recorder::new);
     let Some(mut spec) = spec(setup, account, root, command, fds) else {
         return Ended::Refused("a descriptor is missing".into());
     };

@@ -6,13 +6,16 @@
 //! handed in open, and names that are only listed. `io_uring` does not exist inside.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap},
     io,
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -30,13 +33,20 @@ const INTERPRETERS: usize = 5;
 
 /// Takes down paths; clones share what they took down.
 #[derive(Debug, Clone, Default)]
-pub struct Recorder(Arc<Mutex<Recorded>>);
+pub struct Recorder(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    recorded: Mutex<Recorded>,
+    /// Whether there are names that a process made and that may lead elsewhere.
+    renamed: AtomicBool,
+}
 
 /// What was taken down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Absolute paths, as they were asked for (with `..` and symlinks, whether they exist or not), and
-    /// where they led. From the root of the image.
+    /// Absolute paths from the root of the image, as they were asked for: with `..` and symlinks,
+    /// whether they exist or not. From when on a process made or moved a link, also where they led.
     pub paths: BTreeSet<Vec<u8>>,
     /// Calls whose path could not be read, and paths beyond what is kept: the record is not complete
     /// when there are any.
@@ -47,6 +57,12 @@ impl Recorder {
     /// One that has taken nothing down yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says that a process was run without being recorded, over changes that the next one sees: it
+    /// may have made links that lead anywhere.
+    pub fn distrust(&self) {
+        self.0.renamed.store(true, Ordering::Relaxed);
     }
 
     /// What has been taken down, which is forgotten here.
@@ -87,7 +103,7 @@ pub(super) fn start(recorder: Recorder) -> io::Result<(OwnedFd, Recording)> {
 struct Scribe {
     recorder: Recorder,
     /// What was asked for before, and whether it was executed.
-    seen: HashSet<(bool, Vec<u8>)>,
+    seen: HashMap<Vec<u8>, bool>,
     bytes: usize,
     /// The root of the image.
     root: Option<OwnedFd>,
@@ -99,7 +115,7 @@ impl Scribe {
     fn new(recorder: Recorder) -> Self {
         Self {
             recorder,
-            seen: HashSet::new(),
+            seen: HashMap::new(),
             bytes: 0,
             root: None,
             changed_root: false,
@@ -152,8 +168,10 @@ impl Scribe {
             // No such descriptor: the call will fail.
             return;
         };
-        if argument.usage == PathUse::Root {
-            self.changed_root = true;
+        match argument.usage {
+            PathUse::Root => self.changed_root = true,
+            PathUse::Name => self.recorder.distrust(),
+            PathUse::Look | PathUse::Execute => {}
         }
         let mut path = base.into_bytes();
         if !text.is_empty() {
@@ -167,7 +185,11 @@ impl Scribe {
     }
 
     fn note(&mut self, pid: u32, path: Vec<u8>, executed: bool, depth: usize) {
-        if self.seen.contains(&(executed, path.clone())) {
+        if self
+            .seen
+            .get(&path)
+            .is_some_and(|&before| before || !executed)
+        {
             return;
         }
         self.bytes += path.len();
@@ -175,7 +197,13 @@ impl Scribe {
             self.missed();
             return;
         }
-        let leads = self.follow(pid, &path);
+        // Whoever knows the image finds out by itself where a path leads, unless names were made.
+        let renamed = self.recorder.0.renamed.load(Ordering::Relaxed);
+        let leads = if executed || renamed {
+            self.follow(pid, &path)
+        } else {
+            None
+        };
         let end = leads.as_ref().and_then(|fd| {
             let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
             rustix::fs::readlink(name, Vec::new()).ok()
@@ -187,7 +215,7 @@ impl Scribe {
                 recorded.paths.insert(end.into_bytes());
             }
         }
-        self.seen.insert((executed, path));
+        self.seen.insert(path, executed);
         let interpreter = leads.filter(|_| executed).and_then(|fd| named(&fd));
         if let Some(interpreter) = interpreter
             && depth < INTERPRETERS
@@ -223,7 +251,10 @@ impl Scribe {
 
 impl Recorder {
     fn lock(&self) -> std::sync::MutexGuard<'_, Recorded> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .recorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
