@@ -166,7 +166,8 @@ fn compare(
             .to_owned()
     };
     let (one, other) = (&summaries[0], &summaries[1]);
-    if text(one, "/ids") != text(other, "/ids") {
+    let same_ids = text(one, "/ids") == text(other, "/ids");
+    if !same_ids {
         machine
             .printer
             .note("the id modes differ: only the content of the tree has to be equal");
@@ -176,13 +177,14 @@ fn compare(
         let (a, b) = (text(one, pointer), text(other, pointer));
         let verdict = if a == b { "equal" } else { "differs" };
         machine.printer.note(&format!("{what}: {verdict} {a}"));
-        if a != b {
+        if a != b && (same_ids || pointer == "/tree_digest") {
             out.push(format!("{what}: {a} and {b}"));
         }
     }
     // The digest of a file is what was written; its bytes are looked at as well.
     let (a, b) = (text(one, "/sif/path"), text(other, "/sif/path"));
-    if cmd!(shell, "cmp --silent {a} {b}").quiet().run().is_err() {
+    let equal = cmd!(shell, "cmp --silent {a} {b}").quiet().run().is_ok();
+    if same_ids && !equal {
         out.push("the bytes of the SIF files".to_owned());
     }
     if !out.is_empty() {
@@ -340,7 +342,13 @@ fn run_side(
         .chain(["--json".to_owned()]);
     let _here = shell.push_dir(folder);
     let (program, rest) = ("env", words);
+    // Ranges of ids are found by the name.
+    let name = match &side.user {
+        Some(user) => user.name.clone(),
+        None => std::env::var("USER").unwrap_or_else(|_| "root".to_owned()),
+    };
     let output = cmd!(shell, "{program} {rest...}")
+        .env("USER", name)
         .env(env::ND_CACHE_DIR, folder.join("cache"))
         .env("HOME", folder.join("home"))
         .env("BUILDDATE", date)

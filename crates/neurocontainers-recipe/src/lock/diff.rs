@@ -30,7 +30,12 @@ impl fmt::Display for Change {
 /// What differs, in the order of the older lock, then what is new. Lines of the recipe do not
 /// count: a comment moves them.
 pub fn changes(before: &LockedContainer, after: &LockedContainer) -> Vec<Change> {
-    let (before, after) = (facts(before), facts(after));
+    // Owners in a bootstrapped base depend on the ids of who made it; its packages do not.
+    let ids = |locked: &LockedContainer| -> Vec<Option<String>> {
+        locked.bases.iter().map(|base| base.ids.clone()).collect()
+    };
+    let same_ids = ids(before) == ids(after);
+    let (before, after) = (facts(before, same_ids), facts(after, same_ids));
     let new: BTreeMap<&str, &str> = after
         .iter()
         .map(|fact| (fact.key.as_str(), fact.value.as_str()))
@@ -72,7 +77,8 @@ struct Fact {
     value: String,
 }
 
-fn facts(locked: &LockedContainer) -> Vec<Fact> {
+/// The statements; layers of bootstrapped bases among them if `with_layers`.
+fn facts(locked: &LockedContainer, with_layers: bool) -> Vec<Fact> {
     let mut out = Vec::new();
     let mut add = |key: String, place: &str, value: String| {
         let what = match place {
@@ -85,7 +91,11 @@ fn facts(locked: &LockedContainer) -> Vec<Fact> {
     for base in &locked.bases {
         let layers: Vec<String> = base.layers.iter().map(|one| short(&one.hex())).collect();
         let date = base.archive_date.as_deref().unwrap_or(&base.image);
-        let value = format!("{date}, layers {}", layers.join(" "));
+        let value = if with_layers || base.ids.is_none() {
+            format!("{date}, layers {}", layers.join(" "))
+        } else {
+            date.to_owned()
+        };
         add(format!("base {}", base.reference), "", value);
         for package in &base.packages {
             add(

@@ -59,6 +59,9 @@ pub struct LockedBase {
     pub image: String,
     /// Digests of its uncompressed layers, the lowest first: its identity.
     pub layers: Vec<Sha256>,
+    /// Ids that it was bootstrapped with, `range` or `single`; owners depend on them, and so the
+    /// layers.
+    pub ids: Option<String>,
     /// What it is bootstrapped from, `debian:bookworm`.
     pub bootstrap: Option<String>,
     /// Digest over what the archives stated when it was bootstrapped.

@@ -26,6 +26,7 @@ fn container(f: &mut fmt::Formatter<'_>, locked: &LockedContainer) -> fmt::Resul
         let layers: Vec<String> = base.layers.iter().map(Sha256::hex).collect();
         strings(f, "layers", &layers)?;
         for (key, value) in [
+            ("ids", &base.ids),
             ("bootstrap", &base.bootstrap),
             ("archive-state", &base.archive_state),
             ("archive-date", &base.archive_date),

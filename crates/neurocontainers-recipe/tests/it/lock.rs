@@ -30,6 +30,7 @@ fn container() -> LockedContainer {
             reference: "debian:bookworm".into(),
             image: digest(1).oci(),
             layers: vec![digest(2)],
+            ids: Some("range".into()),
             bootstrap: Some("debian:bookworm".into()),
             archive_state: Some(digest(3).oci()),
             archive_date: Some("2026-01-02T00:00:00Z".into()),
@@ -111,6 +112,18 @@ fn a_lock_is_lines_and_a_change_of_one_package_is_one_line() {
     let (old, new) = (lines(&text), lines(&other));
     let gone = old.iter().filter(|line| !new.contains(line)).count();
     assert_eq!(gone, 4, "the digest, the line, and two packages");
+}
+
+#[test]
+fn layers_of_a_bootstrapped_base_count_among_equal_ids() {
+    let before = container();
+    let mut after = before.clone();
+    after.bases[0].layers = vec![digest(11)];
+    assert_eq!(changes(&before, &after).len(), 1);
+    after.bases[0].ids = Some("single".into());
+    assert_eq!(changes(&before, &after), []);
+    after.bases[0].packages[0].version = "5.2-2".into();
+    assert_eq!(changes(&before, &after).len(), 1);
 }
 
 #[test]

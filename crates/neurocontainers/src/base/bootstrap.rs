@@ -234,13 +234,9 @@ impl Bootstrapper<'_> {
             sources: Vec::new(),
         };
         let public = archives.public();
-        let here = archives.sources_at("copy", Path::new("/"));
-        let pairs: Vec<_> = public
-            .iter()
-            .cloned()
-            .zip(here.into_iter().map(|one| one.uri))
-            .collect();
-        let redactor = self.machine.redactor(&Mirrors::local(&pairs));
+        let redactor = self
+            .machine
+            .redactor(&Mirrors::find(public, self.machine.sources()));
         let made = self
             .make(what, architecture, public, &state, &redactor)
             .map_err(|error| error.redacted(&redactor))?;

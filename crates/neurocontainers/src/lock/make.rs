@@ -177,6 +177,7 @@ fn bases(
         archive_date,
     } = &origin.how
     {
+        base.ids = Some(planned.ids.name().to_owned());
         base.bootstrap = Some(bootstrap.clone());
         base.archive_state = Some(archive_state.clone());
         base.archive_date = Some(archive_date.clone());
