@@ -242,6 +242,11 @@ impl Screen<'_> {
             report.files - report.removed_files,
             human_bytes(left),
         ))?;
+        let spent = report.milliseconds;
+        self.printer.detail(&format!(
+            "{} ms to read the image, {} to run and record, {} to run again, {} to write",
+            spent.read, spent.record, spent.verify, spent.write
+        ));
         if let Some(output) = &report.output {
             self.printer.data(&format!(
                 "written to `{}`: {}",

@@ -16,6 +16,8 @@ mod usage;
 mod verify;
 mod write;
 
+use std::time::Instant;
+
 use nd_report::Cancel;
 use nd_rootfs::{Index, Kind, Wanted};
 use nd_runtime::{IdMode, Stream};
@@ -88,6 +90,21 @@ pub struct Report {
     /// What was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
+    /// How long each part took.
+    pub milliseconds: Milliseconds,
+}
+
+/// How long each part took, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Milliseconds {
+    /// Reading and unpacking the image; nothing is unpacked twice in one store.
+    pub read: u64,
+    /// Running the commands while what they look at is taken down.
+    pub record: u64,
+    /// Running them again, and what had to be put back.
+    pub verify: u64,
+    /// Writing the result.
+    pub write: u64,
 }
 
 /// What goes from one directory.
@@ -121,6 +138,8 @@ pub(crate) fn minify(
     cancel: &Cancel,
     observer: &mut dyn Observer,
 ) -> Result<Option<Report>, MinifyError> {
+    let mut watch = Watch(Instant::now());
+    let mut spent = Milliseconds::default();
     let mut source = Source::open(&request.image, store, cancel)?;
     for note in &source.notes {
         observer.note(note);
@@ -141,8 +160,11 @@ pub(crate) fn minify(
         commands: &request.commands,
     };
 
+    stage.unpack()?;
+    spent.read = watch.lap();
     let (expected, records) =
         stage.record(None, &mut |stream, line| observer.line(stream, line))?;
+    spent.record = watch.lap();
     check(request, &expected)?;
     let mut used = always_used(&source.index, &stage);
     for path in records.iter().flat_map(|record| &record.paths) {
@@ -156,6 +178,7 @@ pub(crate) fn minify(
     };
     report.of_image(&source.index);
     report.of_removal(&source.index, &removal);
+    report.milliseconds = spent;
     if request.dry_run {
         return Ok(Some(report));
     }
@@ -163,6 +186,8 @@ pub(crate) fn minify(
         return Ok(None);
     }
 
+    // How long somebody thought about the question is nobody's cost.
+    watch.lap();
     let mut verified = Verified::new(used, removal);
     verified.verify(
         &stage,
@@ -173,6 +198,7 @@ pub(crate) fn minify(
         request.max_repair,
         observer,
     )?;
+    spent.verify = watch.lap();
     report.put_back = verified.put_back.iter().map(|path| show(path)).collect();
     report.unsteady.clone_from(&verified.unsteady);
     report.of_removal(&source.index, &verified.removal);
@@ -186,7 +212,20 @@ pub(crate) fn minify(
             bytes: written.bytes,
         });
     }
+    spent.write = watch.lap();
+    report.milliseconds = spent;
     Ok(Some(report))
+}
+
+/// Measures laps.
+struct Watch(Instant);
+
+impl Watch {
+    /// Milliseconds since the last one.
+    fn lap(&mut self) -> u64 {
+        let began = std::mem::replace(&mut self.0, Instant::now());
+        u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// What came of a command in the image as it is must be success.

@@ -50,6 +50,13 @@ pub(super) struct Stage<'a> {
 pub(super) type OnLine<'a> = &'a mut dyn FnMut(Stream, &[u8]);
 
 impl Stage<'_> {
+    /// Unpacks the image, unless the store has it unpacked.
+    pub(super) fn unpack(&self) -> Result<(), MinifyError> {
+        let note = &mut |_: &str| {};
+        layer_trees(self.store, self.layers, self.ids, self.cancel, note)?;
+        Ok(())
+    }
+
     /// Runs all commands over the image, each seeing what those before it changed, and takes down what
     /// they look at. Stops after the first that fails.
     pub(super) fn record(
@@ -133,7 +140,6 @@ impl Stage<'_> {
             user: Some(self.state.user.clone()).filter(|user| !user.is_empty()),
             working_dir: Some(self.state.directory().to_owned()),
         };
-        // An overlay of nothing but one directory is none.
         Ok((
             trees,
             SandboxRuntime::new(image, self.ids).keeping_changes(),
