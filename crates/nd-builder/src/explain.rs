@@ -36,14 +36,14 @@ pub enum Because {
 }
 
 /// A part of a step that its key covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// What is done at all.
     Kind,
     /// The text of the script.
     Script,
-    /// The environment.
-    Environment,
+    /// These variables of the environment, sorted; none where only their order changed.
+    Environment(Vec<String>),
     /// The working directory.
     Directory,
     /// The user, or the owner of copied files.
@@ -63,7 +63,8 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Self::Kind => "instruction",
             Self::Script => "script",
-            Self::Environment => "environment",
+            Self::Environment(names) if names.is_empty() => "order of variables",
+            Self::Environment(names) => return write!(f, "environment ({})", names.join(" ")),
             Self::Directory => "working directory",
             Self::User => "user",
             Self::Network => "network",
@@ -213,7 +214,7 @@ fn changed(before: &Action, now: &Action) -> Vec<Part> {
     let parts = match (before, now) {
         (Action::Run(a), Action::Run(b)) => vec![
             (Part::Script, a.script != b.script),
-            (Part::Environment, a.env != b.env),
+            (Part::Environment(variables(&a.env, &b.env)), a.env != b.env),
             (Part::Directory, a.cwd != b.cwd),
             (Part::User, a.user != b.user),
             (Part::Network, a.network != b.network),
@@ -231,4 +232,17 @@ fn changed(before: &Action, now: &Action) -> Vec<Part> {
     };
     let changed = parts.into_iter().filter(|(_, differs)| *differs);
     changed.map(|(part, _)| part).collect()
+}
+
+/// Names of variables that only one list has, or that have other values.
+fn variables(before: &[(String, String)], now: &[(String, String)]) -> Vec<String> {
+    let only = |a: &[(String, String)], b: &[(String, String)]| {
+        let differs = a.iter().filter(|pair| !b.contains(pair));
+        differs.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let mut names = only(before, now);
+    names.extend(only(now, before));
+    names.sort();
+    names.dedup();
+    names
 }

@@ -90,7 +90,7 @@ pub(crate) fn a_change_is_built_from_where_it_is() {
 
     // A variable reaches every step behind it; a blob that was removed is made again.
     lab.args.insert("X".into(), "1".into());
-    let changed = missing(Because::Changed(vec![Part::Environment]));
+    let changed = missing(Because::Changed(vec![Part::Environment(vec!["X".into()])]));
     assert_eq!(states(&lab, ops("echo b > /b"))[2], changed);
     lab.args.clear();
     let layer = built.steps[3].layer.unwrap();
