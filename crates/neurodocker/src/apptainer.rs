@@ -58,6 +58,8 @@ pub(crate) struct Frame<'t> {
     pub(crate) first_line: &'t str,
     /// What `%post` of the last stage ends with.
     pub(crate) end_of_post: &'t str,
+    /// Whether build arguments can be given to `apptainer build`, which needs Apptainer 1.2.
+    pub(crate) build_arguments: bool,
 }
 
 /// Writes a definition as Apptainer definition file.
@@ -68,6 +70,7 @@ pub fn render_apptainer(
     let frame = Frame {
         first_line: "# Written by neurodocker; change the recipe, not this file.",
         end_of_post: "",
+        build_arguments: false,
     };
     render_framed(definition, options, frame)
 }
@@ -87,11 +90,13 @@ pub(crate) fn render_framed(
         // Only those that something is copied from matter; all are cheap to name.
         let Some(name) = &stage.name else { continue };
         let mut writer = Writer::new(definition.package_manager, options);
+        writer.build_arguments = frame.build_arguments;
         writer.stage(stage, &before[..index])?;
         out.push_str(&writer.finish(Some(name), None, ""));
         out.push('\n');
     }
     let mut writer = Writer::new(definition.package_manager, options);
+    writer.build_arguments = frame.build_arguments;
     writer.stage(last, before)?;
     out.push_str(&writer.finish(None, options.base.as_ref(), frame.end_of_post));
     Ok(out)
@@ -114,6 +119,9 @@ struct Writer<'a> {
     copies: usize,
     /// Mounts to take away at the end.
     mounts: Vec<String>,
+    build_arguments: bool,
+    /// Names and defaults of build arguments.
+    arguments: Vec<(String, String)>,
 }
 
 impl<'a> Writer<'a> {
@@ -132,6 +140,8 @@ impl<'a> Writer<'a> {
             accounts: Vec::new(),
             copies: 0,
             mounts: Vec::new(),
+            build_arguments: false,
+            arguments: Vec::new(),
         }
     }
 
@@ -200,6 +210,19 @@ impl<'a> Writer<'a> {
             }
             Op::Arg { name, default } => {
                 if let Some(default) = default {
+                    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_./:@+,-".contains(&b);
+                    let name_is_plain =
+                        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                    if self.build_arguments
+                        && name_is_plain
+                        && !default.is_empty()
+                        && default.bytes().all(plain)
+                    {
+                        self.arguments.retain(|(known, _)| known != name);
+                        self.arguments.push((name.clone(), default.clone()));
+                        self.line(&format!("export {name}=\"{{{{ {name} }}}}\""));
+                        return Ok(());
+                    }
                     let pair = EnvPair {
                         name: name.clone(),
                         value: default.clone(),
@@ -352,6 +375,12 @@ impl<'a> Writer<'a> {
         }
         if let Some(name) = name {
             _ = writeln!(out, "Stage: {}", single_line(name));
+        }
+        if !self.arguments.is_empty() {
+            out.push_str("\n%arguments\n");
+            for (name, default) in &self.arguments {
+                _ = writeln!(out, "    {name}={default}");
+            }
         }
         let mut stages: Vec<&Option<String>> = self.files.iter().map(|(stage, _)| stage).collect();
         stages.sort();

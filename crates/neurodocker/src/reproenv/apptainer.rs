@@ -53,6 +53,7 @@ pub(super) fn render(spec: &Spec, record: Option<&Value>) -> Result<String, Refu
     let frame = Frame {
         first_line: FIRST_LINE,
         end_of_post: &end_of_post,
+        build_arguments: true,
     };
     let text = render_framed(&definition, &ApptainerOptions::default(), frame)
         .map_err(|problem| Refusal::new(RefusalKind::Instruction, problem.to_string()))?;

@@ -60,6 +60,15 @@ pub(super) fn escaped(value: &str) -> String {
                 chars.next();
             }
             '\\' => out.push_str("\\\\"),
+            // What no name follows is no reference, though builders would take `$5` for one.
+            '$' => {
+                let name = |next: &char| next.is_ascii_alphabetic() || "_{".contains(*next);
+                out.push_str(if chars.peek().is_some_and(name) {
+                    "$"
+                } else {
+                    "\\$"
+                });
+            }
             // The quotes themselves are escaped by whoever writes them.
             _ => out.push(c),
         }

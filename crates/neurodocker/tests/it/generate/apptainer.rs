@@ -76,8 +76,14 @@ fn apptainer_builds_and_runs_what_is_generated() {
         "/data/",
         "--run",
         "cat > lines <<'E'\n%post (is) no 'section'\n{{ nothing }}\nE\necho \"$B\" > seen\ncd /tmp",
+        "--arg",
+        "GIVEN=no",
+        "--arg",
+        "DEFAULT=1.2-x",
+        "--arg",
+        "QUOTED=a b $5",
         "--run",
-        "pwd > where",
+        "pwd > where\necho \"$GIVEN $DEFAULT $QUOTED\" >> where",
         "--entrypoint",
         r#"sh -c 'printf "%s|" "$@" "$B" "$(cat /data/*/inner /data/*.txt /data/lines /data/seen /data/where /staged | tr "\n" ,)"' it"#,
     ];
@@ -94,13 +100,20 @@ fn apptainer_builds_and_runs_what_is_generated() {
             .output()
             .unwrap()
     };
-    let built = command(&["build", "--sandbox", "image", "x.def"]);
+    let built = command(&[
+        "build",
+        "--build-arg",
+        "GIVEN=yes",
+        "--sandbox",
+        "image",
+        "x.def",
+    ]);
     let told = String::from_utf8_lossy(&built.stderr).into_owned();
     assert!(built.status.success(), "{told}\n{}", output(&arguments));
     let ran = command(&["run", "--cleanenv", "--no-home", "image", "x y"]);
     assert_eq!(
         String::from_utf8_lossy(&ran.stdout),
-        "x y|say \"hi\" again|inner,words,%post (is) no 'section',{{ nothing }},say \"hi\" again,/data,staged,|",
+        "x y|say \"hi\" again|inner,words,%post (is) no 'section',{{ nothing }},say \"hi\" again,/data,yes 1.2-x a b $5,staged,|",
         "{}",
         String::from_utf8_lossy(&ran.stderr)
     );
