@@ -88,6 +88,13 @@ pub fn write_layer(
         tar: TarWriter::new(Hashing::new(encoder)),
         index: LayerIndex::default(),
         groups: HashMap::new(),
+        targets: entries
+            .iter()
+            .filter_map(|entry| match entry {
+                LayerEntry::Link { target, .. } => Some((target.clone(), None)),
+                _ => None,
+            })
+            .collect(),
         options,
     };
     for step in ordered {
@@ -216,6 +223,8 @@ struct Layer<W: Write> {
     tar: TarWriter<W>,
     index: LayerIndex,
     groups: HashMap<nd_rootfs::LinkGroup, TreePath>,
+    /// Attributes of what links of this layer name; filled as it is written.
+    targets: HashMap<TreePath, Option<Attr>>,
     options: LayerOptions,
 }
 
@@ -235,13 +244,18 @@ impl<W: Write> Layer<W> {
                 self.mark(&marked(dir, b".wh..wh..opq"))?;
                 self.index.entries.push(LayerEntry::Opaque(dir.cloned()));
             }
-            Step::Link(path, target) => self.link(path, target)?,
+            Step::Link(path, target) => {
+                let known = self.targets.get(target).cloned().flatten();
+                // What a lower layer has is not known here; most readers ignore it.
+                self.link(path, target, &known.unwrap_or_else(|| Attr::new(0o644)))?;
+            }
             Step::Entry(entry) => {
                 let first = entry
                     .group
                     .and_then(|group| self.groups.get(&group).cloned());
                 if let Some(first) = first.filter(|_| !entry.kind.is_dir()) {
-                    return self.link(&entry.path, &first);
+                    let attr = self.clamped(&entry.attr);
+                    return self.link(&entry.path, &first, &attr);
                 }
                 if let Some(group) = entry.group {
                     self.groups.insert(group, entry.path.clone());
@@ -257,9 +271,26 @@ impl<W: Write> Layer<W> {
             .map(|_| ())
     }
 
-    fn link(&mut self, path: &TreePath, target: &TreePath) -> Result<(), OciError> {
+    fn clamped(&self, attr: &Attr) -> Attr {
+        let mut attr = attr.clone();
+        if let Some(clamp) = self.options.clamp {
+            attr.mtime = attr.mtime.min(clamp);
+        }
+        attr
+    }
+
+    /// A link carries what the file itself has: some readers set mode, owner and time of the file
+    /// by it. Extended attributes stand at the file alone.
+    fn link(&mut self, path: &TreePath, target: &TreePath, attr: &Attr) -> Result<(), OciError> {
         let (name, link) = (path.as_bytes(), target.as_bytes());
-        self.header(name, b'1', link, &Attr::default(), 0, (0, 0))?;
+        let plain = Attr {
+            xattrs: nd_rootfs::Xattrs::default(),
+            ..attr.clone()
+        };
+        self.header(name, b'1', link, &plain, 0, (0, 0))?;
+        if let Some(known) = self.targets.get_mut(path) {
+            *known = Some(plain);
+        }
         let (path, target) = (path.clone(), target.clone());
         self.index.entries.push(LayerEntry::Link { path, target });
         Ok(())
@@ -272,9 +303,7 @@ impl<W: Write> Layer<W> {
     ) -> Result<(), OciError> {
         let mut written = entry.clone();
         written.group = None;
-        if let Some(clamp) = self.options.clamp {
-            written.attr.mtime = written.attr.mtime.min(clamp);
-        }
+        written.attr = self.clamped(&entry.attr);
         let path = entry.path.as_bytes();
         let refuse = |problem| OciError::Unwritable {
             path: entry.path.clone(),
@@ -326,6 +355,9 @@ impl<W: Write> Layer<W> {
                     at,
                 };
             }
+        }
+        if let Some(known) = self.targets.get_mut(&written.path) {
+            *known = Some(written.attr.clone());
         }
         self.index.entries.push(LayerEntry::Entry(written));
         Ok(())
@@ -392,5 +424,65 @@ fn marked(dir: Option<&TreePath>, name: &[u8]) -> Vec<u8> {
     match dir {
         Some(dir) => [dir.as_bytes(), b"/", name].concat(),
         None => name.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nd_rootfs::LinkGroup;
+
+    use super::*;
+    use crate::{
+        Limits,
+        tar::{HeaderKind, TarReader},
+    };
+
+    #[test]
+    fn links_carry_what_their_file_has() {
+        let attr = Attr {
+            uid: 7,
+            gid: 8,
+            mtime: 900,
+            ..Attr::new(0o4755)
+        };
+        let file = |path: &str, group| {
+            LayerEntry::Entry(Entry {
+                path: TreePath::new(path).unwrap(),
+                attr: attr.clone(),
+                kind: Kind::File {
+                    size: 0,
+                    content: UNREAD,
+                    at: Location::Host(0),
+                },
+                group,
+            })
+        };
+        let link = |path: &str, target: &str| LayerEntry::Link {
+            path: TreePath::new(path).unwrap(),
+            target: TreePath::new(target).unwrap(),
+        };
+        let group = Some(LinkGroup(1));
+        let entries = [
+            file("a", group),
+            file("b", group),
+            link("c", "b"),
+            file("d", None),
+            link("e", "d"),
+        ];
+        let options = LayerOptions {
+            compression: Compression::None,
+            clamp: Some(500),
+        };
+        let mut out = Vec::new();
+        let mut empty = |_: &Entry| Ok(Box::new(io::empty()) as Box<dyn Read>);
+        write_layer(&entries, &mut empty, options, &mut out).unwrap();
+        let mut reader = TarReader::new(&out[..], Limits::default());
+        let mut links = 0;
+        while let Some(header) = reader.next().unwrap() {
+            links += usize::from(header.kind == HeaderKind::HardLink);
+            let found = (header.mode, header.uid, header.gid, header.mtime);
+            assert_eq!(found, (0o4755, 7, 8, 500), "{:?}", header.name);
+        }
+        assert_eq!(links, 3);
     }
 }
