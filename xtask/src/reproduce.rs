@@ -342,13 +342,12 @@ fn run_side(
         .chain(["--json".to_owned()]);
     let _here = shell.push_dir(folder);
     let (program, rest) = ("env", words);
-    // Ranges of ids are found by the name.
-    let name = match &side.user {
-        Some(user) => user.name.clone(),
-        None => std::env::var("USER").unwrap_or_else(|_| "root".to_owned()),
-    };
-    let output = cmd!(shell, "{program} {rest...}")
-        .env("USER", name)
+    let mut command = cmd!(shell, "{program} {rest...}");
+    if let Some(user) = &side.user {
+        // Ranges of ids are found by the name.
+        command = command.env("USER", &user.name);
+    }
+    let output = command
         .env(env::ND_CACHE_DIR, folder.join("cache"))
         .env("HOME", folder.join("home"))
         .env("BUILDDATE", date)
