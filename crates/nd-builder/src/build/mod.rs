@@ -14,6 +14,7 @@ use nd_oci::{BlobSource, Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
 use nd_sandbox::{IdMode, Limits};
 use nd_store::Store;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::message::{Done, Ended, Job, RunJob, fd},
@@ -42,6 +43,24 @@ pub struct HostMount {
     pub target: String,
 }
 
+/// What one layer that is unpacked may hold at most: more is refused before the disk is full of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerBudget {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+impl Default for LayerBudget {
+    fn default() -> Self {
+        Self {
+            entries: 4_000_000,
+            bytes: 1 << 40,
+        }
+    }
+}
+
 /// Everything about a build that does not change its result.
 #[derive(Clone)]
 pub struct BuildOptions<'a> {
@@ -59,6 +78,8 @@ pub struct BuildOptions<'a> {
     pub offline: bool,
     /// How much one step may take.
     pub limits: Limits,
+    /// What one layer of a base may hold.
+    pub budget: LayerBudget,
     /// Values for steps whose script names them.
     pub secrets: &'a [Secret],
     /// Who is asked to look in when a script fails.
@@ -180,9 +201,9 @@ pub fn build(
         plan,
         options,
         desk: Desk {
-            store,
-            ids: options.ids,
-            cancel: options.cancel,
+            budget: options.budget,
+            reserve: options.limits.reserve,
+            ..Desk::new(store, options.ids, options.cancel)
         },
         stages: vec![None; plan.stages.len()],
         next: 0,

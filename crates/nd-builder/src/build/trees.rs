@@ -55,7 +55,7 @@ pub fn layer_trees(
     cancel: &nd_report::Cancel,
     note: &mut dyn FnMut(&str),
 ) -> Result<Vec<LayerTree>, BuildError> {
-    let desk = Desk { store, ids, cancel };
+    let desk = Desk::new(store, ids, cancel);
     desk.trees(&Chain::of(layers, ids), note)
 }
 
@@ -186,7 +186,10 @@ impl Desk<'_> {
             limits: Limits::default(),
             epoch: 0,
             compression: layer.compression,
-            job: Job::Unpack,
+            job: Job::Unpack {
+                budget: self.budget,
+                reserve: self.reserve,
+            },
             blob,
             more: Vec::new(),
         };

@@ -24,7 +24,7 @@ pub fn prune_where(
     ids: IdMode,
     cancel: &Cancel,
 ) -> Result<Pruned, StoreError> {
-    let desk = Desk { store, ids, cancel };
+    let desk = Desk::new(store, ids, cancel);
     store.prune_where(wish, &mut |folder| {
         // What cannot be emptied in there cannot be removed out here either, and says why itself.
         desk.empty(folder).map_err(std::io::Error::other)

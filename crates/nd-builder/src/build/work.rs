@@ -15,7 +15,10 @@ use nd_rootfs::LayerIndex;
 use nd_sandbox::{EngineProcess, IdMode, Limits};
 use nd_store::{NewTree, Store, decode_layer_index};
 
-use super::error::{BuildError, EngineFailure};
+use super::{
+    LayerBudget,
+    error::{BuildError, EngineFailure},
+};
 use crate::{
     engine::{
         ROLE,
@@ -37,6 +40,22 @@ pub(crate) struct Desk<'a> {
     pub(crate) store: &'a Store,
     pub(crate) ids: IdMode,
     pub(crate) cancel: &'a Cancel,
+    /// What a layer that is unpacked may hold.
+    pub(crate) budget: LayerBudget,
+    /// Bytes that stay free on the disk of the store.
+    pub(crate) reserve: Option<u64>,
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn new(store: &'a Store, ids: IdMode, cancel: &'a Cancel) -> Self {
+        Self {
+            store,
+            ids,
+            cancel,
+            budget: LayerBudget::default(),
+            reserve: None,
+        }
+    }
 }
 
 /// A piece of work.

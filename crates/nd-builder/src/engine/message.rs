@@ -5,6 +5,7 @@ use nd_sandbox::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    build::LayerBudget,
     plan::{CopySpec, RunSpec},
     secret::Secret,
 };
@@ -46,7 +47,12 @@ pub(crate) struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Job {
     /// Unpacks a layer.
-    Unpack,
+    Unpack {
+        /// What it may hold.
+        budget: LayerBudget,
+        /// Bytes that stay free on the disk.
+        reserve: Option<u64>,
+    },
     /// Makes one tree of those below.
     Flatten,
     /// Runs a script.

@@ -21,6 +21,7 @@ use nd_report::Cancel;
 use nd_sandbox::{Engine, Role};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use crate::build::LayerBudget;
 use crate::plan::{CopyInput, CopySpec, compression_of_word};
 use copy::Copier;
 use error::EngineError;
@@ -85,7 +86,10 @@ impl Work {
                 self.clear()?;
                 Ok(Outcome::Done(Done::default()))
             }
-            Job::Unpack => self.unpack(&request).map(Outcome::Done),
+            Job::Unpack { budget, reserve } => {
+                let done = self.unpack(&request, *budget, *reserve);
+                done.map(Outcome::Done)
+            }
             Job::Flatten => {
                 let trees = self.trees(&request.lowers)?;
                 let into = self.new_dir(TREE)?;
@@ -180,7 +184,12 @@ impl Work {
         compression_of_word(&request.compression).unwrap_or(Compression::Zstd)
     }
 
-    fn unpack(&self, request: &Request) -> Result<Done, EngineError> {
+    fn unpack(
+        &self,
+        request: &Request,
+        budget: LayerBudget,
+        reserve: Option<u64>,
+    ) -> Result<Done, EngineError> {
         let lowers = self.trees(&request.lowers)?;
         let into = self.new_dir(TREE)?;
         let lower = match &lowers[..] {
@@ -191,13 +200,20 @@ impl Work {
             }
         };
         let options = UnpackOptions {
-            limits: Limits::default(),
+            limits: Limits {
+                entries: budget.entries,
+                file: budget.bytes,
+                total: budget.bytes,
+                ..Limits::default()
+            },
             ids: Self::ids(request),
             marks: OverlayMarks::User,
         };
         let blob = Cancellable {
             file: self.file(fd::BLOB)?,
             cancel: self.engine.cancel().clone(),
+            disk: into.as_fd(),
+            reserve: reserve.unwrap_or(0),
         };
         let unpacked = unpack_layer(
             blob,
@@ -360,16 +376,25 @@ impl Work {
     }
 }
 
-/// A blob whose reading ends when the caller wants to stop.
-struct Cancellable {
+/// A blob whose reading ends when the caller wants to stop, and before what comes of it fills the disk.
+struct Cancellable<'a> {
     file: File,
     cancel: Cancel,
+    disk: BorrowedFd<'a>,
+    reserve: u64,
 }
 
-impl std::io::Read for Cancellable {
+impl std::io::Read for Cancellable<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         if self.cancel.is_cancelled() {
             return Err(std::io::Error::other("cancelled"));
+        }
+        let free = rustix::fs::fstatvfs(self.disk)
+            .map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        if free < self.reserve {
+            let reserve = self.reserve;
+            let text = format!("less than {reserve} bytes are free on the disk of the store");
+            return Err(std::io::Error::other(text));
         }
         self.file.read(buf)
     }

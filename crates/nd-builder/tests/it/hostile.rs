@@ -195,6 +195,38 @@ pub(crate) fn layers_that_lie_or_explode_are_refused() {
     assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
 }
 
+pub(crate) fn budgets_are_named_when_they_are_used_up() {
+    let refused = |lab: &Lab| {
+        let error = lab.try_build(vec![run("true")]).unwrap_err();
+        assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
+        chain(&error)
+    };
+    let mut lab = Lab::new();
+    // A hundred megabytes of nothing, which gzip makes a tenth of one.
+    let zeros = file("zeros", 0o644, &vec![0; 100_000_000]);
+    lab.base.layers.push(layer(&lab.store, &[zeros]));
+    let size = lab.base.layers[1].size;
+    assert!(size < 1_000_000, "{size}");
+    lab.budget.bytes = 50_000_000;
+    let text = refused(&lab);
+    assert!(
+        text.contains("`zeros` exceeds the limit of 50000000 bytes"),
+        "{text}"
+    );
+    // What was unpacked once stays, so each budget gets a store of its own.
+    let mut lab = Lab::new();
+    lab.budget.entries = 10;
+    let text = refused(&lab);
+    assert!(text.contains("exceeds the limit of 10 entries"), "{text}");
+    let mut lab = Lab::new();
+    lab.limits.reserve = Some(1 << 60);
+    let text = refused(&lab);
+    assert!(
+        text.contains("bytes are free on the disk of the store"),
+        "{text}"
+    );
+}
+
 /// No user namespace may make them, so steps do not see them; the image has them nevertheless.
 pub(crate) fn devices_of_a_base_stay_in_the_image() {
     let mut lab = Lab::new();

@@ -66,6 +66,7 @@ fn main() {
         hostile::a_step_that_fills_the_disk_is_ended_and_named,
         hostile::what_is_not_there_is_named_with_its_place,
         hostile::layers_that_lie_or_explode_are_refused,
+        hostile::budgets_are_named_when_they_are_used_up,
         hostile::devices_of_a_base_stay_in_the_image,
         faults::a_failing_step_says_where_and_what,
         faults::a_step_can_be_cancelled_and_timed_out,

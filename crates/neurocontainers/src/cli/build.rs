@@ -72,6 +72,7 @@ fn finish(
     let workshop = Workshop {
         offline: args.offline(),
         limits: args.limits.limits(),
+        budget: args.limits.budget(),
         secrets: &secrets,
         look_in: if until.shell_on_error {
             Some(&shell)

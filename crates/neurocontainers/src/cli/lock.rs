@@ -34,6 +34,7 @@ pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
     let workshop = Workshop {
         offline: args.build.offline(),
         limits: args.build.limits.limits(),
+        budget: args.build.limits.budget(),
         secrets: &secrets,
         ..session.workshop(&store)
     };

@@ -62,6 +62,7 @@ impl Session {
             cancel: &self.cancel,
             offline: false,
             limits: Limits::default(),
+            budget: nd_builder::LayerBudget::default(),
             secrets: &[],
             look_in: None,
         }

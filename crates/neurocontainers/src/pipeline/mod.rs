@@ -48,6 +48,8 @@ pub struct Workshop<'a> {
     pub offline: bool,
     /// How much each step may take.
     pub limits: Limits,
+    /// What one layer of a base may hold.
+    pub budget: nd_builder::LayerBudget,
     /// What steps may read and nobody may keep.
     pub secrets: &'a [nd_builder::Secret],
     /// Who looks in when a step fails.

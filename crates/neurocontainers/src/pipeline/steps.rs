@@ -102,6 +102,7 @@ fn run(
         host_env: build_only.env,
         offline: workshop.offline,
         limits: workshop.limits,
+        budget: workshop.budget,
         secrets: workshop.secrets,
         look_in: workshop.look_in,
         reporter: &reporter,
