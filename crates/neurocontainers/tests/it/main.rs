@@ -20,4 +20,5 @@ mod outputs;
 mod people;
 mod readme;
 mod support;
+mod terminal;
 mod users;
