@@ -126,7 +126,11 @@ fn complete(text: &str) -> bool {
     if INNER.contains(&first.as_str()) || first.contains("()") || words.iter().any(|w| w == "()") {
         return false;
     }
-    if ["&&", "||", "|", "then", "do", "{", "("].contains(&last.as_str()) {
+    // An old substitution may go on in later lines.
+    if text.matches('`').count() % 2 == 1 {
+        return false;
+    }
+    if ["&&", "||", "|", "&", "then", "do", "else", "{", "("].contains(&last.as_str()) {
         return false;
     }
     // Whatever is begun in this line is ended in it.
@@ -295,6 +299,9 @@ mod tests {
             "echo a # note\necho b",
             "echo a \\\n# note\necho b",
             "echo a \\\n\necho b",
+            "x=`echo a\necho b`",
+            "sleep 1 &\necho b",
+            "x=$(echo a\necho b)",
         ] {
             assert_eq!(chain(text), None, "{text}");
         }

@@ -75,6 +75,10 @@ fn scripts_survive_whatever_structure_they_have() {
             "set -eu\n(cd / && pwd)\necho 'a#b' $((1 + 2))",
             "/\na#b 3\n",
         ),
+        ("x=`echo a\necho b`\necho \"$x\"", "a\nb\n"),
+        ("echo a &\nwait\necho b", "a\nb\n"),
+        ("f() {\n  echo \"$1\"\n}\nf x", "x\n"),
+        ("mkdir -p /tmp &&\\\n\t cd /tmp && \\\n  pwd", "/tmp\n"),
     ];
     for (script, wanted) in cases {
         let text = docker(&["--run", script, "--run", "echo behind"]);
