@@ -9,4 +9,6 @@
 mod apptainer;
 mod dockerfile;
 mod generate;
+#[cfg(feature = "minify")]
+mod minify;
 mod templates;
