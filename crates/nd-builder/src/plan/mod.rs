@@ -24,7 +24,7 @@ pub use state::ImageState;
 
 /// Version of the plan's form and of what executing it means. Part of every step key: raise it
 /// whenever the same plan would give other bytes.
-pub const PLAN_SCHEMA: u32 = 1;
+pub const PLAN_SCHEMA: u32 = 2;
 
 /// What a build will do, completely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
