@@ -1,17 +1,20 @@
 //! From the bootstrap tool's archive to the one layer of a base image.
 
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    io::{self, Read, Seek as _, SeekFrom},
+    path::Path,
+};
 
 use nd_oci::{Compression, LayerOptions, Limits, UNREAD, WrittenLayer, index_layer, write_layer};
-use nd_rootfs::{Entry, Kind, LayerEntry, Location};
+use nd_rootfs::{Entry, Kind, LayerEntry, LinkGroup, Location, TreePath};
 use nd_store::Store;
 
 use super::BaseError;
 
 /// Part of the key of every bootstrapped base: raise it whenever the same archive would give other
 /// bytes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Directories whose files go: lists, packages and logs of the bootstrap.
 const EMPTIED: [&str; 5] = [
@@ -59,6 +62,7 @@ pub(super) fn write_base_layer(
         }
         entries.push(entry);
     }
+    group_links(&mut entries);
     let mut source = |entry: &Entry| -> io::Result<Box<dyn Read>> {
         if entry.path.as_bytes() == SOURCES.as_bytes() {
             return Ok(Box::new(io::Cursor::new(sources.as_bytes().to_vec())));
@@ -86,6 +90,34 @@ pub(super) fn write_base_layer(
     Ok(layer)
 }
 
+/// Makes links entries of one group with their file: a layer is sorted by path, and the file may
+/// come after its link then. The tool's archive is a whole tree, so every file is in it.
+fn group_links(entries: &mut [LayerEntry]) {
+    let mut files: HashMap<TreePath, usize> = HashMap::new();
+    for at in 0..entries.len() {
+        let linked = match &entries[at] {
+            LayerEntry::Link { path, target } => {
+                files.get(target).map(|file| (path.clone(), *file))
+            }
+            LayerEntry::Entry(entry) if !entry.kind.is_dir() => {
+                files.insert(entry.path.clone(), at);
+                None
+            }
+            _ => None,
+        };
+        let Some((path, file)) = linked else { continue };
+        if let LayerEntry::Entry(entry) = &mut entries[file] {
+            entry.group = Some(LinkGroup(file as u32));
+            let link = Entry {
+                path: path.clone(),
+                ..entry.clone()
+            };
+            files.insert(path, file);
+            entries[at] = LayerEntry::Entry(link);
+        }
+    }
+}
+
 fn is_dir(entry: &LayerEntry) -> bool {
     matches!(entry, LayerEntry::Entry(entry) if entry.kind.is_dir())
 }
@@ -104,6 +136,33 @@ fn dropped(path: &[u8], is_dir: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_before_its_file_in_order_of_paths_is_as_good() {
+        let path = |text: &str| TreePath::new(text).unwrap();
+        let file = Entry {
+            path: path("z"),
+            attr: nd_rootfs::Attr::new(0o755),
+            kind: Kind::Fifo,
+            group: None,
+        };
+        let link = |from: &str, to: &str| LayerEntry::Link {
+            path: path(from),
+            target: path(to),
+        };
+        let mut entries = [LayerEntry::Entry(file), link("a", "z"), link("m", "a")];
+        group_links(&mut entries);
+        for (entry, name) in entries.iter().zip(["z", "a", "m"]) {
+            let LayerEntry::Entry(entry) = entry else {
+                panic!("{entry:?}");
+            };
+            assert_eq!(
+                (&entry.path, entry.group),
+                (&path(name), Some(LinkGroup(0)))
+            );
+            assert_eq!(entry.attr.mode, 0o755);
+        }
+    }
 
     #[test]
     fn the_machine_and_the_moment_leave_no_trace() {
