@@ -12,7 +12,7 @@ use nd_runtime::{RunSpec, Runtime as _, SandboxImage, SandboxRuntime};
 use nd_sandbox::IdMode;
 
 use crate::{
-    measure::{Taken, median},
+    measure::{Taken, median, run},
     report::Report,
 };
 
@@ -29,6 +29,13 @@ pub(crate) fn bench(starts: usize, folder: &Path, report: &mut Report) {
         return;
     };
     let root = root(folder, &busybox);
+    if let Some((uid, gid)) = ids.owner() {
+        // As unpacked layers do, it belongs to the root inside.
+        run(Command::new("chown")
+            .arg("-hR")
+            .arg(format!("{uid}:{gid}"))
+            .arg(&root));
+    }
     let image = SandboxImage {
         lowers: vec![root.clone()],
         env: vec![("PATH".into(), "/bin".into())],
