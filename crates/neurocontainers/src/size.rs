@@ -65,8 +65,8 @@ pub fn weigh(store: &Store, known: &Known, largest: usize) -> Result<Weights, Ou
     let merged = merge(&indexes.iter().collect::<Vec<_>>(), Duplicates::Refuse)?;
 
     let mut lines: Vec<LineWeight> = Vec::new();
-    for (layer, maker) in layers.iter().zip(&makers) {
-        line(&mut lines, maker.as_deref()).layers += layer.size;
+    if makers.contains(&None) {
+        line(&mut lines, None);
     }
     for result in &known.results {
         let maker = Maker::from(&result.name);
@@ -74,6 +74,9 @@ pub fn weigh(store: &Store, known: &Known, largest: usize) -> Result<Weights, Ou
         weight.steps.push(maker.title);
         weight.seconds += result.seconds;
         weight.uncompressed += result.uncompressed;
+    }
+    for (layer, maker) in layers.iter().zip(&makers) {
+        line(&mut lines, maker.as_deref()).layers += layer.size;
     }
     let mut kept: BTreeMap<u32, u64> = BTreeMap::new();
     let mut files: Vec<(u64, usize, u32)> = Vec::new();
