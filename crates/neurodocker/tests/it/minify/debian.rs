@@ -35,7 +35,8 @@ fn archives() -> Vec<std::path::PathBuf> {
     if let Ok(entries) = fs_err::read_dir("/etc/apt/sources.list.d") {
         files.extend(entries.map(|entry| entry.unwrap().path()));
     }
-    files.retain(|file| file.is_file());
+    let is_list = |ending: &std::ffi::OsStr| ending == "list" || ending == "sources";
+    files.retain(|file| file.is_file() && file.extension().is_some_and(is_list));
     files.sort();
     files
 }

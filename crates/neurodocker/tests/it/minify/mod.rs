@@ -318,6 +318,48 @@ fn nothing_is_written_unless_everything_is_right_and_agreed_to() {
 }
 
 #[test]
+fn what_is_killed_leaves_nothing_that_looks_like_a_result() {
+    if !usable() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.image("image");
+    let arguments = [
+        "-c",
+        "cat /tmp/../etc/passwd; exec sleep 60",
+        "-d",
+        "/opt",
+        "-o",
+        "out",
+        "-y",
+    ];
+    let mut command = bench.command(&["image"]);
+    let mut child = command
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The command has begun once it says something.
+    let mut said = [0; 4];
+    std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut said).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!bench.path("out").exists());
+    // What another one left while it wrote is removed by the next, unless it is still at it.
+    for name in [".nd-minify-dead", ".nd-minify-alive"] {
+        fs_err::create_dir_all(bench.path(name)).unwrap();
+        fs_err::write(bench.path(name).join("lock"), "").unwrap();
+    }
+    let held = fs_err::File::open(bench.path(".nd-minify-alive/lock")).unwrap();
+    held.file().lock().unwrap();
+    bench.minify(&["image", "-c", RUN, "-d", "/opt", "-o", "out"]);
+    assert_eq!(below_opt(&bench.path("out")), LEFT);
+    assert!(!bench.path(".nd-minify-dead").exists());
+    assert!(bench.path(".nd-minify-alive").exists());
+}
+
+#[test]
 fn sif_files_and_archives_are_images_too() {
     if !usable() {
         return;

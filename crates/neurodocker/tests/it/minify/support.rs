@@ -108,7 +108,7 @@ impl Bench {
             tree.join("bin/busybox"),
         )
         .unwrap();
-        for tool in ["sh", "cat", "ls", "sort", "wc"] {
+        for tool in ["sh", "cat", "ls", "sleep", "sort", "wc"] {
             symlink("busybox", tree.join("bin").join(tool)).unwrap();
         }
         let file = |path: &str, text: &str| fs_err::write(tree.join(path), text).unwrap();
