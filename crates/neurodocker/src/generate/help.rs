@@ -19,6 +19,7 @@ Options:
 Commands:
   generate     Write a Dockerfile or an Apptainer (Singularity) definition.
   genfromjson  The same from a JSON specification.
+  minify       Make an image smaller: keep what commands use.
   templates    List, show and export templates.
 "
     .to_owned()

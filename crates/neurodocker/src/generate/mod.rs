@@ -150,10 +150,10 @@ fn top(
                 "command"
             };
             let refusal = usage(format!("there is no {what} `{word}`"));
-            let commands = ["generate", "genfromjson", "templates"];
+            let commands = ["generate", "genfromjson", "minify", "templates"];
             Err(match nearest(word, commands, 1) {
                 Some(near) => refusal.hint(format!("did you mean {near}?")),
-                None => refusal.hint("commands: `generate`, `genfromjson`, `templates`"),
+                None => refusal.hint("commands: `generate`, `genfromjson`, `minify`, `templates`"),
             })
         }
     }
