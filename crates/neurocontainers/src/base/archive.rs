@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use nd_host::{Invocation, ProgramError, Programs, Stream};
 use nd_names::Sha256;
 use nd_report::Cancel;
-use nd_sandbox::IdMode;
 use sha2::Digest as _;
 
 use super::BaseError;
@@ -36,7 +35,7 @@ pub(super) fn default_sources(
     let tool = find(programs)?;
     // Up to there it needs no root, and only root is warned of doing without.
     let mode = if rustix::process::geteuid().is_root() {
-        Way::Root.mode()
+        "root"
     } else {
         "chrootless"
     };
@@ -139,36 +138,6 @@ fn release_date(text: &[u8]) -> Option<i64> {
     let day: u8 = day.parse().ok()?;
     let stamp: Timestamp = format!("{year}-{month:02}-{day:02}T{time}Z").parse().ok()?;
     Some(stamp.as_second())
-}
-
-/// How the tool makes its root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Directly, as root of the machine.
-    Root,
-    /// In a user namespace that it makes itself, for a user with a range of ids.
-    Unshare,
-    /// As the root that our own sandbox pretends, for a user with one id.
-    Sandbox,
-}
-
-impl Way {
-    /// The way of whoever builds with these ids.
-    pub(super) fn of(ids: IdMode) -> Self {
-        match ids {
-            _ if rustix::process::geteuid().is_root() => Self::Root,
-            IdMode::Range { .. } => Self::Unshare,
-            IdMode::Single => Self::Sandbox,
-        }
-    }
-
-    /// What the tool calls it.
-    pub(super) fn mode(self) -> &'static str {
-        match self {
-            Self::Root | Self::Sandbox => "root",
-            Self::Unshare => "unshare",
-        }
-    }
 }
 
 /// A line of the tool that people want to see.

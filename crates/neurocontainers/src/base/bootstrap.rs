@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use nd_host::{Clock, Invocation, Programs};
+use nd_host::{Clock, Programs};
 use nd_names::{Architecture, Sha256};
 use nd_oci::{Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
@@ -20,7 +20,7 @@ use sha2::Digest as _;
 
 use super::{
     Base, BaseError, BaseKind, BaseOrigin,
-    archive::{self, ArchiveState, Way},
+    archive::{self, ArchiveState},
     inside, layer,
 };
 use crate::lock::{LocalArchives, SETTINGS};
@@ -250,7 +250,12 @@ impl Bootstrapper<'_> {
 
     fn key(&self, words: &[&str]) -> Sha256 {
         let mut hash = sha2::Sha256::new();
-        hash.update(format!("base {} {:?}", layer::VERSION, self.compression));
+        let ids = self.ids.name();
+        hash.update(format!(
+            "base {} {:?} {ids}",
+            layer::VERSION,
+            self.compression
+        ));
         for word in words {
             hash.update((word.len() as u64).to_le_bytes());
             hash.update(word);
@@ -358,12 +363,11 @@ impl Bootstrapper<'_> {
         let temporary = self.store.temporary();
         let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
         let tar = folder.path().join(inside::TAR);
-        let way = Way::of(self.ids);
         let mut words: Vec<String> = [
             "--variant=minbase",
             "--format=tar",
             "--skip=output/dev",
-            &format!("--mode={}", way.mode()),
+            "--mode=root",
             &format!("--architectures={}", architecture.oci()),
         ]
         .map(Into::into)
@@ -372,24 +376,11 @@ impl Bootstrapper<'_> {
             words.push(format!("--aptopt={setting}"));
         }
         let mut sources: Vec<String> = state.sources.iter().map(AptSource::line).collect();
-        let mut _elsewhere = None;
         if let Some(archives) = self.locked.and_then(|locked| locked.archives) {
-            // The ids of the tool's own namespace may not enter the folders of who builds.
-            let place = if way == Way::Unshare {
-                let made = tempfile::tempdir().map_err(BaseError::io("the temporary folder"))?;
-                let path = made.path().to_path_buf();
-                _elsewhere = Some(made);
-                path
-            } else {
-                let path = folder.path().join("archives");
-                fs_err::create_dir(&path).map_err(BaseError::io(&path))?;
-                path
-            };
+            let place = folder.path().join("archives");
+            fs_err::create_dir(&place).map_err(BaseError::io(&place))?;
             archives.lay(&place).map_err(BaseError::io(&place))?;
-            let seen = match way {
-                Way::Sandbox => Path::new(inside::FOLDER).join("archives"),
-                Way::Root | Way::Unshare => place,
-            };
+            let seen = Path::new(inside::FOLDER).join("archives");
             let lines = archives.sources_at("copy", &seen);
             sources = lines.iter().map(AptSource::line).collect();
             words.extend(SETTINGS.iter().map(|line| format!("--aptopt={line}")));
@@ -400,30 +391,19 @@ impl Bootstrapper<'_> {
             }
         };
         let epoch = state.date.to_string();
-        if way == Way::Sandbox {
-            inside::bootstrap(
-                inside::Tool {
-                    path: &tool,
-                    words,
-                    suite: &what.suite,
-                    sources,
-                    epoch: &epoch,
-                },
-                folder.path(),
-                self.cancel,
-                &mut on_line,
-            )?;
-        } else {
-            let invocation = Invocation::new(tool)
-                .args(words)
-                .arg(&what.suite)
-                .arg(&tar)
-                .args(sources)
-                .env("SOURCE_DATE_EPOCH", epoch);
-            self.programs
-                .run(&invocation, &mut on_line, self.cancel)?
-                .success()?;
-        }
+        inside::bootstrap(
+            inside::Tool {
+                path: &tool,
+                words,
+                suite: &what.suite,
+                sources,
+                epoch: &epoch,
+            },
+            folder.path(),
+            self.ids,
+            self.cancel,
+            &mut on_line,
+        )?;
         let mut lines: Vec<String> = public.iter().map(AptSource::line).collect();
         lines.push(String::new());
         let public = lines.join("\n");

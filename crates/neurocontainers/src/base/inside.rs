@@ -1,7 +1,8 @@
-//! The bootstrap tool inside our own sandbox, for users who have one id.
+//! The bootstrap tool inside our own sandbox: the same for root and for users with a range of ids or
+//! with one, never as root of the machine, and gone with us.
 //!
 //! The tool is the machine's, so its root is the machine's system folders, read-only, with an empty
-//! folder for everything else; packages are unpacked and configured by a root that is pretended.
+//! folder for everything else; packages are unpacked and configured by the root of the namespace.
 
 use std::{
     collections::VecDeque,
@@ -44,10 +45,26 @@ pub(super) struct Tool<'a> {
 pub(super) fn bootstrap(
     tool: Tool<'_>,
     folder: &Path,
+    ids: IdMode,
     cancel: &Cancel,
     on_line: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<(), BaseError> {
     let (image, mut binds) = machine(folder)?;
+    if let Some((uid, gid)) = ids.owner() {
+        let own = |path: &Path| {
+            std::os::unix::fs::lchown(path, Some(uid), Some(gid)).map_err(BaseError::io(path))
+        };
+        own(folder)?;
+        let mut pending = vec![image.clone()];
+        while let Some(path) = pending.pop() {
+            own(&path)?;
+            if path.is_dir() && !path.is_symlink() {
+                for entry in fs_err::read_dir(&path).map_err(BaseError::io(&path))? {
+                    pending.push(entry.map_err(BaseError::io(&path))?.path());
+                }
+            }
+        }
+    }
     binds.push(Bind {
         host: folder.into(),
         inside: FOLDER.into(),
@@ -55,7 +72,7 @@ pub(super) fn bootstrap(
     });
     let mut argv = vec![tool.path.as_os_str().to_owned()];
     argv.extend(tool.words.into_iter().map(Into::into));
-    // There is nobody else to download as.
+    // Where there is one id, there is nobody else to download as.
     argv.push("--aptopt=APT::Sandbox::User \"root\"".into());
     argv.push(tool.suite.into());
     argv.push(Path::new(FOLDER).join(TAR).into());
@@ -76,7 +93,7 @@ pub(super) fn bootstrap(
         ..SandboxImage::default()
     };
     let mut tail: VecDeque<String> = VecDeque::new();
-    let output = SandboxRuntime::new(image, IdMode::Single).run(&spec, &mut |stream, line| {
+    let output = SandboxRuntime::new(image, ids).run(&spec, &mut |stream, line| {
         if tail.len() == TAIL {
             tail.pop_front();
         }
