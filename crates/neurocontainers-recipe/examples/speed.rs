@@ -96,7 +96,9 @@ fn main() -> ExitCode {
 /// The largest resident size of this process so far, in MB, where the kernel says it.
 fn peak_memory() -> Option<f64> {
     let status = fs_err::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)
 }

@@ -219,7 +219,8 @@ fn hostile_recipes_are_diagnostics() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let again = vec![format!("*a{}", level - 1); 9].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{again}]\n"));
+            let line = format!("a{level}: &a{level} [{again}]\n");
+            text.push_str(&line);
         }
         text
     };
