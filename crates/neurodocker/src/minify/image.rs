@@ -7,11 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use nd_builder::{ImageLayer, ImageState, import_base};
+use nd_builder::{ImageLayer, ImageState, import_base, layer_trees};
 use nd_names::Sha256;
 use nd_oci::{Compression, Image, ImageTree, LayerOptions, Layout, Limits, write_layer};
 use nd_report::Cancel;
 use nd_rootfs::{Attr, Contents, Index, Kind, LayerEntry};
+use nd_runtime::IdMode;
 use nd_sif::{Descriptor, Sif};
 use nd_squashfs::{Compressor, Digests, FileRange, Reader};
 use nd_store::Store;
@@ -52,7 +53,12 @@ pub(super) struct SifOrigin {
 }
 
 impl Source {
-    pub(super) fn open(image: &str, store: &Store, cancel: &Cancel) -> Result<Self, MinifyError> {
+    pub(super) fn open(
+        image: &str,
+        store: &Store,
+        ids: IdMode,
+        cancel: &Cancel,
+    ) -> Result<Self, MinifyError> {
         let (kind, path, reference) = name(image)?;
         let elsewhere = || MinifyError::UnknownFormat {
             image: image.to_owned(),
@@ -63,7 +69,7 @@ impl Source {
                 return Err(elsewhere());
             }
             let layout = Layout::open(&path)?;
-            return Self::of_layout(&layout, reference.as_deref(), store, None);
+            return Self::of_layout(&layout, reference.as_deref(), store, ids, cancel);
         }
         let mut file: File = fs_err::File::open(&path)
             .map_err(MinifyError::io(&path))?
@@ -92,19 +98,20 @@ impl Source {
                     other => MinifyError::Oci(other),
                 })?,
         };
-        Self::of_layout(&layout, reference.as_deref(), store, Some(folder))
+        Self::of_layout(&layout, reference.as_deref(), store, ids, cancel)
     }
 
     fn of_layout(
         layout: &Layout,
         reference: Option<&str>,
         store: &Store,
-        folder: Option<tempfile::TempDir>,
+        ids: IdMode,
+        cancel: &Cancel,
     ) -> Result<Self, MinifyError> {
         let image = layout.image(reference)?;
         let base = import_base(store, layout, &image)?;
-        // Everything is in the store now.
-        drop(folder);
+        // Unpacking makes the indexes as well, which would cost another pass over the layers.
+        layer_trees(store, &base.layers, ids, cancel, &mut |_| {})?;
         let blobs = Arc::new(store.clone());
         let tree = ImageTree::open(&image, blobs, Some(store), Limits::default())?;
         Ok(Self {

@@ -140,7 +140,7 @@ pub(crate) fn minify(
 ) -> Result<Option<Report>, MinifyError> {
     let mut watch = Watch(Instant::now());
     let mut spent = Milliseconds::default();
-    let mut source = Source::open(&request.image, store, cancel)?;
+    let mut source = Source::open(&request.image, store, ids, cancel)?;
     for note in &source.notes {
         observer.note(note);
     }
