@@ -91,7 +91,7 @@ fn facts(locked: &LockedContainer, with_layers: bool) -> Vec<Fact> {
     for base in &locked.bases {
         let layers: Vec<String> = base.layers.iter().map(|one| short(&one.hex())).collect();
         let date = base.archive_date.as_deref().unwrap_or(&base.image);
-        let value = if with_layers || base.ids.is_none() {
+        let value = if with_layers || base.bootstrap.is_none() {
             format!("{date}, layers {}", layers.join(" "))
         } else {
             date.to_owned()
