@@ -14,7 +14,7 @@ use crate::{
 /// Arguments of `build-container`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Name of the recipe: a folder of `recipes/`
+    /// Recipe: a folder of `recipes/`, a path, NAME/VERSION or the full name of an image
     name: String,
     /// Install nothing; name the package for each missing part
     #[arg(long)]
@@ -22,28 +22,47 @@ pub(crate) struct BuildArgs {
     /// Run the container's tests again even when nothing changed
     #[arg(long)]
     retest: bool,
-    /// Further arguments for `neurocontainers build`
-    #[arg(last = true)]
+    /// Any argument of `neurocontainers build`, such as `--variant`, `--option K=V`, `--recipes DIR`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
 
+impl BuildArgs {
+    /// Whether nothing may be installed, wherever the flag stands among arguments that are passed on.
+    fn no_install(&self) -> bool {
+        self.no_install || self.rest.iter().any(|word| word == NO_INSTALL)
+    }
+
+    /// Whether the recipe can only be a folder of this repository, so that a wrong name can be told
+    /// before minutes of compiling.
+    fn is_plain(&self) -> bool {
+        let elsewhere = |word: &String| word.starts_with("--recipes");
+        !self.name.contains(['/', '_', '.']) && !self.rest.iter().any(elsewhere)
+    }
+}
+
+/// Ours alone: `neurocontainers` installs nothing.
+const NO_INSTALL: &str = "--no-install";
+
 /// The command `build-container`.
 pub(crate) fn run(machine: &Machine, args: &BuildArgs) -> Result<(), Failure> {
-    if !machine.root.join("recipes").join(&args.name).is_dir() {
+    if args.is_plain() && !machine.root.join("recipes").join(&args.name).is_dir() {
         return Err(Failure::new(
             FailureKind::Failed,
             format!("there is no recipe `{}`", args.name),
         )
         .hint(format!("recipes: {}", recipes(machine)?.join(", "))));
     }
-    setup::ensure(machine, Purpose::Build, args.no_install)?;
+    setup::ensure(machine, Purpose::Build, args.no_install())?;
     let binary = compile(machine)?;
     let mut words = vec!["build".to_owned(), args.name.clone()];
     if args.retest {
         words.push("--retest".to_owned());
     }
     words.extend(machine.output.to_args());
-    words.extend(args.rest.iter().cloned());
+    // `--` was once needed before arguments that are passed on.
+    let own = |word: &&String| *word != NO_INSTALL && *word != "--";
+    words.extend(args.rest.iter().filter(own).cloned());
     let peers = machine.peers()?;
     let command = cmd!(machine.shell, "{binary} {words...}").env(env::ND_PEERS, peers);
     // Its streams, signals and exit code become ours.
