@@ -204,7 +204,11 @@ fn configure(text: &str, prefix: &Path) -> String {
     for line in text.lines() {
         if line.starts_with("root default capabilities") {
             configured.push_str("root default capabilities = file");
-        } else if line.starts_with("binary path") {
+        // The shipped file has the second as a comment.
+        } else if line
+            .trim_start_matches(['#', ' '])
+            .starts_with("binary path =")
+        {
             let bin = prefix.join("usr/bin");
             configured.extend(["binary path = ", &bin.to_string_lossy(), ":$PATH:"]);
         } else {
@@ -257,7 +261,7 @@ mod tests {
 
     #[test]
     fn configures_what_a_root_without_all_capabilities_needs() {
-        let text = "a = b\nroot default capabilities = full\nbinary path = $PATH:/usr/bin\n";
+        let text = "a = b\nroot default capabilities = full\n# binary path = $PATH:/usr/bin\n";
         assert_eq!(
             configure(text, Path::new("/p")),
             "a = b\nroot default capabilities = file\nbinary path = /p/usr/bin:$PATH:\n"
