@@ -24,18 +24,14 @@ impl Report {
         let verdict = if ratio <= limit { "ok" } else { "MISSED" };
         self.rows.push([
             what.into(),
-            human_duration(ours.time),
+            time(ours),
             memory(ours),
             peer.into(),
-            human_duration(theirs.time),
+            time(theirs),
             memory(theirs),
             format!("{ratio:.2} of {limit:.2} {verdict}"),
         ]);
-        eprintln!(
-            "{what}: {} against {peer}: {}",
-            human_duration(ours.time),
-            human_duration(theirs.time)
-        );
+        eprintln!("{what}: {} against {peer}: {}", time(ours), time(theirs));
     }
 
     /// Adds a figure held against a limit of its own.
@@ -81,6 +77,15 @@ impl Report {
             table.row(row.clone());
         }
         table.render(140)
+    }
+}
+
+/// Starts of programs are told apart by fractions of milliseconds.
+fn time(taken: Taken) -> String {
+    if taken.time.as_millis() < 100 {
+        format!("{:.2} ms", taken.time.as_secs_f64() * 1000.0)
+    } else {
+        human_duration(taken.time)
     }
 }
 
