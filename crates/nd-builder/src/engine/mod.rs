@@ -10,8 +10,12 @@ mod users;
 mod view;
 
 use std::{
+    ffi::OsStr,
     fs::File,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::PathBuf,
 };
 
@@ -19,7 +23,7 @@ use nd_host::RootDir;
 use nd_oci::{Compression, Ids, Limits, OverlayMarks, UnpackOptions, unpack_layer};
 use nd_report::Cancel;
 use nd_sandbox::{Engine, Role};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use crate::build::LayerBudget;
 use crate::plan::{CopyInput, CopySpec, compression_of_word};
@@ -358,21 +362,31 @@ impl Work {
             let entry = entry.map_err(fail())?;
             match entry.file_name().to_bytes() {
                 b"." | b".." => {}
-                name => self.remove(&String::from_utf8_lossy(name))?,
+                name => self.remove(OsStr::from_bytes(name))?,
             }
         }
         Ok(())
     }
 
-    fn remove(&self, name: &str) -> Result<(), EngineError> {
+    /// Removes a file or a folder, if it is there.
+    fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), EngineError> {
+        let name = name.as_ref();
         let new = self.fd(fd::NEW)?;
-        match rustix::fs::statat(new, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let found = match rustix::fs::statat(new, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(rustix::io::Errno::NOENT) => return Ok(()),
-            Err(error) => return Err(EngineError::io(format!("look at `{name}`"))(error)),
-            Ok(_) => {}
-        }
+            Err(error) => {
+                let what = format!("look at `{}`", name.display());
+                return Err(EngineError::io(what)(error));
+            }
+            Ok(found) => found,
+        };
         let path = PathBuf::from(format!("/proc/self/fd/{}", new.as_raw_fd())).join(name);
-        fs_err::remove_dir_all(path).map_err(EngineError::io("remove a folder of the store"))
+        // A killed build leaves unfinished blobs beside its folders.
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Directory => fs_err::remove_dir_all(path),
+            _ => fs_err::remove_file(path),
+        }
+        .map_err(EngineError::io("remove what is left in the store"))
     }
 }
 

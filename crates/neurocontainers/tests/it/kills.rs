@@ -5,6 +5,7 @@ use std::{
     os::unix::{fs::MetadataExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -67,7 +68,10 @@ struct Victim {
 
 impl Victim {
     fn new(place: &Place, kind: Kind, base: &Path) -> Self {
-        let word = format!("nd-kill-{}-{kind:?}", std::process::id());
+        // Tests run side by side: what one looks for must not be found in another's builds.
+        static VICTIMS: AtomicU32 = AtomicU32::new(0);
+        let number = VICTIMS.fetch_add(1, Ordering::Relaxed);
+        let word = format!("nd-kill-{}-{kind:?}-{number}-", std::process::id());
         Self {
             person: place.person(kind, &recipe(&word), ""),
             program: place.folder.path().join("neurocontainers"),
