@@ -4,7 +4,7 @@ mod neurodocker;
 mod recipes;
 
 use clap::{Args, Subcommand};
-use nd_terminal::{Failure, FailureKind};
+use nd_terminal::Failure;
 
 use crate::{
     checks,
@@ -43,13 +43,6 @@ pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
             neurodocker::run(machine)
         }
         Bench::Engine(args) => {
-            let example = "crates/neurocontainers/examples/bench_engine.rs";
-            if !machine.root.join(example).is_file() {
-                return Err(Failure::new(
-                    FailureKind::Failed,
-                    "this version has no engine to measure",
-                ));
-            }
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
             checks::cargo(
                 machine,
