@@ -9,7 +9,7 @@ use super::{limits::LimitArgs, looking::SecretArgs};
 use crate::{
     check::{Retest, TestWish},
     output::Compression,
-    pipeline::{BaseChoice, BuildWish, Wish},
+    pipeline::{BaseChoice, BuildWish, Dating, Wish},
 };
 
 /// Where recipes are and where outputs go.
@@ -84,6 +84,7 @@ impl RecipeArgs {
                 .map(|KeyValue(key, path)| (key.clone(), PathBuf::from(path)))
                 .collect(),
             locked: false,
+            dating: Dating::History,
         }
     }
 }

@@ -6,14 +6,18 @@ use super::{
     args::{RenderArgs, RenderFormat},
     session::{Session, sources},
 };
-use crate::pipeline;
+use crate::pipeline::{self, Dating, Wish};
 
 pub(super) fn run(session: &Session, args: &RenderArgs) -> Result<(), Failure> {
     let places = session.places(&args.recipe.places)?;
     let store = session.store()?;
     let workshop = session.workshop(&store);
-    let prepared = pipeline::prepare(&workshop, &places, &args.recipe.wish())
-        .map_err(|error| session.failure(error))?;
+    let wish = Wish {
+        dating: Dating::Today,
+        ..args.recipe.wish()
+    };
+    let prepared =
+        pipeline::prepare(&workshop, &places, &wish).map_err(|error| session.failure(error))?;
     session.show(&prepared.warnings, &sources(&prepared.sources));
     match args.format {
         RenderFormat::Docker => session.printer.data(&prepared.dockerfile),

@@ -22,7 +22,7 @@ pub use build::{BaseChoice, BuildWish, Finished, Planned, build, plan};
 pub use error::PipelineError;
 pub use history::{Maker, PastBuild, PastLayer, history};
 pub use outputs::{OutputState, Outputs};
-pub use prepare::{Prepared, Wish, prepare};
+pub use prepare::{Dating, Prepared, Wish, prepare};
 pub use steps::{forget_steps, steps};
 
 use crate::machine::Machine;

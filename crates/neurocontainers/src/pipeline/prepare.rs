@@ -11,7 +11,7 @@ use neurodocker::{ApptainerOptions, render_apptainer};
 use super::{PipelineError, Workshop};
 use crate::downloads::WithRemote;
 use crate::lock::{self, LockProblem};
-use crate::recipes::{DiskFiles, Places, RecipeFolder, RecipeState, recipe_state};
+use crate::recipes::{DiskFiles, Places, RecipeFolder, RecipeState, recipe_state, without_history};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +30,18 @@ pub struct Wish {
     pub locals: Vec<(String, PathBuf)>,
     /// Whether everything has to be as it was locked.
     pub locked: bool,
+    /// Where the date of the build comes from.
+    pub dating: Dating,
+}
+
+/// Where the date of a build comes from, after `BUILDDATE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dating {
+    /// The newest commit that touches the recipe, else today.
+    #[default]
+    History,
+    /// Today: for texts that do not name the date, since asking for commits takes longer than all else.
+    Today,
 }
 
 /// A container, ready to be staged.
@@ -150,13 +162,16 @@ pub fn prepare(
     } else {
         Vec::new()
     };
-    let state = recipe_state(
-        &folder.path,
-        &includes,
-        workshop.environment,
-        &**workshop.programs,
-        workshop.clock,
-    )?;
+    let state = match wish.dating {
+        Dating::Today => without_history(workshop.environment, workshop.clock)?,
+        Dating::History => recipe_state(
+            &folder.path,
+            &includes,
+            workshop.environment,
+            &**workshop.programs,
+            workshop.clock,
+        )?,
+    };
     let name = ImageName {
         app: compiled.identity.name.parse()?,
         version: compiled.identity.version.parse()?,

@@ -37,17 +37,26 @@ pub fn recipe_state(
         git(programs, folder, &["status", "--porcelain", "--"], includes)
             .is_some_and(|changes| changes.is_empty())
     };
-    let date = match environment.text("BUILDDATE") {
-        Some(date) => date.parse()?,
-        None => match committed {
-            Some(date) => date,
-            None => clock.today().strftime("%Y%m%d").to_string().parse()?,
-        },
+    let date = match committed {
+        Some(date) if environment.text("BUILDDATE").is_none() => date,
+        _ => without_history(environment, clock)?.date,
     };
     Ok(RecipeState {
         date,
         commit: commit.filter(|_| clean()),
     })
+}
+
+/// As [`recipe_state`] where no commit is known: `BUILDDATE`, else today. Starts no program.
+pub fn without_history(
+    environment: &Environment,
+    clock: &dyn Clock,
+) -> Result<RecipeState, NameError> {
+    let date = match environment.text("BUILDDATE") {
+        Some(date) => date.parse()?,
+        None => clock.today().strftime("%Y%m%d").to_string().parse()?,
+    };
+    Ok(RecipeState { date, commit: None })
 }
 
 /// What git says of these paths; `None` where there is no git or no repository.

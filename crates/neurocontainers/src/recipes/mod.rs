@@ -4,6 +4,6 @@ mod date;
 mod files;
 mod places;
 
-pub use date::{RecipeState, recipe_state};
+pub use date::{RecipeState, recipe_state, without_history};
 pub use files::DiskFiles;
 pub use places::{PlaceError, Places, RecipeFolder};
