@@ -199,7 +199,8 @@ fn recipes(machine: &Machine) -> Result<Totals, Failure> {
     Ok(totals)
 }
 
-/// Runs `cargo` quietly with `words`.
+/// Runs `cargo` quietly with `words`; what it runs finds the peers that the set-up installed.
 pub(crate) fn cargo(machine: &Machine, words: &[&str]) -> Result<(), Failure> {
-    run_tool(cmd!(machine.shell, "cargo {words...}"))
+    let peers = machine.peers()?;
+    run_tool(cmd!(machine.shell, "cargo {words...}").env(env::ND_PEERS, peers))
 }
