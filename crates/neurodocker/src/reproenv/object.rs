@@ -4,10 +4,10 @@ use std::{fmt, sync::Arc};
 
 use indexmap::IndexMap;
 use nd_instructions::{PackageManager, install_script};
-use nd_jinja::{CallError, Enumerator, Kwargs, Object, State, Value, failure, from_args};
+use nd_jinja::{CallError, Enumerator, Object, State, Value, failure};
 
 use super::{SoftwareMethod, SoftwareTemplate, shell, template::NO_MAPPING};
-use crate::templates::{call_options, install_debs, quote, split};
+use crate::templates::{Installs, call_method, install_debs};
 
 /// Arguments, addresses, and the installing functions.
 pub(super) struct Software {
@@ -65,6 +65,21 @@ impl Software {
             .ok_or_else(|| failure("packages cannot be installed from within `env`"))
     }
 
+    fn versions(&self) -> Vec<String> {
+        match self.method() {
+            Some(method) if !method.urls.is_empty() => {
+                method.urls.iter().map(|(label, _)| label.clone()).collect()
+            }
+            _ => vec!["ANY".to_owned()],
+        }
+    }
+}
+
+impl Installs for Software {
+    fn listed(&self, key: &str) -> &[String] {
+        self.method().map_or(&[], |method| method.packages(key))
+    }
+
     fn install(&self, packages: &[String], options: Option<&str>) -> Result<String, CallError> {
         let manager = self.manager()?;
         Ok(if self.compat {
@@ -103,13 +118,8 @@ impl Software {
         Ok(text)
     }
 
-    fn versions(&self) -> Vec<String> {
-        match self.method() {
-            Some(method) if !method.urls.is_empty() => {
-                method.urls.iter().map(|(label, _)| label.clone()).collect()
-            }
-            _ => vec!["ANY".to_owned()],
-        }
+    fn is_more(&self) -> bool {
+        !self.compat
     }
 }
 
@@ -156,36 +166,6 @@ impl Object for Software {
         name: &str,
         arguments: &[Value],
     ) -> Result<Value, CallError> {
-        match name {
-            "install" => {
-                let (packages, opts, named): (Value, Option<Value>, Kwargs) = from_args(arguments)?;
-                let opts = call_options(opts, &named)?;
-                let packages: Vec<String> =
-                    packages.try_iter()?.map(|item| item.to_string()).collect();
-                let opts = opts.filter(|_| !self.compat);
-                Ok(self.install(&packages, opts.as_deref())?.into())
-            }
-            "install_dependencies" => {
-                let (opts, named): (Option<Value>, Kwargs) = from_args(arguments)?;
-                let opts = call_options(opts, &named)?;
-                Ok(self.install_dependencies(opts.as_deref())?.into())
-            }
-            "dependencies" => {
-                let (key,): (&str,) = from_args(arguments)?;
-                let packages = self.method().map_or(&[][..], |method| method.packages(key));
-                Ok(packages.iter().cloned().collect())
-            }
-            "words" if !self.compat => {
-                let (text,): (&str,) = from_args(arguments)?;
-                let words =
-                    split(text).ok_or_else(|| failure(format!("`{text}` has an open quote")))?;
-                Ok(words.into_iter().collect())
-            }
-            "quote" if !self.compat => {
-                let (word,): (&str,) = from_args(arguments)?;
-                Ok(quote(word).into())
-            }
-            _ => Err(nd_jinja::unknown_method()),
-        }
+        call_method(&**self, name, arguments)
     }
 }

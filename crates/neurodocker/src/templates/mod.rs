@@ -17,7 +17,7 @@ use nd_report::{FileId, Sink};
 
 pub(crate) use expand::rename_self;
 use file::Template;
-pub(crate) use object::{install_debs, options as call_options};
+pub(crate) use object::{Installs, call_method, install_debs};
 pub(crate) use words::{quote, split};
 
 /// A set of templates: the built-in ones, and those that a caller adds.

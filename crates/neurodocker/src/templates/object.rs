@@ -67,6 +67,12 @@ impl Instance {
             })
             .collect()
     }
+}
+
+impl Installs for Arc<Instance> {
+    fn listed(&self, key: &str) -> &[String] {
+        Instance::listed(self, key)
+    }
 
     fn install(&self, packages: &[String], options: Option<&str>) -> Result<String, CallError> {
         let manager = match (self.package_manager.as_str(), self.strictness) {
@@ -86,7 +92,7 @@ impl Instance {
         Ok(install_script(manager, &packages, options))
     }
 
-    fn install_dependencies(self: &Arc<Self>, options: Option<&str>) -> Result<String, CallError> {
+    fn install_dependencies(&self, options: Option<&str>) -> Result<String, CallError> {
         let key = match (self.package_manager.as_str(), self.strictness) {
             ("rpm" | "dnf", Strictness::Strict) => "yum",
             (name, _) => name,
@@ -115,6 +121,61 @@ impl Instance {
     }
 }
 
+/// The functions that a template's text calls.
+pub(crate) trait Installs {
+    /// Packages of the method under a key of `dependencies`, as they are written.
+    fn listed(&self, key: &str) -> &[String];
+
+    /// Shell text that installs packages, with options in place of the usual ones.
+    fn install(&self, packages: &[String], options: Option<&str>) -> Result<String, CallError>;
+
+    /// Shell text that installs what the method depends on.
+    fn install_dependencies(&self, options: Option<&str>) -> Result<String, CallError>;
+
+    /// Whether it is more than upstream's: `words` and `quote` are there, and `install` heeds its
+    /// options.
+    fn is_more(&self) -> bool {
+        true
+    }
+}
+
+/// Calls one of them: `install`, `install_dependencies`, `dependencies`, `words` (an argument as a
+/// shell splits it), `quote` (a word as a shell reads it whole).
+pub(crate) fn call_method(
+    object: &impl Installs,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, CallError> {
+    match name {
+        "install" => {
+            let (packages, opts, named): (Value, Option<Value>, Kwargs) = from_args(arguments)?;
+            let opts = options(opts, &named)?.filter(|_| object.is_more());
+            let packages: Vec<String> = packages.try_iter()?.map(|item| item.to_string()).collect();
+            Ok(object.install(&packages, opts.as_deref())?.into())
+        }
+        "install_dependencies" => {
+            let (opts, named): (Option<Value>, Kwargs) = from_args(arguments)?;
+            let opts = options(opts, &named)?;
+            Ok(object.install_dependencies(opts.as_deref())?.into())
+        }
+        "dependencies" => {
+            let (key,): (&str,) = from_args(arguments)?;
+            Ok(object.listed(key).iter().cloned().collect())
+        }
+        "words" if object.is_more() => {
+            let (text,): (&str,) = from_args(arguments)?;
+            let words =
+                split(text).ok_or_else(|| failure(format!("`{text}` has an open quote")))?;
+            Ok(words.into_iter().collect())
+        }
+        "quote" if object.is_more() => {
+            let (word,): (&str,) = from_args(arguments)?;
+            Ok(quote(word).into())
+        }
+        _ => Err(nd_jinja::unknown_method()),
+    }
+}
+
 /// Commands that install packages from their addresses; they need `curl`.
 pub(crate) fn install_debs(debs: &[String]) -> String {
     let mut lines = Vec::new();
@@ -133,10 +194,7 @@ pub(crate) fn install_debs(debs: &[String]) -> String {
 }
 
 /// The options that an installing function was given, by position or as `opts`.
-pub(crate) fn options(
-    positional: Option<Value>,
-    named: &Kwargs,
-) -> Result<Option<String>, CallError> {
+fn options(positional: Option<Value>, named: &Kwargs) -> Result<Option<String>, CallError> {
     let given = match positional {
         Some(value) => Some(value),
         None if named.has("opts") => Some(named.get::<Value>("opts")?),
@@ -179,36 +237,6 @@ impl Object for Instance {
         name: &str,
         arguments: &[Value],
     ) -> Result<Value, CallError> {
-        match name {
-            "install" => {
-                let (packages, opts, named): (Value, Option<Value>, Kwargs) = from_args(arguments)?;
-                let opts = options(opts, &named)?;
-                let packages: Vec<String> =
-                    packages.try_iter()?.map(|item| item.to_string()).collect();
-                Ok(self.install(&packages, opts.as_deref())?.into())
-            }
-            "install_dependencies" => {
-                let (opts, named): (Option<Value>, Kwargs) = from_args(arguments)?;
-                let opts = options(opts, &named)?;
-                Ok(self.install_dependencies(opts.as_deref())?.into())
-            }
-            "dependencies" => {
-                let (key,): (&str,) = from_args(arguments)?;
-                Ok(self.listed(key).iter().cloned().collect())
-            }
-            // Words of an argument as a shell splits them, and one of them as a shell reads it
-            // whole; not in NeuroContainers' engine.
-            "words" => {
-                let (text,): (&str,) = from_args(arguments)?;
-                let words =
-                    split(text).ok_or_else(|| failure(format!("`{text}` has an open quote")))?;
-                Ok(words.into_iter().collect())
-            }
-            "quote" => {
-                let (word,): (&str,) = from_args(arguments)?;
-                Ok(quote(word).into())
-            }
-            _ => Err(nd_jinja::unknown_method()),
-        }
+        call_method(self, name, arguments)
     }
 }

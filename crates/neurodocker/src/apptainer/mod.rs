@@ -6,12 +6,17 @@
 //! before `%post` whatever the order was. `USER` makes the account and no more: in Apptainer a
 //! program runs as who starts it.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+mod sections;
+mod words;
+
+use std::collections::BTreeMap;
 
 use nd_instructions::{
     Base, CopySource, Definition, EnvPair, Instruction, Op, PackageManager, Script, Stage,
     install_script, user_script,
 };
+
+use words::{confined, double_quoted, export, file_word, for_post, single_line};
 
 /// Where inputs lie until they are put in place.
 const ASIDE: &str = "/.nd-build";
@@ -357,94 +362,7 @@ impl<'a> Writer<'a> {
         self.files.push((stage, line));
         Ok(())
     }
-
-    fn finish(
-        self,
-        name: Option<&str>,
-        base: Option<&(String, String)>,
-        end_of_post: &str,
-    ) -> String {
-        let mut out = String::new();
-        for (name, image) in &self.sources {
-            _ = writeln!(out, "Bootstrap: docker\nFrom: {image}\nStage: {name}\n");
-        }
-        let (agent, from) = base.unwrap_or(&self.base);
-        _ = writeln!(out, "Bootstrap: {}", single_line(agent));
-        if !from.is_empty() {
-            _ = writeln!(out, "From: {}", single_line(from));
-        }
-        if let Some(name) = name {
-            _ = writeln!(out, "Stage: {}", single_line(name));
-        }
-        if !self.arguments.is_empty() {
-            out.push_str("\n%arguments\n");
-            for (name, default) in &self.arguments {
-                _ = writeln!(out, "    {name}={default}");
-            }
-        }
-        let mut stages: Vec<&Option<String>> = self.files.iter().map(|(stage, _)| stage).collect();
-        stages.sort();
-        stages.dedup();
-        for stage in stages {
-            match stage {
-                None => out.push_str("\n%files\n"),
-                Some(name) => _ = write!(out, "\n%files from {name}\n"),
-            }
-            for (_, line) in self.files.iter().filter(|(from, _)| from == stage) {
-                _ = writeln!(out, "    {line}");
-            }
-        }
-        out.push_str("\n%post\nset -e\n");
-        if self.copies > 0 {
-            out.push_str(COPY);
-        }
-        out.push_str(&self.post);
-        if self.copies > 0 {
-            _ = writeln!(out, "rm -rf {ASIDE}");
-        }
-        for mount in &self.mounts {
-            _ = writeln!(out, "rm -rf {}", double_quoted(mount));
-        }
-        out.push_str(end_of_post);
-        if !self.environment.is_empty() {
-            out.push_str("\n%environment\n");
-            for line in &self.environment {
-                _ = writeln!(out, "    {line}");
-            }
-        }
-        if let Some(argv) = &self.entrypoint {
-            let words: Vec<String> = argv.iter().map(|word| single_quoted(word)).collect();
-            _ = write!(out, "\n%runscript\n    exec {} \"$@\"\n", words.join(" "));
-        }
-        if !self.labels.is_empty() {
-            out.push_str("\n%labels\n");
-            for (name, value) in &self.labels {
-                _ = writeln!(out, "    {name} {value}");
-            }
-        }
-        out
-    }
 }
-
-/// Puts what lies aside in its place as a Dockerfile's `COPY` does: of a folder its content, a
-/// file into a folder or under a new name.
-const COPY: &str = r#"nd_copy() {
-    for nd_item in "$1"/* "$1"/.[!.]*; do
-        if [ -d "$nd_item" ]; then
-            mkdir -p "$2"
-            cp -a "$nd_item/." "$2/"
-        elif [ -e "$nd_item" ] || [ -L "$nd_item" ]; then
-            if [ "$3" = folder ] || [ -d "$2" ]; then
-                mkdir -p "$2"
-                cp -a "$nd_item" "$2/"
-            else
-                mkdir -p "$(dirname "$2")"
-                cp -a "$nd_item" "$2"
-            fi
-        fi
-    done
-}
-"#;
 
 /// Bootstrap agent and source of a base image: `AGENT://REST`, a path, or the name of an image in
 /// a registry.
@@ -458,160 +376,4 @@ fn source(image: &str) -> (String, String) {
         _ if image.starts_with(['/', '.']) => ("localimage".to_owned(), image),
         _ => ("docker".to_owned(), image),
     }
-}
-
-/// A path of inputs stays below where it is looked up.
-fn confined(path: &str) -> Result<(), ApptainerError> {
-    if path.split('/').any(|part| part == "..") {
-        return Err(ApptainerError::Path { path: path.into() });
-    }
-    Ok(())
-}
-
-/// A word of `%files`.
-fn file_word(path: &str) -> Result<String, ApptainerError> {
-    let refused = || ApptainerError::Path { path: path.into() };
-    if path.contains(['\n', '\r']) || path.contains("{{") || path.starts_with(['#', '%']) {
-        return Err(refused());
-    }
-    match (path.contains('"'), path.contains('\'')) {
-        (true, true) => Err(refused()),
-        (true, false) => Ok(format!("'{path}'")),
-        _ if path.contains(char::is_whitespace) || path.contains('\'') => Ok(format!("\"{path}\"")),
-        _ => Ok(path.to_owned()),
-    }
-}
-
-fn single_line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    apart(&words.join(" "))
-}
-
-/// `export NAME="VALUE" …`: all values see the variables from before, as in one `ENV`.
-/// Names that no shell takes are left out.
-fn export(pairs: &[EnvPair]) -> Option<String> {
-    let start = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let pairs: Vec<&EnvPair> = pairs
-        .iter()
-        .filter(|pair| pair.name.starts_with(start))
-        .filter(|pair| {
-            let mut bytes = pair.name.bytes();
-            bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        })
-        .collect();
-    if pairs.is_empty() {
-        return None;
-    }
-    // Shells set one name after the other; where a value asks for a name that is set before it,
-    // all values are taken first.
-    let entangled = pairs.iter().enumerate().any(|(index, pair)| {
-        let mut before = pairs[..index].iter();
-        before.any(|other| pair.value.contains(&other.name))
-    });
-    let mut out = String::new();
-    let mut words = Vec::new();
-    let mut names = Vec::new();
-    for (index, pair) in pairs.iter().enumerate() {
-        let value = double_quoted(&pair.value);
-        if entangled {
-            _ = write!(out, "nd_{index}={value}; ");
-            words.push(format!("{}=\"$nd_{index}\"", pair.name));
-            names.push(format!("nd_{index}"));
-        } else {
-            words.push(format!("{}={value}", pair.name));
-        }
-    }
-    _ = write!(out, "export {}", words.join(" "));
-    if entangled {
-        _ = write!(out, "; unset {}", names.join(" "));
-    }
-    Some(out)
-}
-
-/// A Dockerfile's value as a shell word: references to variables stay, everything else that a
-/// shell would act on is taken literally.
-fn double_quoted(value: &str) -> String {
-    let mut out = String::from("\"");
-    let mut chars = value.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' | '`' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '\\' => match chars.peek() {
-                Some('"' | '\\' | '$') => {
-                    out.push('\\');
-                    out.extend(chars.next());
-                }
-                _ => out.push_str("\\\\"),
-            },
-            '$' => {
-                let reference = chars
-                    .peek()
-                    .is_some_and(|next| next.is_ascii_alphabetic() || "_{".contains(*next));
-                out.push_str(if reference { "$" } else { "\\$" });
-            }
-            '\n' | '\r' => out.push(' '),
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    between_braces(&out, "\"\"")
-}
-
-fn single_quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    if word.contains(['\n', '\r']) || word.contains("{{") {
-        return format!("\"$(printf '%b' '{}')\"", escaped(word));
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Keeps Apptainer from seeing a build argument where a header or label cannot hold quotes.
-fn apart(text: &str) -> String {
-    between_braces(text, " ")
-}
-
-fn between_braces(text: &str, separator: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '{') && out.ends_with(c) {
-            out.push_str(separator);
-        }
-        out.push(c);
-    }
-    out
-}
-
-/// Text for `printf %b`, in one line and without braces.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\'' => out.push_str("'\\''"),
-            '{' => out.push_str("\\0173"),
-            '}' => out.push_str("\\0175"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// A script as `%post` can hold it. Apptainer takes a line that begins with `%` for a new section,
-/// and `{{ NAME }}` for a build argument; a script with such text is carried as an argument.
-fn for_post(script: &str) -> String {
-    let special = script
-        .lines()
-        .any(|line| line.trim_start().starts_with(['%', '#']));
-    if special || script.contains("{{") {
-        return format!("eval \"$(printf '%b' '{}')\"", escaped(script));
-    }
-    script.to_owned()
 }
