@@ -81,7 +81,8 @@ impl Host for Machine {
         let mut names = Vec::new();
         for entry in fs_err::read_dir(folder)? {
             let entry = entry?;
-            if entry.path().is_file()
+            // A link that leads nowhere is told when it is read.
+            if fs_err::metadata(entry.path()).map_or(true, |file| file.is_file())
                 && let Ok(name) = entry.file_name().into_string()
             {
                 names.push(name);

@@ -32,6 +32,14 @@ pub(super) fn run(arguments: &[String], registry: &Registry) -> Result<Outcome, 
                 show(&template)
             }))
         }
+        ["versions", name] => {
+            let template = registry
+                .find(name)
+                .ok_or_else(|| unknown_template(name, registry))?;
+            Ok(Outcome::data(all_versions(&template, json)))
+        }
+        [word @ ("show" | "versions")] => Err(usage(format!("`templates {word}` needs a name"))
+            .hint("`neurodocker templates list` has them")),
         ["export", "--upstream", folder] | ["export", folder, "--upstream"] => {
             let folder = folder.trim_end_matches('/');
             let mut outcome = Outcome::default();
@@ -45,7 +53,7 @@ pub(super) fn run(arguments: &[String], registry: &Registry) -> Result<Outcome, 
         }
         ["export", ..] => Err(usage("`templates export` needs `--upstream FOLDER`")),
         [word, ..] => Err(usage(format!("`templates` does not know `{word}`"))
-            .hint("it knows `list`, `show NAME` and `export --upstream FOLDER`")),
+            .hint("it knows `list`, `show NAME`, `versions NAME` and `export --upstream FOLDER`")),
     }
 }
 
@@ -84,6 +92,21 @@ fn list(registry: &Registry) -> String {
             methods.join(", "),
             template.url
         );
+    }
+    out
+}
+
+/// Versions of the method that lists any, newest first; `*` is any other.
+fn all_versions(template: &SoftwareTemplate, json: bool) -> String {
+    let method = template.methods.iter().find(|m| !m.urls.is_empty());
+    let versions = method.map(versions).unwrap_or_default();
+    if json {
+        return format!("{}\n", json!(versions));
+    }
+    let mut out = String::new();
+    for label in versions {
+        out.push_str(label);
+        out.push('\n');
     }
     out
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::reproenv::Registry;
+use crate::reproenv::{Registry, newest_first};
 
 /// Help of the program.
 pub(super) fn top() -> String {
@@ -103,6 +103,9 @@ Templates, each with KEY=VALUE... (`neurodocker templates show NAME` tells more)
             continue;
         };
         _ = writeln!(out, "  --{name}");
+        if let Some(alert) = &template.alert {
+            _ = writeln!(out, "      {alert}");
+        }
         for method in &template.methods {
             let mut words: Vec<String> = Vec::new();
             for required in &method.required {
@@ -117,6 +120,12 @@ Templates, each with KEY=VALUE... (`neurodocker templates show NAME` tells more)
                 words.join(", ")
             };
             _ = writeln!(out, "      {}: {words}", method.name);
+            if !method.urls.is_empty() {
+                let mut versions: Vec<&str> =
+                    method.urls.iter().map(|url| url.0.as_str()).collect();
+                newest_first(&mut versions);
+                _ = writeln!(out, "          versions: {}", versions.join(", "));
+            }
         }
     }
     out
@@ -130,6 +139,7 @@ Usage: neurodocker templates [--template-path DIRECTORY]... COMMAND
   Commands:
     list [--json]              One line for each template.
     show NAME [--json]         Methods, arguments, versions and licence of a template.
+    versions NAME [--json]     Its versions, newest first, one a line; `*` is any other.
     export --upstream FOLDER   Write all templates in upstream's schema.
 "
     .to_owned()

@@ -214,7 +214,7 @@ impl Reader<'_> {
                 .chain(FIXED.iter().copied());
             return Err(match nearest(name, all, 2) {
                 Some(near) => refusal.hint(format!("near to it: {near}")),
-                None => refusal,
+                None => refusal.hint(format!("instructions: {}", FIXED.join(", "))),
             });
         }
         Ok(Step::Call {

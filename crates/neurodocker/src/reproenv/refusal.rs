@@ -77,7 +77,10 @@ pub(crate) fn nearest<'a>(
     let mut all: Vec<(usize, &str)> = candidates
         .into_iter()
         .map(|candidate| (distance(wanted, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(wanted.len()).div_ceil(2))
+        .filter(|(distance, candidate)| {
+            // A word of which half is other letters is another word.
+            *distance <= (candidate.len().max(wanted.len()) * 2 / 5).max(1)
+        })
         .collect();
     all.sort_by_key(|(distance, _)| *distance);
     let words: Vec<String> = all

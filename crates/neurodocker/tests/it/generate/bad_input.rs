@@ -119,6 +119,8 @@ fn a_wrong_command_line_is_told_in_one_message() {
         ),
         (&["genfromjson", "docker", "none.json"], 2, "cannot read"),
         (&["templates", "show", "fls"], 1, "`fsl`"),
+        (&["templates", "versions"], 2, "needs a name"),
+        (&["templates", "lst"], 2, "`list`"),
     ];
     for (line, status, message) in cases {
         let (found, text) = refused(&mut Memory::default(), line);
@@ -159,6 +161,10 @@ fn a_wrong_specification_is_told_with_its_place() {
         (
             r#"{"pkg_manager": "apt", "instructions": [{"name": "instal", "kwds": {}}]}"#,
             "near to it: `install`",
+        ),
+        (
+            r#"{"pkg_manager": "apt", "instructions": [{"name": "frobnicate", "kwds": {}}]}"#,
+            "instructions: from_, arg",
         ),
         (
             r#"{"pkg_manager": "apt", "instructions": [{"name": "label", "kwds": {"a": "x\ny"}}]}"#,

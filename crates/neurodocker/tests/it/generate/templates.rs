@@ -234,4 +234,12 @@ fn the_catalogue_is_told_to_people_and_programs() {
     );
     let one: Value = serde_json::from_str(&output(&["templates", "show", "jq", "--json"])).unwrap();
     assert_eq!(one["methods"]["binaries"]["versions"][0], "1.7.1");
+    let lines = output(&["templates", "versions", "fsl"]);
+    assert!(lines.starts_with("6.0.7.22\n6.0.7.21\n"), "{lines}");
+    let all = output(&["templates", "versions", "jq", "--json"]);
+    assert!(all.starts_with("[\"1.7.1\",\"1.7\",\"1.6\""), "{all}");
+    let help = output(&["generate", "docker", "--help"]);
+    for said in ["versions: 6.0.7.22, 6.0.7.21", "non-commercial"] {
+        assert!(help.contains(said), "{help}");
+    }
 }
