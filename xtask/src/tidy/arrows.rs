@@ -68,6 +68,8 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
             "nd-sif",
             "nd-squashfs",
             "nd-store",
+            // An image to be made smaller may lie in a registry.
+            "nd-fetch",
         ],
         "transparent-singularity" => &[
             "nd-records",

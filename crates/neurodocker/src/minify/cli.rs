@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead as _, Write as _},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Parser;
@@ -16,6 +17,7 @@ use super::{
     MinifyError, Observer, Report, Request,
     glob::{LICENCES, Pattern},
     minify,
+    pull::OfEnvironment,
     run::Commands,
     write::Target,
 };
@@ -29,12 +31,13 @@ const BROAD: &[&str] = &["/etc", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/va
 ///
 /// Runs the commands in the image and takes down every file they look at. What lies in the pruned
 /// directories and was not looked at is left out of the result. The commands are run again over what
-/// is left and must end with the same status and output. The image itself is never changed; no daemon,
-/// no network and no privilege is needed.
+/// is left and must end with the same status and output. The image itself is never changed; no daemon and
+/// no privilege is needed, and no network but to fetch an image from a registry.
 #[derive(Debug, Parser)]
 #[command(name = "neurodocker minify", bin_name = "neurodocker minify")]
 struct MinifyArgs {
-    /// An OCI layout (`FOLDER[:NAME]`), OCI archive, archive of `docker save`, or SIF file
+    /// An OCI layout (`FOLDER[:NAME]`), OCI archive, archive of `docker save`, SIF file, or the name of
+    /// an image in a registry (`docker://NAME`, `NAME:TAG`)
     image: String,
     /// A line of shell that must still work, run with `/bin/sh -c`; may be repeated
     #[arg(short, long = "command", value_name = "COMMAND", required = true)]
@@ -136,7 +139,11 @@ fn run(arguments: &MinifyArgs) -> Result<(), Failure> {
         printer: &printer,
         yes: arguments.yes,
     };
-    let ended = minify(&request, &store, ids, &cancel, &mut screen);
+    let registry = OfEnvironment {
+        environment: &environment,
+        reporter: Arc::new(printer.reporter()),
+    };
+    let ended = minify(&request, &registry, &store, ids, &cancel, &mut screen);
     // Nothing is left in the store's temporary folder, whatever happened.
     drop(store);
     let report = match ended {

@@ -21,14 +21,27 @@ pub enum MinifyError {
         /// As it was given.
         image: String,
     },
-    /// The image lies in a registry or a daemon, which are not asked.
-    #[error("`{image}` is no image on disk")]
+    /// The image lies where it cannot be taken from.
+    #[error("`{image}` is neither on disk nor in a registry of images")]
     Elsewhere {
         /// As it was given.
         image: String,
-        /// How `skopeo` calls it.
-        source_name: String,
     },
+    /// No file is called so, and a registry was not asked, because nothing says that it should be.
+    #[error("there is no image `{image}`")]
+    PerhapsInRegistry {
+        /// As it was given.
+        image: String,
+    },
+    /// There is no image of this program's architecture anywhere.
+    #[error("images of registries are for architectures that this program is not made for")]
+    Architecture,
+    /// A registry did not give the image.
+    #[error("the image cannot be fetched")]
+    Registry(#[from] nd_fetch::registry::RegistryError),
+    /// Downloads cannot be set up.
+    #[error(transparent)]
+    Fetch(#[from] nd_fetch::FetchError),
     /// It is there but no image.
     #[error(
         "`{image}` is neither an OCI layout or archive, nor an archive of Docker, nor a SIF file"
@@ -154,9 +167,12 @@ impl MinifyError {
     /// What to do about it.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Elsewhere { source_name, .. } => vec![format!(
-                "fetch it first: `skopeo copy {source_name} oci:FOLDER`, then give `FOLDER`"
+            Self::Elsewhere { image } => vec![format!(
+                "fetch it first, as `skopeo copy {image} oci:FOLDER` does, then give `FOLDER`"
             )],
+            Self::PerhapsInRegistry { image } => {
+                vec![format!("write `docker://{image}` for one in a registry")]
+            }
             Self::Exists { .. } => vec!["give another `--output`, or remove it first".into()],
             Self::CommandFailed { last_line, .. } if !last_line.is_empty() => {
                 vec![format!("the last it said is: {last_line}")]

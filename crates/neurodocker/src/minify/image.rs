@@ -8,8 +8,11 @@ use std::{
 };
 
 use nd_builder::{ImageLayer, ImageState, import_base, layer_trees};
+use nd_fetch::registry::Reference;
 use nd_names::Sha256;
-use nd_oci::{Compression, Image, ImageTree, LayerOptions, Layout, Limits, write_layer};
+use nd_oci::{
+    BlobSource, Compression, Image, ImageTree, LayerOptions, Layout, Limits, write_layer,
+};
 use nd_report::Cancel;
 use nd_rootfs::{Attr, Contents, Index, Kind, LayerEntry};
 use nd_runtime::IdMode;
@@ -17,7 +20,7 @@ use nd_sif::{Descriptor, Sif};
 use nd_squashfs::{Compressor, Digests, FileRange, Reader};
 use nd_store::Store;
 
-use super::{error::MinifyError, spool::Spool};
+use super::{error::MinifyError, pull::Registry, spool::Spool};
 
 /// First bytes of a SIF file after its launch line.
 const SIF_MAGIC: &[u8] = b"SIF_MAGIC";
@@ -53,13 +56,21 @@ pub(super) struct SifOrigin {
 }
 
 impl Source {
+    /// `registry` is asked when `image` is the name of one there.
     pub(super) fn open(
         image: &str,
+        registry: &dyn Registry,
         store: &Store,
         ids: IdMode,
         cancel: &Cancel,
     ) -> Result<Self, MinifyError> {
-        let (kind, path, reference) = name(image)?;
+        let (kind, path, reference) = match name(image)? {
+            Name::File(kind, path, reference) => (kind, path, reference),
+            Name::Remote(reference) => {
+                let image = registry.pull(&reference, store, cancel)?;
+                return Self::of_image(image, store, store, ids, cancel);
+            }
+        };
         let elsewhere = || MinifyError::UnknownFormat {
             image: image.to_owned(),
         };
@@ -108,8 +119,17 @@ impl Source {
         ids: IdMode,
         cancel: &Cancel,
     ) -> Result<Self, MinifyError> {
-        let image = layout.image(reference)?;
-        let base = import_base(store, layout, &image)?;
+        Self::of_image(layout.image(reference)?, layout, store, ids, cancel)
+    }
+
+    fn of_image(
+        image: Image,
+        blobs: &dyn BlobSource,
+        store: &Store,
+        ids: IdMode,
+        cancel: &Cancel,
+    ) -> Result<Self, MinifyError> {
+        let base = import_base(store, blobs, &image)?;
         // Unpacking makes the indexes as well, which would cost another pass over the layers.
         layer_trees(store, &base.layers, ids, cancel, &mut |_| {})?;
         let blobs = Arc::new(store.clone());
@@ -198,33 +218,35 @@ enum Kinds {
     Sif,
 }
 
-/// Parts a name of an image into what its prefix says, its path and the name inside a layout.
-fn name(image: &str) -> Result<(Kinds, PathBuf, Option<String>), MinifyError> {
-    for remote in [
-        "docker://",
+/// Where a name says that an image is.
+enum Name {
+    /// What its prefix says, its path, and the name inside a layout.
+    File(Kinds, PathBuf, Option<String>),
+    /// A reference that a registry knows.
+    Remote(String),
+}
+
+/// Parts a name of an image.
+fn name(image: &str) -> Result<Name, MinifyError> {
+    if let Some(reference) = image.strip_prefix("docker://") {
+        return Ok(Name::Remote(reference.to_owned()));
+    }
+    let elsewhere = [
         "oras://",
         "library://",
         "shub://",
         "http://",
         "https://",
-    ] {
-        if let Some(rest) = image.strip_prefix(remote) {
-            return Err(MinifyError::Elsewhere {
-                image: image.to_owned(),
-                source_name: format!("docker://{rest}"),
-            });
-        }
-    }
-    for daemon in ["docker-daemon:", "containers-storage:"] {
-        if image.starts_with(daemon) {
-            return Err(MinifyError::Elsewhere {
-                image: image.to_owned(),
-                source_name: image.to_owned(),
-            });
-        }
+        "docker-daemon:",
+        "containers-storage:",
+    ];
+    if elsewhere.iter().any(|prefix| image.starts_with(prefix)) {
+        return Err(MinifyError::Elsewhere {
+            image: image.to_owned(),
+        });
     }
     if let Some(path) = image.strip_prefix("sif:") {
-        return Ok((Kinds::Sif, path.into(), None));
+        return Ok(Name::File(Kinds::Sif, path.into(), None));
     }
     let prefixed = ["oci:", "oci-archive:", "docker-archive:"]
         .iter()
@@ -233,10 +255,12 @@ fn name(image: &str) -> Result<(Kinds, PathBuf, Option<String>), MinifyError> {
         // A folder with a name of an image behind it, or a file that is called so.
         let plain = PathBuf::from(image);
         return Ok(match image.rsplit_once(':') {
-            Some((path, reference)) if !plain.exists() && Path::new(path).is_dir() => {
-                (Kinds::Any, path.into(), Some(reference.to_owned()))
+            _ if plain.exists() => Name::File(Kinds::Any, plain, None),
+            Some((path, reference)) if Path::new(path).is_dir() => {
+                Name::File(Kinds::Any, path.into(), Some(reference.to_owned()))
             }
-            _ => (Kinds::Any, plain, None),
+            _ if is_reference(image) => Name::Remote(image.to_owned()),
+            _ => Name::File(Kinds::Any, plain, None),
         });
     };
     let kind = if prefix == "oci:" {
@@ -246,9 +270,9 @@ fn name(image: &str) -> Result<(Kinds, PathBuf, Option<String>), MinifyError> {
     };
     Ok(match rest.rsplit_once(':') {
         Some((path, reference)) if !Path::new(rest).exists() => {
-            (kind, path.into(), Some(reference.to_owned()))
+            Name::File(kind, path.into(), Some(reference.to_owned()))
         }
-        _ => (kind, rest.into(), None),
+        _ => Name::File(kind, rest.into(), None),
     })
 }
 
@@ -257,29 +281,28 @@ fn missing(image: &str, path: &Path, error: io::Error) -> MinifyError {
     if error.kind() != io::ErrorKind::NotFound {
         return MinifyError::io(path)(error);
     }
-    let reference = looks_like_reference(image);
-    if reference {
-        MinifyError::Elsewhere {
-            image: image.to_owned(),
-            source_name: format!("docker://{image}"),
-        }
-    } else {
-        MinifyError::NoImage {
-            image: image.to_owned(),
-        }
+    let image = image.to_owned();
+    if image.parse::<Reference>().is_ok() && !image.starts_with('.') && !is_file_name(&image) {
+        return MinifyError::PerhapsInRegistry { image };
     }
+    MinifyError::NoImage { image }
 }
 
-/// Whether a name is one that registries use, such as `debian:12` or `ghcr.io/owner/name`, rather than
-/// the name of a file that is not there.
-fn looks_like_reference(name: &str) -> bool {
-    let ending = [".sif", ".simg", ".tar", ".img", ".gz"];
-    !name.starts_with(['/', '.'])
-        && name.contains([':', '/'])
-        && !ending.iter().any(|ending| name.ends_with(ending))
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._/:@-".contains(&byte))
+/// Endings of files that images are kept in.
+const ENDINGS: &[&str] = &[".sif", ".simg", ".tar", ".img", ".gz"];
+
+fn is_file_name(name: &str) -> bool {
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Whether a name can only be one of a registry, such as `debian:12` or `ghcr.io/owner/name`; a
+/// mistyped path must not lead to anybody being asked.
+fn is_reference(name: &str) -> bool {
+    let (first, rest) = name.split_once('/').unwrap_or(("", name));
+    let host = first.contains('.') && !first.starts_with('.');
+    let host = host || first.contains(':') || first == "localhost";
+    let version = rest.contains([':', '@']);
+    (host || version) && !is_file_name(name) && name.parse::<Reference>().is_ok()
 }
 
 /// Digest of what an output is made from, so that equal inputs give equal files.

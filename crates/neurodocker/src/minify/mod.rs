@@ -9,6 +9,7 @@ pub mod cli;
 mod error;
 mod glob;
 mod image;
+mod pull;
 mod run;
 mod sif_files;
 mod spool;
@@ -28,6 +29,7 @@ pub use error::MinifyError;
 
 use glob::Pattern;
 use image::{Origin, Source};
+use pull::Registry;
 use run::{Commands, Outcome, Stage};
 use usage::{Removal, Used, is_below, prune_directories};
 use verify::Verified;
@@ -133,6 +135,7 @@ pub struct Output {
 /// Does it; `None` when whoever was asked said no, and nothing was written.
 pub(crate) fn minify(
     request: &Request,
+    registry: &dyn Registry,
     store: &Store,
     ids: IdMode,
     cancel: &Cancel,
@@ -140,7 +143,7 @@ pub(crate) fn minify(
 ) -> Result<Option<Report>, MinifyError> {
     let mut watch = Watch(Instant::now());
     let mut spent = Milliseconds::default();
-    let mut source = Source::open(&request.image, store, ids, cancel)?;
+    let mut source = Source::open(&request.image, registry, store, ids, cancel)?;
     for note in &source.notes {
         observer.note(note);
     }

@@ -1,6 +1,7 @@
 //! Images made smaller, for real: what stays, what goes, what is refused, what is found out.
 
 mod debian;
+mod registry;
 mod support;
 
 use std::{
@@ -282,22 +283,19 @@ fn nothing_is_written_unless_everything_is_right_and_agreed_to() {
             "docker save",
         ),
         (
-            &["debian:12", "-c", "true", "-d", "/opt", "-o", "out"],
+            &["library://debian", "-c", "true", "-d", "/opt", "-o", "out"],
             1,
-            "skopeo copy docker://debian:12",
+            "skopeo copy library://debian",
         ),
         (
-            &[
-                "docker://debian:12",
-                "-c",
-                "true",
-                "-d",
-                "/opt",
-                "-o",
-                "out",
-            ],
+            &["some/name", "-c", "true", "-d", "/opt", "-o", "out"],
             1,
-            "skopeo copy",
+            "write `docker://some/name`",
+        ),
+        (
+            &["docker://No Name", "-c", "true", "-d", "/opt", "-o", "out"],
+            1,
+            "`No Name` is no name of an image",
         ),
         (
             &["missing.sif", "-c", "true", "-d", "/opt", "-o", "out"],
