@@ -12,8 +12,9 @@ mod scrub;
 mod secret;
 
 pub use build::{
-    BuildError, BuildOptions, Built, EngineFailure, HostMount, LayerBudget, LayerTree, LookIn,
-    StepExit, StepName, StepResult, build, forget, import_base, layer_trees, prune, prune_where,
+    BuildError, BuildOptions, Built, Devices, EngineFailure, HostMount, LayerBudget, LayerTree,
+    LookIn, StepExit, StepName, StepResult, build, forget, import_base, layer_trees, prune,
+    prune_where,
 };
 pub use engine::role;
 pub use explain::{Because, Known, Part, StepState};

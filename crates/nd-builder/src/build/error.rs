@@ -5,6 +5,7 @@ use std::fmt;
 use nd_instructions::Origin;
 use nd_names::Sha256;
 use nd_oci::OciError;
+use nd_rootfs::TreePath;
 use nd_sandbox::SandboxError;
 use nd_store::StoreError;
 
@@ -116,6 +117,16 @@ pub enum BuildError {
         expected: Sha256,
         /// What it is.
         found: Sha256,
+    },
+    /// A layer of a base holds device nodes, and none were wanted.
+    #[error("layer {layer} holds {count} device nodes, `{first}` first, which no step can see")]
+    Devices {
+        /// Digest of its blob.
+        layer: Sha256,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: TreePath,
     },
     /// A layer's blob is not in the store.
     #[error("layer {layer} is not in the store")]

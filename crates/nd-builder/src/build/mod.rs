@@ -12,6 +12,7 @@ use std::{cell::Cell, io::Seek as _, os::fd::OwnedFd, path::PathBuf, time::Insta
 
 use nd_oci::{BlobSource, Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
+use nd_rootfs::{Kind, LayerEntry};
 use nd_sandbox::{IdMode, Limits};
 use nd_store::Store;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,17 @@ pub struct LayerBudget {
     pub entries: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// What becomes of device nodes.
+    pub devices: Devices,
+}
+
+/// What becomes of device nodes in the layers of a base, which no user namespace may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Devices {
+    /// Steps do not see them, which a note says; the image has them.
+    LeftOut,
+    /// Nothing is built on such a layer.
+    Refused,
 }
 
 impl Default for LayerBudget {
@@ -57,6 +69,7 @@ impl Default for LayerBudget {
         Self {
             entries: 4_000_000,
             bytes: 1 << 40,
+            devices: Devices::LeftOut,
         }
     }
 }
@@ -261,6 +274,11 @@ impl Builder<'_> {
             PlannedBase::Stage { stage } => self.stage(*stage)?,
             PlannedBase::Scratch => Chain::default(),
         };
+        if self.options.budget.devices == Devices::Refused
+            && matches!(stage.base, PlannedBase::Image { .. })
+        {
+            self.refuse_devices(&chain)?;
+        }
         let mut results = Vec::with_capacity(stage.steps.len());
         let mut parent = None;
         for (place, step) in stage.steps.iter().enumerate() {
@@ -281,6 +299,36 @@ impl Builder<'_> {
         }
         self.stages[number] = Some((chain.clone(), results));
         Ok(chain)
+    }
+
+    /// Refuses layers with device nodes, also of a base whose steps are all kept.
+    fn refuse_devices(&self, chain: &Chain) -> Result<(), BuildError> {
+        let reporter = self.options.reporter;
+        // Whoever unpacks a layer keeps its index.
+        let _trees = self.desk.trees(chain, &mut |text| {
+            reporter.event(Event::Note { text });
+        })?;
+        for layer in &chain.layers {
+            let layer_digest = layer.digest;
+            let index = self.desk.store.layer_index(&layer.diff_id)?;
+            let index = index.ok_or(BuildError::NoBlob {
+                layer: layer_digest,
+            })?;
+            let mut devices = index.entries.iter().filter_map(|entry| match entry {
+                LayerEntry::Entry(entry) if matches!(entry.kind, Kind::Device { .. }) => {
+                    Some(&entry.path)
+                }
+                _ => None,
+            });
+            if let Some(first) = devices.next() {
+                return Err(BuildError::Devices {
+                    layer: layer_digest,
+                    first: first.clone(),
+                    count: 1 + devices.count(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn step(&mut self, step: &Step, chain: &Chain) -> Result<StepResult, BuildError> {

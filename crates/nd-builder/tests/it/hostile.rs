@@ -249,4 +249,16 @@ pub(crate) fn devices_of_a_base_stay_in_the_image() {
             .any(|line| line.contains("1 devices (`usr/null`)")),
         "{said:?}"
     );
+    // Who wants none is told where they are, also when all is built already.
+    lab.budget.devices = nd_builder::Devices::Refused;
+    let error = lab
+        .try_build(vec![run("test ! -e /usr/null && echo unseen > /seen")])
+        .unwrap_err();
+    let text = error.to_string();
+    let layer = lab.base.layers[1].digest.to_string();
+    assert!(
+        text.contains(&layer) && text.contains("1 device nodes, `usr/null` first"),
+        "{text}"
+    );
+    assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
 }
