@@ -1,0 +1,233 @@
+//! The launcher: installed under the name of every command of a container, it becomes the
+//! runtime's call for it by `exec`.
+//!
+//! There is no `main` of Rust's: its start-up ignores SIGPIPE and opens closed standard streams,
+//! which the command would inherit. Nothing is read of the command line, which belongs to the command.
+#![no_main]
+
+use std::{
+    ffi::{CStr, CString, OsStr, OsString, c_char, c_int},
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+};
+
+use nd_launcher::{
+    HostFiles, LAUNCH_FILE, LaunchFile, Policy, SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE,
+    STATUS_NOT_FOUND, Start, What, find_command, plan,
+};
+use rustix::{
+    fs::{Mode, OFlags, fstat, open, readlink},
+    io::Errno,
+    process::getcwd,
+};
+
+/// Bytes of a launch file or policy that are read at most.
+const LIMIT: u64 = 4 << 20;
+
+/// What the C library calls after its own start.
+///
+/// # Safety
+///
+/// `argv` must be an array of `argc` C strings, as the C library gives it.
+#[expect(
+    unsafe_code,
+    reason = "the symbol that the C library calls, see the page's first lines"
+)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    let count = usize::try_from(argc).unwrap_or(0);
+    let mut arguments = Vec::with_capacity(count);
+    for at in 0..count {
+        // SAFETY: the caller's promise; the strings live as long as the process.
+        arguments.push(OsStr::from_bytes(
+            unsafe { CStr::from_ptr(*argv.add(at)) }.to_bytes(),
+        ));
+    }
+    let environment = environment();
+    match start(&arguments, &environment) {
+        Ok(never) => match never {},
+        Err((status, text)) => {
+            say(b"error", text.as_bytes());
+            status
+        }
+    }
+}
+
+/// The variables of this process, in their order and without copies.
+#[expect(unsafe_code, reason = "the standard library copies every variable")]
+fn environment() -> Vec<(&'static OsStr, &'static OsStr)> {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    let mut found = Vec::with_capacity(128);
+    // SAFETY: the C library set it to an array that ends with a null pointer; this process has one thread and
+    // changes no variable, so the strings stay as they are until `exec`.
+    let mut entry = unsafe { environ };
+    if entry.is_null() {
+        return found;
+    }
+    loop {
+        // SAFETY: not beyond the null pointer at the end.
+        let text = unsafe { *entry };
+        if text.is_null() {
+            return found;
+        }
+        // SAFETY: a C string, see above.
+        let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+        if let Some(at) = bytes.iter().position(|byte| *byte == b'=') {
+            found.push((
+                OsStr::from_bytes(&bytes[..at]),
+                OsStr::from_bytes(&bytes[at + 1..]),
+            ));
+        }
+        // SAFETY: one after an entry that is not the last.
+        entry = unsafe { entry.add(1) };
+    }
+}
+
+/// What cannot be.
+enum Never {}
+
+type Failed = (c_int, String);
+
+fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never, Failed> {
+    let broken = |text: String| (STATUS_BROKEN, text);
+    let files = HostFiles;
+    let own = readlink("/proc/self/exe", Vec::new())
+        .ok()
+        .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())));
+    let started = rustix::param::linux_execfn();
+    let started = Path::new(OsStr::from_bytes(started.to_bytes()));
+    let found = find_command(Some(started), own.as_deref(), &files).ok_or_else(|| {
+        broken(format!(
+            "there is no `{LAUNCH_FILE}` beside `{}`, which says what to run",
+            started.display()
+        ))
+    })?;
+    let path = found.folder.join(LAUNCH_FILE);
+    let bytes = read(&path)
+        .map_err(|errno| broken(format!("cannot read `{}`: {errno}", path.display())))?;
+    let launch = LaunchFile::parse(&bytes)
+        .map_err(|error| broken(format!("`{}`: {error}", path.display())))?;
+    let mut texts: Vec<(PathBuf, Vec<u8>)> = Vec::with_capacity(2);
+    let own_policy = launch
+        .policy
+        .as_ref()
+        .map(|policy| found.folder.join(&**policy));
+    for path in std::iter::once(PathBuf::from(SITE_POLICY)).chain(own_policy) {
+        match read(&path) {
+            Ok(bytes) => texts.push((path, bytes)),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => return Err(broken(format!("cannot read `{}`: {errno}", path.display()))),
+        }
+    }
+    let mut policy = Policy::default();
+    for (path, bytes) in &texts {
+        policy
+            .read_more(bytes)
+            .map_err(|error| broken(format!("`{}`: {error}", path.display())))?;
+    }
+    let cwd = getcwd(Vec::new())
+        .ok()
+        .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())))
+        // "(unreachable)…": outside of this process's root.
+        .filter(|path| path.is_absolute());
+    let call = plan(
+        &Start {
+            launch: &launch,
+            folder: &found.folder,
+            policy: &policy,
+            environment,
+            cwd: cwd.as_deref(),
+            what: What::Command(&found.name),
+            arguments: arguments.get(1..).unwrap_or_default(),
+        },
+        &files,
+    )
+    .map_err(|error| (error.status(), error.to_string()))?;
+    for note in &call.notes {
+        say(b"warning", note.to_string().as_bytes());
+    }
+    let errno = execute(&call, environment);
+    let status = if errno == Errno::NOENT {
+        STATUS_NOT_FOUND
+    } else {
+        STATUS_CANNOT_EXECUTE
+    };
+    Err((
+        status,
+        format!("cannot execute `{}`: {errno}", call.program.display()),
+    ))
+}
+
+/// A whole file; only regular files, so that nothing waits.
+fn read(path: &Path) -> Result<Vec<u8>, Errno> {
+    let file = open(
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
+        Mode::empty(),
+    )?;
+    let about = fstat(&file)?;
+    if rustix::fs::FileType::from_raw_mode(about.st_mode) != rustix::fs::FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let size = u64::try_from(about.st_size).unwrap_or(0);
+    if size > LIMIT {
+        return Err(Errno::FBIG);
+    }
+    let mut bytes = vec![0; size as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::io::read(&file, &mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Becomes the call; returns only when that failed.
+#[expect(unsafe_code, reason = "exec has no safe wrapper")]
+fn execute(call: &nd_launcher::Call, inherited: &[(&OsStr, &OsStr)]) -> Errno {
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::INVAL);
+    let texts = || -> Result<_, Errno> {
+        let program = text(call.program.as_os_str().as_bytes())?;
+        let argv: Vec<CString> = call
+            .argv
+            .iter()
+            .map(|word| text(word.as_bytes()))
+            .collect::<Result<_, _>>()?;
+        let variables: Vec<CString> = call
+            .environment(inherited)
+            .into_iter()
+            .map(|(name, value)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
+            .collect::<Result<_, _>>()?;
+        Ok((program, argv, variables))
+    };
+    let (program, argv, variables) = match texts() {
+        Ok(texts) => texts,
+        Err(errno) => return errno,
+    };
+    let pointers = |texts: &[CString]| -> Vec<*const c_char> {
+        texts
+            .iter()
+            .map(|text| text.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
+    };
+    let (argv, variables) = (pointers(&argv), pointers(&variables));
+    // SAFETY: arrays that end with a null pointer, of C strings that outlive the call.
+    unsafe {
+        libc::execve(program.as_ptr(), argv.as_ptr(), variables.as_ptr());
+    }
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// One line on standard error; what cannot be said is lost.
+fn say(kind: &[u8], text: &[u8]) {
+    let line = [b"neurodesk: ".as_slice(), kind, b": ", text, b"\n"].concat();
+    let _ = rustix::io::write(rustix::stdio::stderr(), &line);
+}

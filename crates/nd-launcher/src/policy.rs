@@ -1,0 +1,200 @@
+//! The policy: what a site, or the owner of a prefix, decides for all containers.
+
+use crate::{
+    format::{FormatError, LIMIT, Problem, lines},
+    launch::Text,
+};
+
+/// The site's policy; a launch file may name another one, which is read after it.
+pub const SITE_POLICY: &str = "/etc/neurodesk/launcher.conf";
+
+/// When a GPU of the host is offered to commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gpu {
+    /// Never, unless the user's own options say so.
+    Off,
+    /// When there is one, of whatever kind.
+    Auto,
+    /// When there is one of NVIDIA.
+    Nvidia,
+    /// When there is one of AMD.
+    Rocm,
+}
+
+/// The words for [`Gpu`].
+pub(crate) const GPU_WORDS: &[(&str, Gpu)] = &[
+    ("auto", Gpu::Auto),
+    ("off", Gpu::Off),
+    ("nvidia", Gpu::Nvidia),
+    ("rocm", Gpu::Rocm),
+];
+
+/// What runs commands in images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuntimeChoice<'a> {
+    /// Apptainer when it is found, else Singularity.
+    Auto,
+    /// Apptainer, found on `PATH`.
+    Apptainer,
+    /// Singularity, found on `PATH`.
+    Singularity,
+    /// This program; it counts as Singularity when its name says so.
+    Program(Text<'a>),
+}
+
+/// What `/tmp` is for commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Temporary<'a> {
+    /// The folder that `TMP`, `TMPDIR`, `TEMP` or `TEMPDIR` names, the last of them that is set,
+    /// when it exists and is not `/tmp` itself.
+    Auto,
+    /// The host's.
+    Off,
+    /// This folder, when it exists.
+    Folder(Text<'a>),
+}
+
+/// What is done about a working directory that nothing binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkingDirectory {
+    /// It is bound.
+    Bind,
+    /// It is left to the runtime, with a warning.
+    Warn,
+    /// It is left to the runtime.
+    Leave,
+}
+
+/// What a site, or the owner of a prefix, decides for all containers.
+///
+/// ```
+/// use nd_launcher::{Gpu, Policy};
+///
+/// let mut policy = Policy::default();
+/// policy.read_more(b"gpu off\nbind /scratch\npass SLURM_*\n").unwrap();
+/// assert_eq!(policy.gpu, Some(Gpu::Off));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy<'a> {
+    /// `runtime auto|apptainer|singularity|/PROGRAM`.
+    pub runtime: RuntimeChoice<'a>,
+    /// `search FOLDER`: where the runtime is looked for after `PATH`.
+    pub search: Vec<Text<'a>>,
+    /// `gpu auto|off|nvidia|rocm`; what the launch file says when there is no such line, and
+    /// [`Gpu::Auto`] when that says nothing.
+    pub gpu: Option<Gpu>,
+    /// `device-root FOLDER`: where `dev`, `proc` and the driver's libraries are looked for, `/` when
+    /// there is no such line. For tests.
+    pub device_root: Option<Text<'a>>,
+    /// `tmp auto|off|/FOLDER`.
+    pub temporary: Temporary<'a>,
+    /// `cwd bind|warn|leave`.
+    pub cwd: WorkingDirectory,
+    /// `x11 on|off`: whether `DISPLAY` and `XAUTHORITY` reach commands.
+    pub x11: bool,
+    /// `wayland on|off`: whether the Wayland socket reaches commands.
+    pub wayland: bool,
+    /// `clean-environment on|off`: whether variables of the host stay outside.
+    pub clean: bool,
+    /// `covered FOLDER`: what the runtime's own configuration binds, besides the home, `/tmp` and
+    /// `/var/tmp`.
+    pub covered: Vec<Text<'a>>,
+    /// `bind SOURCE[:TARGET[:OPTIONS]]`, left out when the source does not exist.
+    pub binds: Vec<Text<'a>>,
+    /// `option WORD`: options of `exec`, one word each.
+    pub options: Vec<Text<'a>>,
+    /// `pass NAME` or `pass PREFIX*`: variables that reach commands despite a clean environment.
+    pub pass: Vec<Text<'a>>,
+    /// `env NAME=VALUE`: variables that all commands get.
+    pub environment: Vec<(Text<'a>, Text<'a>)>,
+    /// Numbers of lines whose key is not known, for `doctor`: a policy may be newer than the
+    /// launchers that read it.
+    pub unknown: Vec<usize>,
+}
+
+impl Default for Policy<'_> {
+    fn default() -> Self {
+        Self {
+            runtime: RuntimeChoice::Auto,
+            search: Vec::new(),
+            gpu: None,
+            device_root: None,
+            temporary: Temporary::Auto,
+            cwd: WorkingDirectory::Bind,
+            x11: true,
+            wayland: true,
+            clean: true,
+            covered: Vec::new(),
+            binds: Vec::new(),
+            options: Vec::new(),
+            pass: Vec::new(),
+            environment: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
+}
+
+const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
+
+impl<'a> Policy<'a> {
+    /// Reads another file over what is there: single values replace, lists grow. Keys that are not known
+    /// are remembered and passed over; values that a key cannot have are errors.
+    pub fn read_more(&mut self, bytes: &'a [u8]) -> Result<(), FormatError> {
+        if bytes.len() > LIMIT {
+            return Err(FormatError {
+                line: 0,
+                problem: Problem::TooLarge,
+            });
+        }
+        for line in lines(bytes) {
+            let absolute = || {
+                let value = line.value()?;
+                if value.as_encoded_bytes().starts_with(b"/") {
+                    Ok(value)
+                } else {
+                    Err(line.error(Problem::Value))
+                }
+            };
+            match line.key {
+                b"version" => line.one_of(&[("1", ())])?,
+                b"runtime" => {
+                    let value = line.value()?;
+                    self.runtime = match value.as_encoded_bytes() {
+                        b"auto" => RuntimeChoice::Auto,
+                        b"apptainer" => RuntimeChoice::Apptainer,
+                        b"singularity" => RuntimeChoice::Singularity,
+                        _ => RuntimeChoice::Program(absolute()?),
+                    };
+                }
+                b"search" => self.search.push(absolute()?),
+                b"gpu" => self.gpu = Some(line.one_of(GPU_WORDS)?),
+                b"device-root" => self.device_root = Some(absolute()?),
+                b"tmp" => {
+                    let value = line.value()?;
+                    self.temporary = match value.as_encoded_bytes() {
+                        b"auto" => Temporary::Auto,
+                        b"off" => Temporary::Off,
+                        _ => Temporary::Folder(absolute()?),
+                    };
+                }
+                b"cwd" => {
+                    self.cwd = line.one_of(&[
+                        ("bind", WorkingDirectory::Bind),
+                        ("warn", WorkingDirectory::Warn),
+                        ("leave", WorkingDirectory::Leave),
+                    ])?;
+                }
+                b"x11" => self.x11 = line.one_of(SWITCH)?,
+                b"wayland" => self.wayland = line.one_of(SWITCH)?,
+                b"clean-environment" => self.clean = line.one_of(SWITCH)?,
+                b"covered" => self.covered.push(absolute()?),
+                b"bind" => self.binds.push(line.value()?),
+                b"option" => self.options.push(line.value()?),
+                b"pass" => self.pass.push(line.value()?),
+                b"env" => self.environment.push(line.assignment()?),
+                _ => self.unknown.push(line.number),
+            }
+        }
+        Ok(())
+    }
+}
