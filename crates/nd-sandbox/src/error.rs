@@ -33,6 +33,15 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
+    /// Layers cannot be stacked here.
+    #[error("layers cannot be stacked here: {why}")]
+    NotStacked {
+        /// What is missing, and what would help.
+        why: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A program that maps ids failed.
     #[error("failed to map ids")]
     IdMap(#[source] Box<nd_host::ProgramError>),

@@ -20,7 +20,9 @@ mod process;
 mod spec;
 mod wire;
 
-pub use engine::{Engine, EngineSender, MemoryChanges, Ran, Recorded, Recorder, run, run_limited};
+pub use engine::{
+    Engine, EngineSender, MemoryChanges, Ran, Recorded, Recorder, not_stacked, run, run_limited,
+};
 pub use error::SandboxError;
 pub use hook::{Role, hook};
 pub use ids::{IDS, IdMode};

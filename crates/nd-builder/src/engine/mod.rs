@@ -22,7 +22,7 @@ use std::{
 use nd_host::RootDir;
 use nd_oci::{Compression, Ids, Limits, OverlayMarks, UnpackOptions, unpack_layer};
 use nd_report::Cancel;
-use nd_sandbox::{Engine, Role};
+use nd_sandbox::{Engine, Role, not_stacked};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use crate::build::LayerBudget;
@@ -262,7 +262,8 @@ impl Work {
         work: impl FnOnce(&Copier<'_>) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         let mount = view::writable(&overlay.lowers, overlay.upper.as_fd(), overlay.work.as_fd());
-        let image = RootDir::from_fd(mount.map_err(EngineError::io("mount the image"))?);
+        let mount = mount.map_err(|error| not_stacked(error, Some(overlay.upper.as_fd())));
+        let image = RootDir::from_fd(mount?);
         work(&Copier {
             image: &image,
             owner,

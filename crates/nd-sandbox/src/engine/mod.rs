@@ -7,6 +7,7 @@ mod interpreter;
 mod memory;
 mod record;
 mod run;
+mod stack;
 mod supervisor;
 mod watch;
 
@@ -32,6 +33,7 @@ pub(crate) use adopt::workbench;
 pub use memory::MemoryChanges;
 pub use record::{Recorded, Recorder};
 pub use run::{Ran, run, run_limited};
+pub use stack::not_stacked;
 
 /// An engine, as its role sees it.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ use super::{
     changes::undo,
     follow::{Ended, Init, Reading, follow},
     open_path, record,
+    stack::not_stacked,
     supervisor::{Group, Supervisor, supervisor},
     watch::Watch,
 };
@@ -198,7 +199,8 @@ fn mount_root(root: &Root) -> Result<OwnedFd, SandboxError> {
     let scratch = match root {
         Root::Overlay { upper, work, .. } => {
             let changes = Some((upper.as_fd(), work.as_fd()));
-            return overlay(&lowers, changes, attributes).map_err(failed());
+            return overlay(&lowers, changes, attributes)
+                .map_err(|error| not_stacked(error, Some(upper.as_fd())));
         }
         Root::Ephemeral {
             scratch: Some(scratch),
@@ -206,7 +208,8 @@ fn mount_root(root: &Root) -> Result<OwnedFd, SandboxError> {
         } => {
             let (upper, work) = upper_and_work(scratch.as_fd()).map_err(failed())?;
             let changes = Some((upper.as_fd(), work.as_fd()));
-            return overlay(&lowers, changes, attributes).map_err(failed());
+            return overlay(&lowers, changes, attributes)
+                .map_err(|error| not_stacked(error, Some(upper.as_fd())));
         }
         // Mount points may have to be made even where nothing is written afterwards.
         Root::Ephemeral { scratch: None, .. } | Root::ReadOnly { .. } => Filesystem::new("tmpfs")
@@ -219,7 +222,7 @@ fn mount_root(root: &Root) -> Result<OwnedFd, SandboxError> {
     mount().or_else(|_| {
         // Older kernels take only what is mounted somewhere.
         let _attached = attach_anywhere(&scratch).map_err(failed())?;
-        mount().map_err(failed())
+        mount().map_err(|error| not_stacked(error, None))
     })
 }
 

@@ -34,6 +34,10 @@ fn main() -> std::process::ExitCode {
             modes::start_an_engine();
             return std::process::ExitCode::SUCCESS;
         }
+        Some("run-a-step") => {
+            modes::run_a_step();
+            return std::process::ExitCode::SUCCESS;
+        }
         Some("be-a-user") => {
             modes::be_a_user();
             return std::process::ExitCode::SUCCESS;

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
         "modes::a_machine_without_user_namespaces_is_told_which_setting",
         refused,
     ),
+    ("modes::a_disk_that_takes_no_changes_is_named", unstacked),
 ];
 
 /// A user id that has no entry in `/etc/subuid`.
@@ -70,6 +71,34 @@ pub(crate) fn start_an_engine() {
         Ok(_) => println!("started"),
         Err(error) => println!("{error}"),
     }
+}
+
+/// A cache on an overlay: in another container, say. It is mounted in a namespace of the test's own.
+fn unstacked() {
+    let Some(unshare) = nd_testkit::peer("unshare") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let script = "cd \"$1\" && mkdir lower upper work mount && mount -t overlay overlay -o \
+                  lowerdir=lower,upperdir=upper,workdir=work mount && \
+                  TMPDIR=$PWD/mount exec \"$0\" run-a-step";
+    let output = Command::new(unshare)
+        .args(["--mount", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let expected = "layers cannot be stacked here: overlay, where changes are kept, takes none of an \
+                    overlay; a local disk does (ext4, xfs, btrfs, tmpfs)";
+    assert!(said.starts_with(expected), "{output:?}");
+}
+
+/// What this program does in there.
+pub(crate) fn run_a_step() {
+    let image = Image::new();
+    let outcome = image.sh("true");
+    println!("{}", outcome.exit.unwrap_err());
 }
 
 /// What this program does as that user.
