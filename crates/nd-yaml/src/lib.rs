@@ -11,6 +11,7 @@
 
 pub mod codes;
 mod construct;
+mod cuts;
 mod dump;
 mod integer;
 mod keys;

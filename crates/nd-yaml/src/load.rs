@@ -4,6 +4,7 @@ use nd_report::{Code, Diagnostic, FileId, Severity, Sink, Span};
 
 use crate::{
     codes,
+    cuts::Cuts,
     loader::{Loader, Stop},
     node::Node,
     offsets::{Offsets, Padding},
@@ -73,13 +74,13 @@ pub fn parse(text: &[u8], file: FileId, limits: &Limits, sink: &mut Sink) -> Opt
         None => (text, 0),
     };
     let mut padding = Padding::default();
+    let cuts = Cuts::find(text);
     // Each attempt costs a reading of the text.
     let mut attempts = (ATTEMPT_BYTES / text.len().max(1)).clamp(1, ATTEMPTS);
     loop {
-        let scanned = padding.apply(text);
-        let offsets = Offsets::new(text, &scanned, &padding, start);
+        let (scanned, offsets) = Offsets::new(text, &padding, &cuts, start);
         let mut found = Sink::new();
-        let loader = Loader::new(text, offsets, file, *limits, &mut found);
+        let loader = Loader::new(text, (offsets, &cuts), file, *limits, &mut found);
         let result = loader.run(&scanned);
         attempts -= 1;
         if let Err(Stop::Indentation { at, quoted }) = result
@@ -118,6 +119,9 @@ fn decode<'t>(bytes: &'t [u8], file: FileId, sink: &mut Sink) -> Option<&'t str>
             return None;
         }
     };
+    if !bytes.chunks(64).any(is_suspicious) {
+        return Some(text);
+    }
     let forbidden = bytes.iter().enumerate().find_map(|(at, byte)| match byte {
         b'\t' | b'\n' | b'\r' | 0x20..=0x7e => None,
         0..=0x1f | 0x7f => Some(at),
@@ -143,4 +147,15 @@ fn decode<'t>(bytes: &'t [u8], file: FileId, sink: &mut Sink) -> Option<&'t str>
         return None;
     }
     Some(text)
+}
+
+/// Whether bytes hold more than ordinary characters and white space; without a branch for each byte,
+/// so that many are looked at in one instruction.
+fn is_suspicious(bytes: &[u8]) -> bool {
+    let found = bytes.iter().fold(0, |found, byte| {
+        let is = |what: bool| u8::from(what);
+        let white = is(*byte == b'\n') | is(*byte == b'\t') | is(*byte == b'\r');
+        found | is(*byte >= 0x7f) | (is(*byte < 0x20) & (white ^ 1))
+    });
+    found != 0
 }

@@ -12,6 +12,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use crate::{
     codes,
     construct::{Unconstructible, construct_plain, construct_tagged},
+    cuts::Cuts,
     keys::{Key, equal_keys, is_hashable, is_merge},
     load::{Limits, error},
     node::{Entry, Map, Node, Style, Value},
@@ -51,6 +52,8 @@ pub(crate) struct Loader<'t, 's> {
     file: FileId,
     limits: Limits,
     offsets: Offsets,
+    cuts: &'t Cuts,
+    next_cut: usize,
     sink: &'s mut Sink,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
@@ -77,7 +80,7 @@ pub(crate) enum Stop {
 impl<'t, 's> Loader<'t, 's> {
     pub(crate) fn new(
         text: &'t str,
-        offsets: Offsets,
+        (offsets, cuts): (Offsets, &'t Cuts),
         file: FileId,
         limits: Limits,
         sink: &'s mut Sink,
@@ -89,6 +92,8 @@ impl<'t, 's> Loader<'t, 's> {
             file,
             limits,
             offsets,
+            cuts,
+            next_cut: 0,
             sink,
             stack: Vec::new(),
             anchors: HashMap::new(),
@@ -218,6 +223,12 @@ impl<'t, 's> Loader<'t, 's> {
                 range.start = at + self.offsets.start;
             }
         }
+        let start = self.offsets.start;
+        let place = range.start - start..range.end - start;
+        let whole = self
+            .cuts
+            .restore(self.text, &place, text, &mut self.next_cut);
+        let text = whole.as_deref().unwrap_or(text);
         // PyYAML gives the last line of a block no newline that the file does not have.
         let unended;
         let mut text = text;

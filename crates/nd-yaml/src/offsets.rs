@@ -1,9 +1,11 @@
 //! From places in what the scanner sees to places in the file.
 //!
-//! The scanner counts characters, spans count bytes; the scanner does not see a byte order mark;
-//! and it may see more indentation than the file has, see [`Padding`].
+//! The scanner counts characters, spans count bytes; the scanner does not see a byte order mark; it
+//! may see more indentation than the file has, see [`Padding`], and less of long words, see [`Cuts`].
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+
+use crate::cuts::Cuts;
 
 /// Spaces that a line gets: more than any block is indented in practice.
 const WIDTH: usize = 256;
@@ -62,23 +64,15 @@ impl Padding {
         }
         changed
     }
+}
 
-    /// What the scanner sees.
-    pub(crate) fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if self.lines.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        let mut out = String::with_capacity(text.len() + self.lines.len() * WIDTH);
-        let mut copied = 0;
-        for (start, width) in &self.lines {
-            out.push_str(&text[copied..*start]);
-            // A line that begins with a tab would be told off for it.
-            out.extend(std::iter::repeat_n(' ', *width));
-            copied = *start;
-        }
-        out.push_str(&text[copied..]);
-        Cow::Owned(out)
-    }
+/// A place where the scanner sees something else than the file has.
+#[derive(Debug)]
+struct Edit {
+    /// Bytes of what the scanner sees.
+    seen: Range<usize>,
+    /// Bytes of the text.
+    text: Range<usize>,
 }
 
 /// Turns positions into bytes of the file.
@@ -87,8 +81,8 @@ pub(crate) struct Offsets {
     /// For each character of more than one byte: its index, and the bytes that it and those
     /// before it have beyond one each.
     wide: Vec<(usize, usize)>,
-    /// Where the scanner sees additional spaces, how many, and how many before them.
-    padded: Vec<(usize, usize, usize)>,
+    /// In the order of the text.
+    edits: Vec<Edit>,
     /// Bytes before the text that the scanner sees.
     pub(crate) start: usize,
     /// Bytes of the file.
@@ -96,30 +90,61 @@ pub(crate) struct Offsets {
 }
 
 impl Offsets {
-    /// `scanned` is `text` with the padding; `start` bytes of the file stand before it.
-    pub(crate) fn new(text: &str, scanned: &str, padding: &Padding, start: usize) -> Self {
+    /// What the scanner sees of `text`, and how to get back from there; `start` bytes of the file
+    /// stand before it.
+    pub(crate) fn new<'t>(
+        text: &'t str,
+        padding: &Padding,
+        cuts: &Cuts,
+        start: usize,
+    ) -> (Cow<'t, str>, Self) {
+        let pads = padding.lines.iter().map(|(at, width)| {
+            // A line that begins with a tab would be told off for tabs.
+            (*at..*at, " ".repeat(*width))
+        });
+        let marks = cuts
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(index, part)| (part.clone(), Cuts::mark(index)));
+        let mut places: Vec<(Range<usize>, String)> = pads.chain(marks).collect();
+        places.sort_by_key(|(place, _)| place.start);
+        let mut edits = Vec::with_capacity(places.len());
+        let mut seen = String::new();
+        let mut copied = 0;
+        for (place, instead) in places {
+            seen.push_str(&text[copied..place.start]);
+            let begin = seen.len();
+            seen.push_str(&instead);
+            copied = place.end;
+            edits.push(Edit {
+                seen: begin..seen.len(),
+                text: place,
+            });
+        }
+        let seen = if edits.is_empty() {
+            Cow::Borrowed(text)
+        } else {
+            seen.push_str(&text[copied..]);
+            Cow::Owned(seen)
+        };
         let mut wide = Vec::new();
-        if !scanned.is_ascii() {
+        if !seen.is_ascii() {
             let mut extra = 0;
-            for (index, c) in scanned.chars().enumerate() {
+            for (index, c) in seen.chars().enumerate() {
                 if c.len_utf8() > 1 {
                     extra += c.len_utf8() - 1;
                     wide.push((index, extra));
                 }
             }
         }
-        let mut before = 0;
-        let padded = padding.lines.iter().map(|(start, width)| {
-            let place = (start + before, *width, before);
-            before += width;
-            place
-        });
-        Self {
+        let offsets = Self {
             wide,
-            padded: padded.collect(),
+            edits,
             start,
             end: start + text.len(),
-        }
+        };
+        (seen, offsets)
     }
 
     /// Byte of the file for an index of a character.
@@ -127,10 +152,38 @@ impl Offsets {
         let before = self.wide.partition_point(|(wide, _)| *wide < index);
         let extra = before.checked_sub(1).map_or(0, |at| self.wide[at].1);
         let mut byte = index + extra;
-        let before = self.padded.partition_point(|(place, ..)| *place < byte);
-        if let Some((place, width, earlier)) = before.checked_sub(1).map(|at| self.padded[at]) {
-            byte = (place + width).max(byte) - width - earlier;
+        let before = self.edits.partition_point(|edit| edit.seen.start < byte);
+        if let Some(edit) = before.checked_sub(1).map(|at| &self.edits[at]) {
+            byte = match byte.checked_sub(edit.seen.end) {
+                Some(behind) => edit.text.end + behind,
+                None => edit.text.start,
+            };
         }
         (self.start + byte).min(self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_words_are_marks_for_the_scanner_and_places_stay() {
+        let word = "A".repeat(3000);
+        let text = format!("é: {word} # ende\nb: [\nc]\n");
+        let mut padding = Padding::default();
+        padding.add_line(&text, text.find("c]").unwrap());
+        let cuts = Cuts::find(&text);
+        let (seen, offsets) = Offsets::new(&text, &padding, &cuts, 3);
+        assert!(seen.len() < 400);
+        for what in ["é", "A", "ende", "b:", "c]", "\n"] {
+            let index = seen[..seen.find(what).unwrap()].chars().count();
+            assert_eq!(offsets.byte(index), 3 + text.find(what).unwrap(), "{what}");
+        }
+        let mut next = 0;
+        let place = text.find('A').unwrap();
+        let scalar = &seen[seen.find('A').unwrap()..seen.find(" # ").unwrap()];
+        let whole = cuts.restore(&text, &(place..place + 3000), scalar, &mut next);
+        assert_eq!(whole, Some(word));
     }
 }

@@ -99,10 +99,19 @@ fn decoded_length(data: &str) -> Option<usize> {
     let (body, tail) = data.split_at(end);
     let padding = tail.bytes().filter(|byte| *byte == b'=').count();
     let (mut digits, mut spaces) = (0_usize, 0_usize);
-    for byte in body.bytes() {
-        let class = CLASS[usize::from(byte)];
-        digits += usize::from(class & 1);
-        spaces += usize::from(class >> 1);
+    // Counts of a byte each, so that many letters are looked at in one instruction.
+    for chunk in body.as_bytes().chunks(128) {
+        let (mut some, mut white) = (0_u8, 0_u8);
+        for byte in chunk {
+            let letter = byte | 0x20;
+            some += u8::from(letter.wrapping_sub(b'a') < 26)
+                | u8::from(byte.wrapping_sub(b'0') < 10)
+                | u8::from(*byte == b'+')
+                | u8::from(*byte == b'/');
+            white += u8::from(*byte == b' ') | u8::from(byte.wrapping_sub(b'\t') < 5);
+        }
+        digits += usize::from(some);
+        spaces += usize::from(white);
     }
     let fits = digits + spaces == body.len()
         && (digits + padding).is_multiple_of(4)
@@ -110,24 +119,6 @@ fn decoded_length(data: &str) -> Option<usize> {
         && (padding == 0 || digits % 4 >= 2);
     fits.then_some(digits * 3 / 4)
 }
-
-/// 1 for digits of base64, 2 for white space, 0 for everything else.
-const CLASS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let c = byte as u8;
-        table[byte] = if c.is_ascii_alphanumeric() || c == b'+' || c == b'/' {
-            1
-        } else if c.is_ascii_whitespace() || c == 0x0b {
-            2
-        } else {
-            0
-        };
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {

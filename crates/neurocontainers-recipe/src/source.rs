@@ -1,5 +1,7 @@
 //! The texts that spans point into.
 
+use std::sync::OnceLock;
+
 use nd_report::{FileId, Span};
 
 /// A file that was read.
@@ -11,26 +13,28 @@ pub struct Source {
     pub name: String,
     /// Its text; empty when it was no text.
     pub text: String,
-    lines: Vec<u32>,
+    /// Where lines end, found when somebody asks for the first time.
+    lines: OnceLock<Vec<u32>>,
 }
 
 impl Source {
     pub(crate) fn new(file: FileId, name: String, text: String) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let lines = ends
-            .map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX))
-            .collect();
         Self {
             file,
             name,
             text,
-            lines,
+            lines: OnceLock::new(),
         }
     }
 
     /// The line of a byte, from 1.
     pub fn line(&self, at: u32) -> u32 {
-        let before = self.lines.partition_point(|end| *end < at);
+        let lines = self.lines.get_or_init(|| {
+            let ends = memchr::memchr_iter(b'\n', self.text.as_bytes());
+            ends.map(|at| u32::try_from(at).unwrap_or(u32::MAX))
+                .collect()
+        });
+        let before = lines.partition_point(|end| *end < at);
         u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 

@@ -6,7 +6,6 @@ use nd_yaml::{Map, Node};
 use super::{
     Recipe, Rule, base, codes,
     directives::{every_string, strings},
-    shell,
 };
 
 /// Folders and commands of `deploy`.
@@ -83,11 +82,8 @@ fn holds_python(path: &str) -> bool {
 /// The `bin` folders of Python environments that steps make.
 fn python_folders(recipe: &Recipe<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    for (_, script) in recipe.of("run").flat_map(strings) {
-        if !script.contains("venv") && !script.contains("virtualenv") {
-            continue;
-        }
-        for command in shell::commands(script) {
+    for script in recipe.scripts() {
+        for command in &script.commands {
             let words = &command.words;
             let makes = words
                 .iter()

@@ -2,6 +2,8 @@
 
 use nd_yaml::{Map, Node};
 
+use super::shell::{Command, commands};
+
 /// One directive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step<'a> {
@@ -9,6 +11,29 @@ pub(super) struct Step<'a> {
     pub(super) action: &'a str,
     /// What it takes.
     pub(super) value: &'a Node,
+}
+
+/// One string of a `run` directive.
+#[derive(Debug)]
+pub(super) struct Script<'a> {
+    /// Where it stands.
+    pub(super) node: &'a Node,
+    /// Its text.
+    pub(super) text: &'a str,
+    /// The commands in it.
+    pub(super) commands: Vec<Command>,
+}
+
+/// The scripts of every `run` directive.
+pub(super) fn runs<'a>(steps: &[Step<'a>]) -> Vec<Vec<Script<'a>>> {
+    let script = |(node, text)| Script {
+        node,
+        text,
+        commands: commands(text),
+    };
+    let runs = steps.iter().filter(|step| step.action == "run");
+    runs.map(|step| strings(step.value).map(script).collect())
+        .collect()
 }
 
 /// Keys of a directive that say nothing about what it does.
@@ -71,6 +96,11 @@ impl<'a> super::Recipe<'a> {
             .iter()
             .filter(move |step| step.action == action)
             .map(|step| step.value)
+    }
+
+    /// All scripts of `run` directives.
+    pub(super) fn scripts(&self) -> impl Iterator<Item = &Script<'a>> {
+        self.runs.iter().flatten()
     }
 
     /// The `deploy` mappings: the one at the top and those of directives.

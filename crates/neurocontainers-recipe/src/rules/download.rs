@@ -3,7 +3,7 @@
 use nd_report::{Diagnostic, Fix, Severity, Sink, Span};
 use nd_yaml::Node;
 
-use super::{Recipe, Rule, codes, directives::strings, shell};
+use super::{Recipe, Rule, codes, directives::Script, shell};
 
 /// Declared files and commands that download.
 pub(super) struct Downloads;
@@ -44,8 +44,8 @@ impl Rule for Downloads {
         for file in recipe.files() {
             declared(recipe, file, out);
         }
-        for value in recipe.of("run") {
-            run(recipe, value, out);
+        for scripts in &recipe.runs {
+            run(recipe, scripts, out);
         }
     }
 }
@@ -75,17 +75,17 @@ fn declared(recipe: &Recipe<'_>, file: &Node, out: &mut Sink) {
     }
 }
 
-fn run(recipe: &Recipe<'_>, value: &Node, out: &mut Sink) {
-    let checked =
-        strings(value).any(|(_, script)| CHECKS.iter().any(|check| script.contains(check)));
-    for (node, script) in strings(value) {
-        if !script.contains("://") {
-            continue;
-        }
-        for command in shell::commands(script) {
+fn run(recipe: &Recipe<'_>, scripts: &[Script<'_>], out: &mut Sink) {
+    let says = |script: &Script<'_>| CHECKS.iter().any(|check| script.text.contains(check));
+    let fetches = scripts.iter().filter(|script| script.text.contains("://"));
+    let mut fetches = fetches.peekable();
+    let checked = fetches.peek().is_some() && scripts.iter().any(says);
+    for script in fetches {
+        let node = script.node;
+        for command in &script.commands {
             let program = command.program();
             let fetches = FETCHERS.contains(&program);
-            let installs = super::pip::Install::of(&command).is_some();
+            let installs = super::pip::Install::of(command).is_some();
             if !fetches && !installs && !OTHERS.contains(&program) {
                 continue;
             }
@@ -104,12 +104,12 @@ fn run(recipe: &Recipe<'_>, value: &Node, out: &mut Sink) {
                         Severity::Note,
                         format!("`{program}` fetches a file that is not checked"),
                     )
-                    .at(place_of_url(recipe, node, script, word, url), "")
+                    .at(place_of_url(recipe, node, script.text, word, url), "")
                     .hint("declare it under `files` with `url` and `sha256`, and use `get_file`"),
                 );
             }
             if let Some((word, url)) = urls.find(|(_, url)| is_plain(url)) {
-                let span = place_of_url(recipe, node, script, word, url);
+                let span = place_of_url(recipe, node, script.text, word, url);
                 let start = span.range().start;
                 let scheme = recipe.text.get(start..start + 7) == Some("http://");
                 let span = if scheme {

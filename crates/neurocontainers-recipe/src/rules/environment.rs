@@ -1,9 +1,9 @@
 //! Variables that are lost on the way to whoever runs the container.
 
 use nd_report::{Diagnostic, Severity, Sink};
-use nd_yaml::{Entry, Map, Node};
+use nd_yaml::{Entry, Map};
 
-use super::{Recipe, Rule, codes, directives::strings, shell};
+use super::{Recipe, Rule, codes, directives::Script};
 
 /// Variables of images and of steps.
 pub(super) struct Environment;
@@ -19,6 +19,7 @@ const OF_THE_USER: [&str; 7] = [
 impl Rule for Environment {
     fn check(&self, recipe: &Recipe<'_>, out: &mut Sink) {
         let mut set: Vec<&str> = Vec::new();
+        let mut runs = recipe.runs.iter();
         for step in &recipe.steps {
             match step.action {
                 "environment" => {
@@ -27,7 +28,7 @@ impl Rule for Environment {
                         set.extend(entry.key.as_str());
                     }
                 }
-                "run" => run(recipe, step.value, out),
+                "run" => run(recipe, runs.next().map_or(&[], Vec::as_slice), out),
                 _ => {}
             }
         }
@@ -106,11 +107,9 @@ fn is_start_file(path: &str) -> bool {
         || path.starts_with("/etc/profile.d/")
 }
 
-fn run(recipe: &Recipe<'_>, value: &Node, out: &mut Sink) {
-    let mut last = None;
-    for (node, script) in strings(value) {
-        let commands = shell::commands(script);
-        for command in &commands {
+fn run(recipe: &Recipe<'_>, scripts: &[Script<'_>], out: &mut Sink) {
+    for script in scripts {
+        for command in &script.commands {
             let file = command
                 .outputs
                 .iter()
@@ -129,18 +128,20 @@ fn run(recipe: &Recipe<'_>, value: &Node, out: &mut Sink) {
                         Severity::Warning,
                         format!("commands of the container do not read `{}`", file.text),
                     )
-                    .at(recipe.place_in(node, script, file.range.clone()), "")
+                    .at(
+                        recipe.place_in(script.node, script.text, file.range.clone()),
+                        "",
+                    )
                     .hint("set variables with `environment`"),
                 );
             }
         }
-        last = commands
-            .into_iter()
-            .next_back()
-            .map(|command| (node, script, command))
-            .or(last);
     }
-    if let Some((node, script, command)) = last
+    let mut last = scripts
+        .iter()
+        .rev()
+        .filter_map(|script| Some((script, script.commands.last()?)));
+    if let Some((script, command)) = last.next()
         && command.program() == "export"
         && let Some(word) = command.words.iter().find(|word| word.text == "export")
     {
@@ -151,7 +152,7 @@ fn run(recipe: &Recipe<'_>, value: &Node, out: &mut Sink) {
                 "the exported variable is lost when this step ends",
             )
             .at(
-                recipe.place_in(node, script, word.range.clone()),
+                recipe.place_in(script.node, script.text, word.range.clone()),
                 "the last command of its step",
             )
             .hint("set variables of the image with `environment`"),

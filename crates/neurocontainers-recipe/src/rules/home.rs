@@ -3,7 +3,7 @@
 use nd_report::{Diagnostic, Severity, Sink, Span};
 use nd_yaml::{Map, Node};
 
-use super::{Recipe, Rule, codes, directives::strings, shell};
+use super::{Recipe, Rule, codes, directives::strings};
 
 /// Files below `/root` and `/home` that the container needs.
 pub(super) struct Home;
@@ -125,13 +125,13 @@ fn work_folders(recipe: &Recipe<'_>, out: &mut Sink) {
 
 /// `pip install --user`, which installs into the home folder of whoever builds.
 fn user_installs(recipe: &Recipe<'_>, out: &mut Sink) {
-    for (node, script) in recipe.of("run").flat_map(strings) {
-        for command in shell::commands(script) {
-            let Some(installs) = super::pip::Install::of(&command) else {
+    for script in recipe.scripts() {
+        for command in &script.commands {
+            let Some(installs) = super::pip::Install::of(command) else {
                 continue;
             };
             if let Some(word) = installs.words.iter().find(|word| word.text == "--user") {
-                let span = recipe.place_in(node, script, word.range.clone());
+                let span = recipe.place_in(script.node, script.text, word.range.clone());
                 report(
                     out,
                     span,

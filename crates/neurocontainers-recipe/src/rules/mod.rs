@@ -22,7 +22,7 @@ mod version;
 use nd_report::{Sink, Span};
 use nd_yaml::Node;
 
-use directives::Step;
+use directives::{Script, Step};
 pub use examples::example;
 
 /// What the rules look at.
@@ -40,6 +40,8 @@ struct Recipe<'a> {
     text: &'a str,
     root: &'a Node,
     steps: Vec<Step<'a>>,
+    /// What each `run` directive runs, split into commands once for all rules.
+    runs: Vec<Vec<Script<'a>>>,
 }
 
 /// One theme of rules.
@@ -76,10 +78,12 @@ const RULES: &[&dyn Rule] = &[
 /// assert_eq!(sink.diagnostics()[0].code, rules::codes::MOVING_BASE);
 /// ```
 pub fn check(subject: &Subject<'_>, out: &mut Sink) {
+    let steps = directives::steps(subject.root);
     let recipe = Recipe {
         text: subject.text,
         root: subject.root,
-        steps: directives::steps(subject.root),
+        runs: directives::runs(&steps),
+        steps,
     };
     for rule in RULES {
         rule.check(&recipe, out);

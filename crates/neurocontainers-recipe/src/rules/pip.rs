@@ -119,16 +119,18 @@ fn is_unpinned(requirement: &str) -> bool {
 
 impl Rule for Pip {
     fn check(&self, recipe: &Recipe<'_>, out: &mut Sink) {
-        for (node, script) in recipe.of("run").flat_map(strings) {
-            if !script.contains("pip") {
-                continue;
-            }
-            for command in shell::commands(script) {
-                if let Some(install) = Install::of(&command) {
+        for script in recipe.scripts() {
+            for command in &script.commands {
+                if let Some(install) = Install::of(command) {
                     let spans: Vec<_> = install
                         .unpinned()
                         .into_iter()
-                        .map(|word| (word.text.as_str(), place(recipe, node, script, word)))
+                        .map(|word| {
+                            (
+                                word.text.as_str(),
+                                place(recipe, script.node, script.text, word),
+                            )
+                        })
                         .collect();
                     report(&spans, out);
                 }
