@@ -1,0 +1,1 @@
+//! The binary with the real Apptainer.

@@ -1,0 +1,1 @@
+//! Shell wrappers, as shells read and run them.
