@@ -7,7 +7,10 @@ use std::{
 
 use oci_spec::image::MediaType;
 
-use crate::{digest::Hashing, gzip_members::GzipMembers};
+use crate::{
+    digest::Hashing,
+    gzip::{GzipReader, GzipWriter},
+};
 
 /// How the bytes of a layer are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,7 @@ impl Compression {
     pub fn decoder<'a>(self, input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::None => Box::new(input),
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
+            Self::Gzip => Box::new(GzipReader::new(input)),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(input)?;
                 // 128 MiB windows, what the zstd tool itself reads without being asked.
@@ -60,7 +63,7 @@ impl Compression {
 /// A compressing writer that can be finished.
 pub(crate) enum Encoder<'a, W: Write> {
     Plain(W),
-    Gzip(GzipMembers<W>),
+    Gzip(GzipWriter<W>),
     Zstd(zstd::stream::write::Encoder<'a, W>),
 }
 
@@ -71,7 +74,7 @@ impl<W: Write> Encoder<'_, W> {
     pub(crate) fn new(compression: Compression, out: W) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::Plain(out),
-            Compression::Gzip => Self::Gzip(GzipMembers::new(out)?),
+            Compression::Gzip => Self::Gzip(GzipWriter::new(out)?),
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(out, 3)?;
                 encoder.multithread(ZSTD_WORKERS)?;

@@ -9,7 +9,7 @@ mod digest;
 mod directory;
 mod docker_archive;
 mod error;
-mod gzip_members;
+mod gzip;
 mod index_layer;
 mod layout;
 mod tar;
