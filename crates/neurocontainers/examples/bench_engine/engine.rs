@@ -33,8 +33,9 @@ pub(crate) fn bench(args: &Args, folder: &Path, report: &mut Report) {
         folder,
         recipe: &args.recipe,
     };
-    // Prepares the base image and nothing else.
+    // Prepares the base image, unpacked as buildah's storage has it, and nothing else.
     run(place.cli("base-cache", "prepared").args(["--dry-run"]));
+    place.unpack_base();
     let built = rounds(args.rounds, |round| place.build(round));
     let layout = place
         .folder
@@ -143,6 +144,18 @@ impl Place<'_> {
             .arg(self.folder.join(output))
             .env("ND_CACHE_DIR", self.folder.join(cache));
         command
+    }
+
+    /// Unpacks the layers of the prepared base.
+    fn unpack_base(&self) {
+        let environment = Environment::of_process().unwrap();
+        let machine = Machine::read(Path::new("/"), &environment).unwrap();
+        let store = Store::open(self.folder.join("base-cache/store")).unwrap();
+        let base = base(self, &machine, &store, &environment);
+        let info = nd_builder::import_base(&store, &store, &base.image).unwrap();
+        let ids = IdMode::choose(&environment, &SystemPrograms::new(&environment));
+        nd_builder::layer_trees(&store, &info.layers, ids, &Cancel::default(), &mut |_| ())
+            .unwrap();
     }
 
     /// A build with nothing but the base in the store.
