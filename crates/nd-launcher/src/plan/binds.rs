@@ -100,12 +100,13 @@ impl Binds {
     }
 }
 
-/// A path as a source or target, with a backslash before what would divide it.
+/// A path as a source or target, with a backslash before what would divide it. A backslash stands for
+/// itself before anything else.
 pub(super) fn word_of(path: &Path) -> OsString {
     let bytes = path.as_os_str().as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     for byte in bytes {
-        if matches!(byte, b':' | b',' | b'\\') {
+        if matches!(byte, b':' | b',') {
             out.push(b'\\');
         }
         out.push(*byte);
@@ -148,21 +149,21 @@ fn specs(text: &[u8]) -> Vec<Vec<u8>> {
 
 /// Parts between bytes that no backslash precedes.
 fn split(text: &[u8], between: u8) -> impl Iterator<Item = &[u8]> {
-    let mut escaped = false;
+    let mut before = 0;
     text.split(move |byte| {
-        let divides = *byte == between && !escaped;
-        escaped = *byte == b'\\' && !escaped;
+        let divides = *byte == between && before != b'\\';
+        before = *byte;
         divides
     })
 }
 
 fn unescape(text: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.iter();
+    let mut bytes = text.iter().peekable();
     while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => out.extend(bytes.next()),
-            byte => out.push(*byte),
+        let escapes = *byte == b'\\' && matches!(bytes.peek(), Some(b':' | b','));
+        if !escapes {
+            out.push(*byte);
         }
     }
     OsString::from_vec(out)

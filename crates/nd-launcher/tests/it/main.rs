@@ -1,7 +1,11 @@
 //! The launcher's file, its plans, and the binary with the real Apptainer.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod apptainer;
+mod binary;
 mod files;
+mod fixture;
 mod format;
 mod plans;
 mod scripts;

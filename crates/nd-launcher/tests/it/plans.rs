@@ -326,7 +326,7 @@ fn odd_working_directories_are_one_bind() {
         ..Case::default()
     };
     case.files.put("/d/a:b,c\\d e", Kind::Folder);
-    assert_eq!(case.options(), ["--bind", "/d/a\\:b\\,c\\\\d e"]);
+    assert_eq!(case.options(), ["--bind", "/d/a\\:b\\,c\\d e"]);
 }
 
 #[test]
