@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 
 use crate::{
     error::{TemplateError, TemplateErrorKind},
-    globals, methods, python, source,
+    globals, methods, python, simple, source,
 };
 
 /// Most instructions (and bytes made, roughly) that one rendering may take.
@@ -90,7 +90,7 @@ impl Engine {
 
     /// Parses only.
     pub fn check(&self, template: &str) -> Result<(), TemplateError> {
-        if !is_template(template) {
+        if !is_template(template) || simple::pieces(template).is_some() {
             return Ok(());
         }
         let source = prepare(template)?;
@@ -104,8 +104,8 @@ impl Engine {
     ///
     /// One final newline of the template is dropped, as Jinja2 does.
     pub fn render(&self, template: &str, context: &Value) -> Result<String, TemplateError> {
-        if !is_template(template) {
-            return Ok(plain(template));
+        if let Some(text) = at_once(template, context) {
+            return Ok(text);
         }
         let source = prepare(template)?;
         self.environment
@@ -117,8 +117,8 @@ impl Engine {
     /// Like [`Engine::render`], keeping the compiled template for the next time. For texts that
     /// come from files of ours, not for those that a rendering made.
     pub fn render_cached(&self, template: &str, context: &Value) -> Result<String, TemplateError> {
-        if !is_template(template) {
-            return Ok(plain(template));
+        if let Some(text) = at_once(template, context) {
+            return Ok(text);
         }
         let source = prepare(template)?;
         self.environment
@@ -150,6 +150,14 @@ impl Engine {
             .and_then(|compiled| compiled.eval(context.clone()))
             .map_err(|problem| TemplateError::from_engine(&problem, &source))
     }
+}
+
+/// The result for templates that need no engine. What is wrong with them is for the engine to say.
+fn at_once(template: &str, context: &Value) -> Option<String> {
+    if !is_template(template) {
+        return Some(plain(template));
+    }
+    simple::render(&simple::pieces(template)?, context)
 }
 
 /// Prefix of names of kept templates.

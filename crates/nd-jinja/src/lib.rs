@@ -15,6 +15,7 @@ mod format;
 mod globals;
 mod methods;
 mod python;
+mod simple;
 mod source;
 
 pub use engine::{Engine, MAX_FUEL, Undefined, is_template};

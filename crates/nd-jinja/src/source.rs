@@ -15,16 +15,40 @@ pub(crate) fn prepare(template: &str) -> Cow<'_, str> {
     if template.contains('\r') {
         source = Cow::Owned(template.replace("\r\n", "\n").replace('\r', "\n"));
     }
-    let mut after_quote = false;
-    let suspicious = source.bytes().any(|byte| {
-        let found = after_quote && matches!(byte, b'\'' | b'"' | b'%');
-        after_quote = matches!(byte, b'\'' | b'"') || (after_quote && byte.is_ascii_whitespace());
-        found
-    });
+    let suspicious = has_adjacent(&source);
     if suspicious && let Some(changed) = rewrite(&source) {
         return Cow::Owned(changed);
     }
     source
+}
+
+/// Whether a literal may be followed by another one or by `%`, in any block.
+fn has_adjacent(source: &str) -> bool {
+    let mut rest = source;
+    while let Some(found) = rest.find('{') {
+        let close = match rest.as_bytes().get(found + 1) {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
+            _ => {
+                rest = &rest[found + 1..];
+                continue;
+            }
+        };
+        let open = found + 2;
+        let end = block_end(rest, open, close).unwrap_or(rest.len());
+        let mut after_quote = false;
+        let adjacent = rest[open..end].bytes().any(|byte| {
+            let found = after_quote && matches!(byte, b'\'' | b'"' | b'%');
+            after_quote =
+                matches!(byte, b'\'' | b'"') || (after_quote && byte.is_ascii_whitespace());
+            found
+        });
+        if adjacent {
+            return true;
+        }
+        rest = &rest[end..];
+    }
+    false
 }
 
 /// Most steps (operators, attributes, calls, filters) in one block. The engine parses and drops

@@ -127,7 +127,7 @@ impl<'t, 's> Loader<'t, 's> {
                 }
                 Event::Alias(anchor) => self.alias(anchor, range)?,
                 Event::Scalar(text, style, anchor, tag) => {
-                    self.scalar(&text, style, anchor, tag, range)?;
+                    self.scalar(text, style, anchor, tag, range)?;
                 }
                 Event::SequenceStart(anchor, tag) => {
                     self.open(Content::Seq(Vec::new()), anchor, tag, range)?;
@@ -205,7 +205,7 @@ impl<'t, 's> Loader<'t, 's> {
 
     fn scalar(
         &mut self,
-        text: &str,
+        text: Cow<'_, str>,
         style: ScalarStyle,
         anchor: usize,
         tag: Option<Cow<'_, Tag>>,
@@ -227,11 +227,9 @@ impl<'t, 's> Loader<'t, 's> {
         let place = range.start - start..range.end - start;
         let whole = self
             .cuts
-            .restore(self.text, &place, text, &mut self.next_cut);
-        let text = whole.as_deref().unwrap_or(text);
+            .restore(self.text, &place, &text, &mut self.next_cut);
+        let mut text = whole.map_or(text, Cow::Owned);
         // PyYAML gives the last line of a block no newline that the file does not have.
-        let unended;
-        let mut text = text;
         if style == Style::Block && range.end >= self.offsets.end {
             let last = self.text.rsplit('\n').next().unwrap_or_default();
             let words = last.trim_start_matches(' ');
@@ -239,33 +237,32 @@ impl<'t, 's> Loader<'t, 's> {
                 && !last.is_empty()
                 && (words.is_empty() || without.ends_with(words))
             {
-                unended = without.to_owned();
-                text = &unended;
+                text = Cow::Owned(without.to_owned());
             }
         }
         let span = self.span(range);
         self.count(1, span)?;
         let kind = kind_of(tag);
         let constructed = match &kind {
-            Kind::Default if style == Style::Plain => construct_plain(text),
-            Kind::Default => Ok(Value::Str(text.to_owned())),
+            Kind::Default if style == Style::Plain => construct_plain(&text),
+            Kind::Default => Ok(Value::Str(std::mem::take(&mut text).into_owned())),
             // `!` alone asks for the resolution of plain text, even of quoted text.
-            Kind::Foreign(tag) if tag == "!" => construct_plain(text),
+            Kind::Foreign(tag) if tag == "!" => construct_plain(&text),
             Kind::Foreign(_) => Err(Unconstructible::UnknownTag),
-            Kind::Named(name) => construct_tagged(name, text),
+            Kind::Named(name) => construct_tagged(name, &text),
         };
         let value = match constructed {
             Ok(value) => value,
             // Keys: `<<` is taken out by the mapping, `=` is a string there.
-            Err(Unconstructible::Special) if self.at_key() => Value::Str(text.to_owned()),
+            Err(Unconstructible::Special) if self.at_key() => Value::Str(text.as_ref().to_owned()),
             Err(problem) => {
-                self.unconstructible(problem, &kind, text, span);
-                Value::Str(text.to_owned())
+                self.unconstructible(problem, &kind, &text, span);
+                Value::Str(text.as_ref().to_owned())
             }
         };
         let written = match value {
             Value::Str(_) => None,
-            _ => Some(text.into()),
+            _ => Some(text.as_ref().into()),
         };
         let node = Node {
             span,

@@ -204,6 +204,14 @@ fn run(script: &Script, flags: &[String]) -> Option<String> {
     Some(out)
 }
 
+/// Whether a character means something to [`shape`].
+const fn is_mark(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'\'' | b'"' | b'\\' | b'\n' | b'\r' | b'`' | b'#' | b'<' | b';' | b'!' | b'|' | b'&'
+    )
+}
+
 /// What the characters of a command mean for those who join it with others.
 #[derive(Debug, Default, Clone, Copy)]
 struct Shape {
@@ -216,22 +224,34 @@ struct Shape {
 fn shape(text: &str) -> Shape {
     let mut shape = Shape::default();
     let (mut single, mut double) = (false, false);
-    let mut chars = text.char_indices().peekable();
-    let mut before = '\n';
-    while let Some((at, c)) = chars.next() {
-        let next = chars.peek().map(|(_, c)| *c);
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut escaped = 0;
+    while let Some(skip) = bytes[at..].iter().position(|byte| is_mark(*byte)) {
+        at += skip;
+        let c = char::from(bytes[at]);
+        let next = bytes.get(at + 1).copied().map(char::from);
+        // An escaped character counts as the backslash before it.
+        let before = match text[..at].chars().next_back() {
+            Some(_) if at == escaped => '\\',
+            Some(before) => before,
+            None => '\n',
+        };
+        let here = at;
+        at += 1;
         match c {
             _ if single => {
                 single = c != '\'';
                 shape.opaque |= c == '\n';
             }
             '\\' => {
-                chars.next();
-                let rest = text[at + 1..].trim_start_matches([' ', '\t']);
+                at += text[at..].chars().next().map_or(0, char::len_utf8);
+                escaped = at;
+                let rest = text[here + 1..].trim_start_matches([' ', '\t']);
                 match next {
                     // A continued line; Docker takes one that is empty or begins with `#` away.
                     Some('\n') => {
-                        let rest = text[at + 2..].trim_start_matches([' ', '\t']);
+                        let rest = text[here + 2..].trim_start_matches([' ', '\t']);
                         shape.opaque |= double || rest.is_empty() || rest.starts_with(['#', '\n']);
                     }
                     Some(' ' | '\t') => {
@@ -251,17 +271,14 @@ fn shape(text: &str) -> Shape {
             ';' | '!' => shape.several = true,
             '|' if next == Some('|') => {
                 shape.several = true;
-                chars.next();
+                at += 1;
             }
-            '&' if next == Some('&') => {
-                chars.next();
-            }
+            '&' if next == Some('&') => at += 1,
             '&' if before != '>' && before != '<' && next != Some('>') => {
                 shape.several = true;
             }
             _ => {}
         }
-        before = c;
     }
     shape.opaque |= single || double;
     shape

@@ -301,11 +301,15 @@ pub(super) fn render(
 pub(crate) fn rename_self(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 32);
     let mut rest = text;
-    while let Some(open) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
-        let close = if rest[open..].starts_with("{{") {
-            "}}"
-        } else {
-            "%}"
+    while let Some(open) = rest.find('{') {
+        let close = match rest.as_bytes().get(open + 1) {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
+            _ => {
+                out.push_str(&rest[..=open]);
+                rest = &rest[open + 1..];
+                continue;
+            }
         };
         out.push_str(&rest[..open]);
         rest = &rest[open..];
