@@ -45,8 +45,12 @@ fn package(index: usize, used: &Provenance) -> Value {
         "SPDXID": format!("SPDXRef-Template-{index}-{}", used.name.replace('_', "-")),
         "name": used.name,
         "versionInfo": used.arguments.get("version").map_or("NOASSERTION", String::as_str),
-        // An address that the build completes is none yet.
-        "downloadLocation": used.url.as_deref().filter(|url| !url.contains('$')).unwrap_or("NOASSERTION"),
+        // An address that the build completes is none yet, nor is a page about a package.
+        "downloadLocation": used
+            .url
+            .as_deref()
+            .filter(|url| !url.contains('$') && !url.starts_with("https://packages.debian.org/"))
+            .unwrap_or("NOASSERTION"),
         "filesAnalyzed": false,
         "licenseConcluded": "NOASSERTION",
         "licenseDeclared": "NOASSERTION",

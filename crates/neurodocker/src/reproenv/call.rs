@@ -181,10 +181,14 @@ fn check(
     Ok(())
 }
 
-/// Sorts version labels: names (`latest`) first, then by their numbers, newest first.
+/// Sorts version labels: names (`latest`) first, then by their numbers, newest first; last what a
+/// distribution packages (`debian`), whose number is not known.
 pub(crate) fn newest_first(versions: &mut [&str]) {
     let key = |label: &str| -> Vec<(u8, u64, String)> {
         let mut parts: Vec<(u8, u64, String)> = Vec::new();
+        if label == "debian" {
+            return parts;
+        }
         let mut rest = label.strip_prefix(['v', 'r']).unwrap_or(label);
         while let Some(first) = rest.chars().next() {
             let digits = first.is_ascii_digit();
