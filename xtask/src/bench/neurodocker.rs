@@ -1,5 +1,5 @@
 //! `bench neurodocker`: recipes from command lines as whole processes, against Python with PyYAML
-//! and Jinja2.
+//! and Jinja2; then what making an image smaller costs beside a plain run of its commands.
 
 use nd_terminal::{Align, Failure, Table};
 use xshell::cmd;
@@ -94,5 +94,20 @@ pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
     machine.printer.data(
         "the peer reads all templates and renders two; a generator in Python also loads a parser of \
          command lines and a validator of schemas",
+    )?;
+    let binary = binary.display().to_string();
+    checks::cargo(
+        machine,
+        &[
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "neurodocker",
+            "--example",
+            "bench_minify",
+            "--",
+            &binary,
+        ],
     )
 }

@@ -105,6 +105,9 @@ pub struct Milliseconds {
     pub record: u64,
     /// Running them again, and what had to be put back.
     pub verify: u64,
+    /// Running them once over what is left without anything being taken down, the last time of those
+    /// in `verify`; what a plain run takes.
+    pub plain: u64,
     /// Writing the result.
     pub write: u64,
 }
@@ -202,6 +205,7 @@ pub(crate) fn minify(
         observer,
     )?;
     spent.verify = watch.lap();
+    spent.plain = verified.milliseconds;
     report.put_back = verified.put_back.iter().map(|path| show(path)).collect();
     report.unsteady.clone_from(&verified.unsteady);
     report.of_removal(&source.index, &verified.removal);

@@ -1,6 +1,6 @@
 //! Whether the commands do the same over what is left; what they missed is put back.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use nd_rootfs::Index;
 use nd_runtime::Recorded;
@@ -24,6 +24,8 @@ pub(super) struct Verified {
     pub(super) put_back: BTreeSet<Vec<u8>>,
     /// Commands whose output is not compared.
     pub(super) unsteady: Vec<String>,
+    /// How long the commands took when they were last run.
+    pub(super) milliseconds: u64,
 }
 
 impl Verified {
@@ -33,6 +35,7 @@ impl Verified {
             removal,
             put_back: BTreeSet::new(),
             unsteady: Vec::new(),
+            milliseconds: 0,
         }
     }
 
@@ -57,7 +60,9 @@ impl Verified {
         let mut rounds = 0;
         while !self.removal.is_empty() {
             let mask = stage.mask(index, &self.removal)?;
+            let began = Instant::now();
             let found = stage.run(Some(&mask))?;
+            self.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let Some((number, difference)) = difference(expected, &found, &steady) else {
                 return Ok(());
             };
