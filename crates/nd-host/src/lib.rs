@@ -17,6 +17,7 @@ pub use file_lock::FileLock;
 pub use lines::{LINE_LIMIT, LineSplitter};
 pub use programs::{
     Finished, Input, Invocation, Outcome, ProgramError, Programs, Stream, SystemPrograms,
+    replace_process,
 };
 pub use root_dir::{Node, NodeKind, RootDir};
 pub use write::{AtomicFile, remove_abandoned, write_atomic};

@@ -3,6 +3,7 @@
 mod error;
 mod invocation;
 mod pump;
+mod replace;
 mod system;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use nd_report::Cancel;
 
 pub use error::ProgramError;
 pub use invocation::{Input, Invocation};
+pub use replace::replace_process;
 pub use system::SystemPrograms;
 
 /// Which of its two outputs a program wrote to.
