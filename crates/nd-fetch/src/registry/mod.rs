@@ -10,6 +10,7 @@ mod conf;
 mod error;
 mod pull;
 mod push;
+mod referrers;
 mod talk;
 
 use std::{

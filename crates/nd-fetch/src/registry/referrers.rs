@@ -1,0 +1,182 @@
+//! Artifacts that refer to an image, such as its SIF file.
+
+use nd_names::Sha256;
+use nd_report::Cancel;
+use oci_spec::{
+    distribution::Reference,
+    image::{Descriptor, ImageManifest},
+};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use super::{Registries, RegistryError, talk::Repository};
+use crate::{
+    Fetched, Request,
+    fetcher::{blocking, until_cancelled},
+};
+
+const IMAGES: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.docker.distribution.manifest.v2+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+impl Registries {
+    /// Downloads the only layer of the first artifact of type `artifact` that refers to the image
+    /// `reference`: by the referrers API, or by the tag that stands for it where a registry has none.
+    /// `None` when the image or such an artifact is not there.
+    ///
+    /// # Errors
+    ///
+    /// See [`RegistryError`]; an artifact with another number of layers is one.
+    pub async fn referrer(
+        &self,
+        reference: &Reference,
+        artifact: &str,
+        cancel: &Cancel,
+    ) -> Result<Option<Fetched>, RegistryError> {
+        until_cancelled(self.referrer_now(reference, artifact, cancel), cancel).await
+    }
+
+    /// [`Self::referrer`] on a runtime of its own, for callers that are not asynchronous.
+    pub fn referrer_blocking(
+        &self,
+        reference: &Reference,
+        artifact: &str,
+        cancel: &Cancel,
+    ) -> Result<Option<Fetched>, RegistryError> {
+        let alone = self.with_own_connections();
+        blocking(alone.referrer(reference, artifact, cancel))?
+    }
+
+    async fn referrer_now(
+        &self,
+        reference: &Reference,
+        artifact: &str,
+        cancel: &Cancel,
+    ) -> Result<Option<Fetched>, RegistryError> {
+        let repository = self.repository(reference.registry(), reference.repository(), false);
+        let name = reference.whole();
+        let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
+        let Some((_, subject)) = self.checked(&repository, &name, tag, IMAGES, None).await? else {
+            return Ok(None);
+        };
+        let path = format!(
+            "referrers/{}?artifactType={}",
+            subject.oci(),
+            encoded(artifact)
+        );
+        let listed = self.listed(&repository, &path, artifact).await?;
+        let found = if listed.is_some() {
+            listed
+        } else {
+            let tag = format!("manifests/sha256-{}", subject.hex());
+            self.listed(&repository, &tag, artifact).await?
+        };
+        let Some(digest) = found else {
+            return Ok(None);
+        };
+        let Some((bytes, _)) = self
+            .checked(&repository, &name, &digest.oci(), MANIFEST, Some(digest))
+            .await?
+        else {
+            return Ok(None);
+        };
+        let url = repository.url(&format!("manifests/{}", digest.oci()))?;
+        let manifest: ImageManifest =
+            serde_json::from_slice(&bytes).map_err(|source| RegistryError::Json { url, source })?;
+        let [layer] = &manifest.layers()[..] else {
+            return Err(RegistryError::NotFound { reference: name });
+        };
+        let fetched = self.layer(&repository, &name, layer, cancel).await?;
+        Ok(Some(fetched))
+    }
+
+    async fn layer(
+        &self,
+        repository: &Repository,
+        name: &str,
+        layer: &Descriptor,
+        cancel: &Cancel,
+    ) -> Result<Fetched, RegistryError> {
+        let text = layer.digest().to_string();
+        let hex = text
+            .strip_prefix("sha256:")
+            .and_then(|hex| hex.parse().ok());
+        let digest: Sha256 = hex.ok_or(RegistryError::DigestAlgorithm {
+            reference: name.to_owned(),
+            digest: text,
+        })?;
+        let request = Request {
+            name: Some(format!("{name} {}", &digest.hex()[..12])),
+            sha256: Some(digest),
+            size: Some(layer.size()),
+            credential: self.accepted(repository),
+            ..Request::new(repository.url(&format!("blobs/{}", digest.oci()))?)
+        };
+        Ok(self.fetcher.fetch(&request, cancel).await?)
+    }
+
+    /// The first descriptor of that artifact type in an index of the repository.
+    async fn listed(
+        &self,
+        repository: &Repository,
+        path: &str,
+        artifact: &str,
+    ) -> Result<Option<Sha256>, RegistryError> {
+        let url = repository.url(path)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(INDEX));
+        // A registry without the API answers 404, and some another refusal: both mean the tag.
+        let Ok(Some(document)) = self.document(repository, &url, &headers).await else {
+            return Ok(None);
+        };
+        let index: Value = serde_json::from_slice(&document.bytes)
+            .map_err(|source| RegistryError::Json { url, source })?;
+        let fits = |entry: &&Value| entry["artifactType"].as_str() == Some(artifact);
+        let entries = index["manifests"].as_array().map_or(&[][..], Vec::as_slice);
+        let found = entries
+            .iter()
+            .find(fits)
+            .and_then(|entry| entry["digest"].as_str());
+        Ok(found.and_then(|text| text.strip_prefix("sha256:")?.parse().ok()))
+    }
+
+    /// A manifest, verified against `expected` and against what the registry announces.
+    async fn checked(
+        &self,
+        repository: &Repository,
+        name: &str,
+        tag: &str,
+        accept: &'static str,
+        expected: Option<Sha256>,
+    ) -> Result<Option<(Vec<u8>, Sha256)>, RegistryError> {
+        let url = repository.url(&format!("manifests/{tag}"))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        let Some(document) = self.document(repository, &url, &headers).await? else {
+            return Ok(None);
+        };
+        let found = super::pull::sha256(&document.bytes);
+        let announced = document.headers.get("docker-content-digest");
+        let announced = announced.and_then(|text| text.to_str().ok()?.parse().ok());
+        for expected in expected.into_iter().chain(announced) {
+            if expected != found {
+                return Err(RegistryError::Digest {
+                    reference: name.to_owned(),
+                    expected,
+                    found,
+                });
+            }
+        }
+        Ok(Some((document.bytes, found)))
+    }
+}
+
+/// A media type as the value of a query: `+` would be a blank.
+fn encoded(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+}
