@@ -1,0 +1,291 @@
+//! The command line.
+
+mod install;
+mod manage;
+mod run;
+mod shell;
+mod upstream;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use nd_fetch::{FetchOptions, Network, registry::RegistryOptions};
+use nd_host::{Environment, SystemPrograms};
+use nd_names::Architecture;
+use nd_report::Cancel;
+use nd_store::Store;
+use nd_terminal::{Failure, FailureKind, OrFail as _, OutputArgs, Printer};
+
+use crate::{FetchContext, Settings, Site, SiteError};
+
+/// Use containers as native commands
+#[derive(Debug, Parser)]
+#[command(
+    name = "transparent-singularity",
+    version,
+    arg_required_else_help = true,
+    after_help = "NAME is TOOL, TOOL/VERSION or the full name of an image, TOOL_VERSION_DATE."
+)]
+pub struct Cli {
+    /// Folder of installed images [default: what the settings say, else
+    /// `~/.local/share/neurodesk/containers`]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub prefix: Option<PathBuf>,
+    /// File of settings, in place of those of the user and of the machine
+    #[arg(long, global = true, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Open no connection
+    #[arg(long, global = true)]
+    pub offline: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its fields have help of their own")]
+    pub output: OutputArgs,
+    #[command(subcommand)]
+    #[expect(missing_docs, reason = "its variants have help of their own")]
+    pub command: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Install an image: its commands become wrappers, its name a module
+    Install(install::InstallArgs),
+    /// List what is installed, or what can be
+    List(manage::ListArgs),
+    /// List commands and the image each is of
+    Commands(manage::NameArgs),
+    /// Say which image a command is of
+    Which(manage::CommandArgs),
+    /// Print the folder of an image's wrappers
+    Path(manage::NameArg),
+    /// Start a shell in an image
+    Shell(run::ShellArgs),
+    /// Run any program of an image
+    Exec(run::ExecArgs),
+    /// Print the call of the runtime that a command stands for
+    Explain(run::ExplainArgs),
+    /// Say where a command comes from: image, recipe, licence, citation, tests
+    Prove(manage::ProveArgs),
+    /// Compare what is installed with what was recorded
+    Verify(manage::NameArgs),
+    /// Put right what a move or an accident changed
+    Repair(manage::NameArgs),
+    /// Remove exactly what an installation wrote
+    Uninstall(manage::UninstallArgs),
+    /// Install the newest builds of what is installed
+    Upgrade(install::UpgradeArgs),
+    /// Remove downloads and what killed runs left
+    Gc,
+    /// Look for what would keep commands from running, and say what to do
+    Doctor,
+    /// Print what puts a tool's commands into this shell
+    Activate(shell::ActivateArgs),
+    /// Print what takes them out again
+    Deactivate(shell::ActivateArgs),
+    /// Keep tools in every new shell, by one marked block of its start-up file
+    ShellInit(shell::ShellInitArgs),
+    /// Write what other tools read
+    #[command(subcommand)]
+    Export(shell::ExportVerb),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the pages about this command line
+    #[command(hide = true)]
+    Docs {
+        /// Folder for the pages
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    let name = name
+        .as_deref()
+        .and_then(|path| path.file_name())
+        .and_then(|name| name.to_str());
+    if name == Some(upstream::PROGRAM) {
+        return upstream::main();
+    }
+    nd_terminal::run(|cli: Cli| run(&cli))
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let printer = cli.output.printer();
+    match &cli.command {
+        Verb::Completions { shell } => {
+            return printer.data(&nd_terminal::completions(Cli::command(), *shell));
+        }
+        Verb::Docs { out } => return docs(out, &printer),
+        _ => {}
+    }
+    let context = Context::new(cli, printer)?;
+    match &cli.command {
+        Verb::Install(args) => install::install(&context, args),
+        Verb::Upgrade(args) => install::upgrade(&context, args),
+        Verb::List(args) => manage::list(&context, args),
+        Verb::Commands(args) => manage::commands(&context, args),
+        Verb::Which(args) => manage::which(&context, args),
+        Verb::Path(args) => manage::path(&context, args),
+        Verb::Prove(args) => manage::prove(&context, args),
+        Verb::Verify(args) => manage::verify(&context, args),
+        Verb::Repair(args) => manage::repair(&context, args),
+        Verb::Uninstall(args) => manage::uninstall(&context, args),
+        Verb::Gc => manage::gc(&context),
+        Verb::Doctor => manage::doctor::doctor(&context),
+        Verb::Shell(args) => run::shell(&context, args),
+        Verb::Exec(args) => run::exec(&context, args),
+        Verb::Explain(args) => run::explain(&context, args),
+        Verb::Activate(args) => shell::activate(&context, args),
+        Verb::Deactivate(args) => shell::deactivate(&context, args),
+        Verb::ShellInit(args) => shell::shell_init(&context, args),
+        Verb::Export(verb) => shell::export(&context, verb),
+        Verb::Completions { .. } | Verb::Docs { .. } => Ok(()),
+    }
+}
+
+fn docs(out: &std::path::Path, printer: &Printer) -> Result<(), Failure> {
+    let page = "book/src/reference/transparent-singularity.md";
+    let path = out.join(page);
+    fs_err::create_dir_all(path.parent().unwrap_or(out))?;
+    let text = nd_terminal::reference(Cli::command());
+    let head = "<!-- made by `cargo xtask codegen`; edit what it is made from -->\n";
+    fs_err::write(&path, format!("{head}{text}"))?;
+    printer.data(&format!("{page}\n"))?;
+    for (name, text) in nd_terminal::man_pages(&Cli::command())? {
+        let path = out.join("man").join(&name);
+        fs_err::create_dir_all(out.join("man"))?;
+        fs_err::write(path, text)?;
+    }
+    Ok(())
+}
+
+/// What every command works with.
+struct Context {
+    printer: Printer,
+    environment: Environment,
+    settings: Settings,
+    site: Site,
+    offline: bool,
+    cancel: Cancel,
+}
+
+impl Context {
+    fn new(cli: &Cli, printer: Printer) -> Result<Self, Failure> {
+        let environment = Environment::of_process()?;
+        let settings =
+            Settings::load(&environment, cli.settings.as_deref()).or_fail(FailureKind::Failed)?;
+        let prefix = match &cli.prefix {
+            Some(prefix) => environment.absolute(prefix),
+            None => settings.prefix(&environment).or_fail(FailureKind::Usage)?,
+        };
+        Ok(Self {
+            printer,
+            site: Site::new(clean(&prefix)),
+            environment,
+            settings,
+            offline: cli.offline,
+            cancel: Cancel::default(),
+        })
+    }
+
+    /// The prefix and those it stacks on, in the order in which names are looked for.
+    fn sites(&self) -> Vec<Site> {
+        let mut out = vec![self.site.clone()];
+        for prefix in &self.settings.site.stack {
+            let site = Site::new(clean(&self.environment.absolute(prefix)));
+            if out.iter().all(|known| known.prefix() != site.prefix()) {
+                out.push(site);
+            }
+        }
+        out
+    }
+
+    /// The installation that `name` means, in the first prefix that has it.
+    fn find(&self, name: &str) -> Result<(Site, crate::InstallRecord), Failure> {
+        let mut names = Vec::new();
+        for site in self.sites() {
+            match site.find(name) {
+                Ok(record) => return Ok((site, record)),
+                Err(SiteError::NotInstalled { .. }) => {
+                    names.extend(
+                        site.installed()
+                            .or_fail(FailureKind::Failed)?
+                            .iter()
+                            .map(crate::InstallRecord::name),
+                    );
+                }
+                Err(error) => return Err(Failure::new(FailureKind::Failed, error)),
+            }
+        }
+        let prefix = self.site.prefix().to_owned();
+        let name = name.to_owned();
+        let near = crate::nearest(&name, &names);
+        let mut failure = Failure::new(
+            FailureKind::Failed,
+            SiteError::NotInstalled { name, prefix },
+        );
+        if !near.is_empty() {
+            failure = failure.hint(format!("installed is {}", near.join(", ")));
+        }
+        Err(failure)
+    }
+
+    /// All installations of the prefix and what it stacks on; a name in an earlier prefix hides those
+    /// of the same name in later ones.
+    fn all(&self) -> Result<Vec<(Site, crate::InstallRecord)>, Failure> {
+        let mut out: Vec<(Site, crate::InstallRecord)> = Vec::new();
+        for site in self.sites() {
+            for record in site.installed().or_fail(FailureKind::Failed)? {
+                if out.iter().all(|(_, known)| known.image != record.image) {
+                    out.push((site.clone(), record));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn programs(&self) -> SystemPrograms {
+        SystemPrograms::new(&self.environment)
+    }
+
+    /// What downloads need; makes the store.
+    fn fetch(&self, store: &std::path::Path) -> Result<FetchContext, Failure> {
+        let mut options = FetchOptions::from_environment(&self.environment)?;
+        if self.offline {
+            options.network = Network::Off;
+        }
+        Ok(FetchContext {
+            options,
+            registries: RegistryOptions::from_environment(&self.environment)?,
+            store: Store::open(store)?,
+            reporter: Arc::new(self.printer.reporter()),
+            cancel: self.cancel.clone(),
+            architecture: Architecture::of_this_program().unwrap_or(Architecture::X86_64),
+            keep_free: self.settings.site.keep_free.unwrap_or(64 << 20),
+        })
+    }
+
+    fn is_json(&self) -> bool {
+        self.printer.format() == nd_terminal::OutputFormat::Json
+    }
+}
+
+/// A path without `.`, `..` and a final slash, as module files need it; no link is followed.
+fn clean(path: &std::path::Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
