@@ -7,7 +7,7 @@ use super::{
     args::{Occurrence, usage},
 };
 use crate::{
-    reproenv::{Refusal, RefusalKind, Registry, Step},
+    reproenv::{Refusal, RefusalKind, Registry, SoftwareTemplate, Step},
     templates::split,
 };
 
@@ -132,9 +132,13 @@ pub(super) fn steps(
                 if let Some(alert) = registry.find(option).and_then(|found| found.alert.clone()) {
                     agree(&alert, yes, host)?;
                 }
+                let arguments = pairs(option, values)?;
+                if !compat && let Some(template) = registry.find(option) {
+                    tell_of_secrets(&template, &arguments, host);
+                }
                 steps.push(Step::Call {
                     name: option.clone(),
-                    arguments: pairs(option, values)?,
+                    arguments,
                 });
             }
             continue;
@@ -313,6 +317,21 @@ fn install(values: &[String], compat: bool) -> Result<Step, Refusal> {
         packages,
         options: Some(options),
     })
+}
+
+/// Says which values are no secrets any more.
+fn tell_of_secrets(
+    template: &SoftwareTemplate,
+    arguments: &IndexMap<String, String>,
+    host: &mut dyn Host,
+) {
+    let all = template.methods.iter().flat_map(|method| &method.secret);
+    for name in all.filter(|name| arguments.contains_key(*name)) {
+        host.note(&format!(
+            "template `{}`: everybody can read `{name}` in the recipe and in the image",
+            template.key()
+        ));
+    }
 }
 
 fn agree(alert: &str, yes: bool, host: &mut dyn Host) -> Result<(), Refusal> {

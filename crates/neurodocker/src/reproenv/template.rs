@@ -41,6 +41,8 @@ pub struct SoftwareMethod {
     pub sha256: Vec<(String, String)>,
     /// Command that proves the installation (our dialect only).
     pub test: Option<String>,
+    /// Arguments whose values nobody but the caller should know (our dialect only).
+    pub secret: Vec<String>,
 }
 
 /// Members of the object `self` that no argument may be called like.
@@ -82,7 +84,7 @@ pub(crate) const FIXED_OPTIONS: &[&str] = &[
 impl SoftwareTemplate {
     /// Reads a file. `None` when it is no template, with every reason in `sink`.
     ///
-    /// `dialect` also takes our own keys (`license`; in a method `sha256`, `test`).
+    /// `dialect` also takes our own keys (`license`; in a method `sha256`, `test`, `secret`).
     pub fn parse(bytes: &[u8], file: FileId, dialect: bool, sink: &mut Sink) -> Option<Self> {
         let before = sink.diagnostics().len();
         let root = nd_yaml::parse(bytes, file, &Limits::default(), sink)?;
@@ -173,7 +175,7 @@ impl Reader<'_> {
             known.push("urls");
         }
         let ours: &[&str] = if self.dialect {
-            &["sha256", "test"]
+            &["sha256", "test", "secret"]
         } else {
             &[]
         };
@@ -216,6 +218,9 @@ impl Reader<'_> {
             method.sha256 = self.pairs(node, "`sha256`", 0, true);
         }
         method.test = map.get("test").and_then(|node| self.text(node, "`test`"));
+        if let Some(node) = map.get("secret") {
+            method.secret = self.texts(node, "`secret`");
+        }
         Some(method)
     }
 

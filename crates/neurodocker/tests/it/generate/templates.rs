@@ -207,6 +207,7 @@ fn exported_templates_are_upstreams_and_say_the_same() {
         ours.license = None;
         for method in &mut ours.methods {
             method.test = None;
+            method.secret.clear();
             method.sha256.clear();
             method
                 .dependencies
@@ -214,6 +215,18 @@ fn exported_templates_are_upstreams_and_say_the_same() {
         }
         assert_eq!(read, ours);
     }
+}
+
+#[test]
+fn what_is_no_secret_any_more_is_told() {
+    let line = words(&["generate", "docker", "-p", "apt", "-b", "x", "--vnc"]);
+    let mut host = Memory::default();
+    call(&mut host, &line).unwrap();
+    assert!(host.told.is_empty(), "{:?}", host.told);
+    let line = [line, words(&["passwd=word"])].concat();
+    call(&mut host, &line).unwrap();
+    let told = host.told.join("\n");
+    assert!(told.contains("read `passwd` in the recipe"), "{told}");
 }
 
 #[test]
