@@ -101,6 +101,19 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
             ]);
             return Some(all);
         }
+        "neurocommand" => &[
+            "nd-records",
+            "nd-modulefile",
+            "nd-host",
+            "nd-store",
+            "nd-fetch",
+            "nd-oci",
+            "nd-sif",
+            "nd-squashfs",
+            "nd-rootfs",
+            "transparent-singularity",
+            "neurocontainers-recipe",
+        ],
         "xtask" => &["nd-terminal"],
         // Test support sees what its fixtures are made of.
         "nd-testkit" => &["nd-rootfs", "nd-oci", "nd-store", "nd-host"],
@@ -108,7 +121,7 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
     };
     let mut words = words.to_vec();
     // Mission crates are a library plus a binary, and binaries share the terminal.
-    if ["neurodocker", "transparent-singularity"].contains(&name) {
+    if ["neurodocker", "transparent-singularity", "neurocommand"].contains(&name) {
         words.push("nd-terminal");
     }
     Some(words)

@@ -6,7 +6,7 @@ use nd_yaml::Node;
 use crate::{
     codes,
     raw::Licence,
-    resolved::{About, Copyright, GuiApp, Webapp},
+    resolved::{About, Copyright, Facts, GuiApp, Webapp},
 };
 
 use super::{
@@ -36,7 +36,6 @@ impl Compiler<'_, '_> {
         if !fine {
             return None;
         }
-        let written = |node: &Node| node.written().map(str::to_owned);
         let copyright = raw.copyright.iter().filter_map(|entry| {
             let (node, spdx) = match entry.licence {
                 Licence::Spdx(node) => (node, true),
@@ -53,11 +52,7 @@ impl Compiler<'_, '_> {
             .deploy
             .and_then(|deploy| deploy.webapp)
             .map(|webapp| Webapp {
-                fields: webapp
-                    .map
-                    .iter()
-                    .map(|entry| (nd_yaml::python_str(&entry.key.value), json(&entry.value)))
-                    .collect(),
+                fields: fields(webapp.map),
             });
         let categories = categories?.unwrap_or_default();
         Some(About {
@@ -126,6 +121,40 @@ fn truth(value: &Value) -> Option<bool> {
         "False" | "false" => Some(false),
         _ => None,
     }
+}
+
+impl crate::Recipe {
+    /// What the recipe says about itself without any rendering, for lists over many recipes; `None` when
+    /// it is not complete enough.
+    pub fn facts(&self) -> Option<Facts> {
+        let raw = self.raw()?;
+        let webapp = raw.deploy.and_then(|deploy| deploy.webapp);
+        Some(Facts {
+            name: raw.name.value.into_owned(),
+            version: raw.version.value.into_owned(),
+            description: raw
+                .about
+                .description
+                .or_else(|| raw.about.structured_readme.map(|parts| parts.description))
+                .and_then(written),
+            icon: raw.about.icon.and_then(written),
+            webapp: webapp.map(|webapp| Webapp {
+                fields: fields(webapp.map),
+            }),
+        })
+    }
+}
+
+/// The text of a scalar as written.
+fn written(node: &Node) -> Option<String> {
+    node.written().map(str::to_owned)
+}
+
+/// The members of a mapping as JSON.
+fn fields(map: &nd_yaml::Map) -> indexmap::IndexMap<String, serde_json::Value> {
+    map.iter()
+        .map(|entry| (nd_yaml::python_str(&entry.key.value), json(&entry.value)))
+        .collect()
 }
 
 /// A node as JSON; what JSON has no type for becomes text.

@@ -26,6 +26,21 @@ pub struct About {
     pub webapp: Option<Webapp>,
 }
 
+/// What a recipe says about itself, nothing of it rendered.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// Its name.
+    pub name: String,
+    /// Version of the tool as written.
+    pub version: String,
+    /// What it is, in words.
+    pub description: Option<String>,
+    /// Data URI of the icon.
+    pub icon: Option<String>,
+    /// The web application that the image holds.
+    pub webapp: Option<Webapp>,
+}
+
 /// A licence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Copyright {

@@ -6,7 +6,7 @@ mod deploy;
 mod file;
 mod identity;
 
-pub use about::{About, Copyright, GuiApp, Webapp};
+pub use about::{About, Copyright, Facts, GuiApp, Webapp};
 pub use compiled::Compiled;
 pub use deploy::Deploy;
 pub use file::{CopySource, DeclaredFile, FileSource, GeneratedFile, Staging};

@@ -1,0 +1,85 @@
+//! The command line of `neurocommand`.
+
+mod catalogue;
+mod config;
+mod docs;
+mod files;
+mod finding;
+mod menu;
+mod session;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use nd_terminal::{Failure, FailureKind, OutputArgs};
+
+/// Find containers, and make lists and menus of them
+#[derive(Debug, Parser)]
+#[command(name = "neurocommand", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List containers and their versions
+    List(finding::ListArgs),
+    /// Find containers by words, or by a command they offer
+    Search(finding::SearchArgs),
+    /// Show what is known about a container
+    Info(finding::InfoArgs),
+    /// Make, check and change catalogues
+    #[command(subcommand)]
+    Catalogue(catalogue::CatalogueCommand),
+    /// Make the menu of a desktop, and make it known
+    #[command(subcommand)]
+    Menu(menu::MenuCommand),
+    /// Show the deployment, or carry an older one over
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the documents that are made from code
+    #[command(hide = true)]
+    Docs {
+        /// Folder that gets them
+        #[arg(long, value_name = "DIR")]
+        out: std::path::PathBuf,
+    },
+    /// Print the manual pages, or write them to a folder
+    #[command(hide = true)]
+    Man {
+        /// Where to write them
+        folder: Option<std::path::PathBuf>,
+    },
+}
+
+/// Does what the arguments say.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let printer = cli.output.printer();
+    let is_check = matches!(
+        cli.command,
+        Command::Catalogue(catalogue::CatalogueCommand::Check(_))
+    );
+    if printer.format().is_of_diagnostics() && !is_check {
+        let message = "only `catalogue check` has this output format";
+        return Err(Failure::new(FailureKind::Usage, message));
+    }
+    match cli.command {
+        Command::List(args) => finding::list(&args, &printer),
+        Command::Search(args) => finding::search(&args, &printer),
+        Command::Info(args) => finding::info(&args, &printer),
+        Command::Catalogue(command) => catalogue::run(&command, &printer),
+        Command::Menu(command) => menu::run(&command, &printer),
+        Command::Config(command) => config::run(&command, &printer),
+        Command::Completions { shell } => {
+            printer.data(&nd_terminal::completions(Cli::command(), shell))
+        }
+        Command::Docs { out } => docs::run(&out, &printer),
+        Command::Man { folder } => docs::man(folder.as_deref(), &printer),
+    }
+}

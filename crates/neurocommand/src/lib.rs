@@ -1,0 +1,15 @@
+//! The catalogue of containers, from a release record to a menu entry.
+//!
+//! [`json`], [`catalogue`], [`find`], [`deployment`] and the plans of [`menu`] are pure: no process, network,
+//! clock or environment.
+
+pub mod catalogue;
+pub mod cli;
+pub mod codes;
+pub mod deployment;
+pub mod docs;
+pub mod find;
+pub mod json;
+pub mod menu;
+mod nearest;
+pub mod sources;

@@ -1,0 +1,126 @@
+//! Finding containers and commands through the program.
+
+use nd_testkit::TestEnv;
+
+use crate::support::{APPS, good, run, write};
+
+fn env() -> TestEnv {
+    let env = TestEnv::new().unwrap();
+    write(&env, "apps.json", APPS);
+    write(
+        &env,
+        "index.json",
+        r#"{"schema_version": 1, "containers": {
+            "abc": {"description": "Strips the skull of a brain.", "commands": ["bet", "abcview"]},
+            "cat12": {"description": "Segments.", "commands": ["bet", "cat12"]}}}"#,
+    );
+    env
+}
+
+#[test]
+fn words_are_found_in_names_commands_categories_and_descriptions() {
+    let env = env();
+    let first = |words: &[&str]| {
+        let said = good(&env, &[&["search", "--json"], words].concat());
+        let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        document["containers"][0]["name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(first(&["skull", "strip"]), "abc");
+    assert_eq!(first(&["abcview"]), "abc");
+    assert_eq!(first(&["CAT12"]), "cat12");
+    assert_eq!(first(&["vizualization"]), "abc");
+    assert_eq!(first(&["ofice"]), "office");
+    assert_eq!(first(&["writer"]), "office");
+    let said = run(&env, &["search", "abx"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("similar names: abc"), "{}", said.err);
+    assert_eq!(run(&env, &["search", "zzzzqq", "--json"]).code, 1);
+}
+
+#[test]
+fn who_offers_a_command_and_who_shadows_whom() {
+    let env = env();
+    let said = good(&env, &["search", "--command", "bet"]);
+    assert!(
+        said.out.contains("abc        1.0      cat12"),
+        "{}",
+        said.out
+    );
+    let said = run(&env, &["search", "--command", "bte"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("similar commands: bet"), "{}", said.err);
+}
+
+#[test]
+fn containers_are_listed_and_shown() {
+    let env = env();
+    let said = good(&env, &["list"]);
+    assert!(
+        said.out.contains("cat12") && !said.out.contains("lite"),
+        "{}",
+        said.out
+    );
+    assert!(good(&env, &["list", "--hidden"]).out.contains("lite"));
+    assert!(!good(&env, &["list", "visual*"]).out.contains("cat12"));
+    assert_eq!(run(&env, &["list", "nothing-like-it"]).code, 1);
+    let said = good(&env, &["info", "abc/1.0"]);
+    assert!(
+        said.out.contains("abcview --big") && said.out.contains("bet abcview"),
+        "{}",
+        said.out
+    );
+    let said = good(&env, &["info", "lite_20260428_20260813", "--json"]);
+    assert!(
+        said.out.contains("\"build_date\":\"20260813\""),
+        "{}",
+        said.out
+    );
+    let said = run(&env, &["info", "abc/2"]);
+    assert!(
+        said.code == 1 && said.err.contains("versions: 1.0"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn without_a_catalogue_it_says_where_it_looked() {
+    let env = TestEnv::new().unwrap();
+    write(
+        &env,
+        "site.toml",
+        "brand = \"Site\"\ncatalogue = \"/nowhere/apps.json\"\n",
+    );
+    let said = run(&env, &["list", "--deployment", "site.toml"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("/nowhere/apps.json") && said.err.contains("--apps FILE"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn the_deployment_says_where_its_values_come_from() {
+    let env = TestEnv::new().unwrap();
+    write(&env, "neurodesk.toml", "# site\nprefix = \"/opt/menu\"\n");
+    let said = good(&env, &["config", "show", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(document["settings"]["brand"]["origin"], "shipped:4");
+    let origin = document["settings"]["prefix"]["origin"].as_str().unwrap();
+    assert!(origin.ends_with("neurodesk.toml:2"), "{origin}");
+    write(
+        &env,
+        "config.ini",
+        "[neurodesk]\ninstalldir = /opt/old\ndeskenv = cli\n",
+    );
+    let said = good(&env, &["config", "migrate", "config.ini"]);
+    assert!(
+        said.out.contains("prefix = \"/opt/old\"") && said.out.contains("desktop = \"cli\""),
+        "{}",
+        said.out
+    );
+}
