@@ -7,6 +7,7 @@ mod checks;
 mod codegen;
 mod corpus;
 mod dist;
+mod environment_modules;
 mod fuzz;
 mod machine;
 mod reproduce;

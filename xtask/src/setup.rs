@@ -5,7 +5,7 @@ use nd_terminal::{Failure, FailureKind};
 use xshell::cmd;
 
 use crate::{
-    apptainer,
+    apptainer, environment_modules,
     machine::{Machine, find_program},
 };
 
@@ -67,6 +67,9 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "shellcheck", "shellcheck"),
     need(Purpose::Test, "busybox", "busybox-static"),
     need(Purpose::Test, "newuidmap", "uidmap"),
+    need(Purpose::Test, "/usr/share/lmod/lmod/libexec/lmod", "lmod"),
+    need(Purpose::Test, "tclsh", "tcl"),
+    need(Purpose::Test, "mpirun", "openmpi-bin"),
     need(Purpose::Bench, "buildah", "buildah"),
     need(
         Purpose::Bench,
@@ -126,6 +129,9 @@ pub(crate) fn ensure(machine: &Machine, purpose: Purpose, no_install: bool) -> R
                 )));
             }
         }
+    }
+    if purpose >= Purpose::Test {
+        environment_modules::ensure(machine, no_install)?;
     }
     match apptainer::ensure(machine, no_install) {
         Err(failure) if purpose == Purpose::Build => {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The program `name`, or `None` after saying `skipped: REASON` when it is not installed.
 ///
-/// Apptainer is looked for in `$ND_PEERS/apptainer` first, everything else on `PATH` and in the
+/// Apptainer and Environment Modules are looked for in `$ND_PEERS/NAME` first, everything else on `PATH` and in the
 /// folders of system programs.
 ///
 /// # Panics
@@ -38,7 +38,8 @@ fn find(name: &str, prefix: Option<&Path>, path: impl Iterator<Item = PathBuf>) 
         .map(|prefix| prefix.join(name).join("usr/bin"))
         .into_iter()
         .chain(path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        // Lmod's program is on no `PATH`.
+        .chain(["/usr/sbin", "/sbin", "/usr/share/lmod/lmod/libexec"].map(PathBuf::from))
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
 }
@@ -53,6 +54,8 @@ fn package(program: &str) -> &str {
         "setfattr" | "getfattr" => "attr",
         "busybox" => "busybox-static",
         "newuidmap" | "newgidmap" => "uidmap",
+        "mpirun" => "openmpi-bin",
+        "srun" => "slurm-wlm",
         other => other,
     }
 }
