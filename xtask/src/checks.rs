@@ -7,6 +7,7 @@ use xshell::cmd;
 use crate::{
     build, codegen, corpus, fuzz,
     machine::{Machine, find_program, run_tool},
+    pipeline,
     setup::{self, Purpose},
     tidy,
     totals::Totals,
@@ -32,12 +33,43 @@ pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     let mut totals = workspace(machine, args.slow)?;
     totals += Totals::one(tidy::run(machine)? == 0);
     totals += documents(machine);
+    totals += derived(machine);
     totals += recorded(machine);
     totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {
         totals += recipes(machine)?;
     }
     finish(machine, totals)
+}
+
+/// Whether the catalogue is what the release records give; skipped where no commit holds them.
+fn derived(machine: &Machine) -> Totals {
+    let shell = &machine.shell;
+    let committed = cmd!(shell, "git rev-parse --verify --quiet HEAD:releases")
+        .quiet()
+        .ignore_stdout()
+        .ignore_stderr()
+        .run();
+    if committed.is_err() {
+        machine
+            .printer
+            .note("skipped: no commit with release records at hand");
+        return Totals {
+            skipped: 1,
+            ..Totals::default()
+        };
+    }
+    let args = pipeline::CatalogueArgs {
+        check: true,
+        ..pipeline::CatalogueArgs::default()
+    };
+    match pipeline::catalogue(machine, &args) {
+        Ok(()) => Totals::one(true),
+        Err(failure) => {
+            machine.printer.error_line(&failure.render());
+            Totals::one(false)
+        }
+    }
 }
 
 /// The comparison with recorded recipes; skipped, and said to be, where there are none.

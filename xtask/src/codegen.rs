@@ -69,20 +69,24 @@ pub(crate) fn run(machine: &Machine, args: &CodegenArgs) -> Result<(), Failure> 
 /// All documents, by path below `docs`.
 fn documents(machine: &Machine) -> Result<BTreeMap<String, String>, Failure> {
     let shell = &machine.shell;
-    run_tool(cmd!(
-        shell,
-        "cargo build --quiet --package neurocontainers --bin neurocontainers"
-    ))?;
-    let binary = machine.target().join("debug/neurocontainers");
-    let folder = shell.create_temp_dir().or_fail(FailureKind::Failed)?;
-    let out = folder.path();
-    let made = cmd!(shell, "{binary} docs --out {out}")
-        .quiet()
-        .read()
-        .or_fail(FailureKind::Tool)?;
-    let mut all = BTreeMap::new();
-    for path in made.lines() {
-        all.insert(path.to_owned(), fs_err::read_to_string(out.join(path))?);
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for name in ["neurocontainers", "neurocommand"] {
+        run_tool(cmd!(
+            shell,
+            "cargo build --quiet --package {name} --bin {name}"
+        ))?;
+        let binary = machine.target().join("debug").join(name);
+        let folder = shell.create_temp_dir().or_fail(FailureKind::Failed)?;
+        let out = folder.path();
+        let made = cmd!(shell, "{binary} docs --out {out}")
+            .quiet()
+            .read()
+            .or_fail(FailureKind::Tool)?;
+        for path in made.lines() {
+            let text = fs_err::read_to_string(out.join(path))?;
+            // The list of codes has rows from every program.
+            all.entry(path.to_owned()).or_default().push_str(&text);
+        }
     }
     let own = nd_terminal::reference(Cli::command());
     all.insert(

@@ -17,7 +17,12 @@ pub(crate) struct CorpusArgs {
 }
 
 /// The crates that have an example named `corpus`.
-const CRATES: &[&str] = &["nd-yaml", "neurocontainers-recipe", "neurodocker"];
+const CRATES: &[&str] = &[
+    "nd-yaml",
+    "neurocontainers-recipe",
+    "neurodocker",
+    "neurocommand",
+];
 
 /// The folder of recordings beside this repository, if there is one.
 pub(crate) fn folder(machine: &Machine) -> Option<PathBuf> {

@@ -10,6 +10,7 @@ mod dist;
 mod environment_modules;
 mod fuzz;
 mod machine;
+mod pipeline;
 mod reproduce;
 mod setup;
 mod tidy;
@@ -49,6 +50,9 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Do what continuous integration does after a release
+    #[command(subcommand)]
+    Pipeline(pipeline::Pipeline),
     /// Feed the readers of hostile input with random bytes
     Fuzz(fuzz::FuzzArgs),
     /// Install what building and testing need
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
             Command::Codegen(args) => codegen::run(&machine, &args),
             Command::Corpus(args) => corpus::run(&machine, &args),
             Command::Bench(bench) => bench::run(&machine, &bench),
+            Command::Pipeline(pipeline) => pipeline::run(&machine, &pipeline),
             Command::Fuzz(args) => fuzz::run(&machine, &args),
             Command::Setup(args) => setup::run(&machine, &args),
             Command::Dist(args) => dist::run(&machine, &args),

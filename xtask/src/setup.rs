@@ -67,6 +67,16 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "shellcheck", "shellcheck"),
     need(Purpose::Test, "busybox", "busybox-static"),
     need(Purpose::Test, "newuidmap", "uidmap"),
+    need(
+        Purpose::Test,
+        "desktop-file-validate",
+        "desktop-file-utils",
+    ),
+    need(
+        Purpose::Test,
+        "/usr/lib/python3/dist-packages/xdg/Menu.py",
+        "python3-xdg",
+    ),
     need(Purpose::Test, "/usr/share/lmod/lmod/libexec/lmod", "lmod"),
     need(Purpose::Test, "tclsh", "tcl"),
     need(Purpose::Test, "mpirun", "openmpi-bin"),

@@ -54,6 +54,7 @@ fn package(program: &str) -> &str {
         "setfattr" | "getfattr" => "attr",
         "busybox" => "busybox-static",
         "newuidmap" | "newgidmap" => "uidmap",
+        "desktop-file-validate" => "desktop-file-utils",
         "mpirun" => "openmpi-bin",
         "srun" => "slurm-wlm",
         other => other,

@@ -1,5 +1,6 @@
 //! `bench`: runs the crates' own benches, which print their tables.
 
+mod catalogue;
 mod neurodocker;
 mod recipes;
 
@@ -17,6 +18,8 @@ use crate::{
 pub(crate) enum Bench {
     /// Base image to SIF, layout to SIF and sandbox set-up, each against its peers
     Engine(BenchArgs),
+    /// Menus, searching and making the catalogue
+    Catalogue(BenchArgs),
     /// Reading, checking and rendering recipes, against Python
     Recipes(BenchArgs),
     /// Recipes from command lines, against Python
@@ -34,6 +37,10 @@ pub(crate) struct BenchArgs {
 /// The command `bench`.
 pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
     match bench {
+        Bench::Catalogue(args) => {
+            setup::ensure(machine, Purpose::Bench, args.no_install)?;
+            catalogue::run(machine)
+        }
         Bench::Recipes(args) => {
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
             recipes::run(machine)
