@@ -295,7 +295,8 @@ pub struct Module {
     pub commands: Vec<String>,
     /// Variables that loading sets.
     pub variables: Vec<Variable>,
-    /// Other modules that must not be loaded at the same time. Two versions of one tool never are.
+    /// Other modules that must not be loaded at the same time: names of letters, digits, `.`, `_`, `+`,
+    /// `-` and `/`; any other is left out. Two versions of one tool never are loaded.
     pub conflicts: Vec<String>,
     /// The site's own lines.
     pub additions: Additions,
@@ -332,7 +333,8 @@ impl Module {
     }
 
     /// `COMMAND/VERSION` of every command, sorted and unique; and the commands left out because
-    /// they contain `,`, `/`, white space or control characters.
+    /// they contain `,`, `/`, white space or control characters. The Tcl file also leaves out those
+    /// with characters that mean something in Tcl.
     pub fn extensions(&self) -> (Vec<String>, Vec<&str>) {
         let mut commands: Vec<&str> = self.commands.iter().map(String::as_str).collect();
         commands.retain(|name| !name.is_empty());
@@ -386,9 +388,10 @@ impl Module {
     pub(crate) fn conflict_names(&self) -> Vec<String> {
         let mut names = vec![self.image.app.to_string()];
         for name in &self.conflicts {
-            let name = crate::text::clean_line(name);
-            if !name.is_empty() && !names.contains(&name) {
-                names.push(name);
+            let fits = |c: char| c.is_ascii_alphanumeric() || "._+/-".contains(c);
+            let fits = name.chars().all(fits) && name.starts_with(|c| fits(c) && c != '-');
+            if fits && !names.contains(name) {
+                names.push(name.clone());
             }
         }
         names

@@ -204,7 +204,8 @@ mod tests {
             let facts = read(&module().render(dialect), dialect);
             assert_eq!(facts.folder.as_deref(), Some("/s w/abc_1.0_20240131"));
             assert_eq!(facts.stem(), Some("abc_1.0_20240131"));
-            assert_eq!(facts.extensions, ["a\"b/1.0", "mk/1.0"]);
+            let skip = usize::from(dialect == Dialect::Tcl);
+            assert_eq!(facts.extensions, ["a\"b/1.0", "mk/1.0"][skip..]);
             let image = "/s w/abc_1.0_20240131/abc_1.0_20240131.simg";
             assert_eq!(
                 facts.variables,

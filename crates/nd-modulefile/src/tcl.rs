@@ -21,7 +21,9 @@ impl Module {
         for line in self.whatis() {
             let _ = writeln!(out, "module-whatis {}", quote(&line));
         }
-        let (extensions, _) = self.extensions();
+        let (mut extensions, _) = self.extensions();
+        // Lmod's `extensions` for Tcl evaluates its arguments once more than it should.
+        extensions.retain(|word| word.chars().all(plain));
         if !extensions.is_empty() {
             // Lmod has this command, Environment Modules has not.
             let words: Vec<String> = extensions.iter().map(|word| quote(word)).collect();
@@ -46,6 +48,11 @@ impl Module {
         }
         out
     }
+}
+
+/// Whether a character means nothing in Tcl, wherever it stands.
+fn plain(c: char) -> bool {
+    c.is_alphanumeric() || "._+@%:=~^/-".contains(c)
 }
 
 /// A Tcl word of exactly this text, inside braces too: brackets, braces, `$` and quotes have a
@@ -168,7 +175,7 @@ module-whatis "Name: abc"
 module-whatis "Version: 1.0"
 # neurodesk-exposed-commands
 if {[llength [info commands extensions]] > 0} {
-    extensions "a\$b/1.0" "mk/1.0"
+    extensions "mk/1.0"
 }
 conflict "abc"
 prepend-path PATH "/s w/abc"
