@@ -1,6 +1,6 @@
 //! `pipeline`: what continuous integration does after a release, as one command.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use clap::{Args, Subcommand};
 use nd_terminal::{Failure, FailureKind, OrFail as _};
@@ -48,11 +48,13 @@ pub(crate) fn run(machine: &Machine, pipeline: &Pipeline) -> Result<(), Failure>
 pub(crate) fn catalogue(machine: &Machine, args: &CatalogueArgs) -> Result<(), Failure> {
     if args.dry_run {
         let mut text = String::new();
-        for (path, words) in DERIVED {
-            text.push_str(&format!(
-                "neurocommand catalogue {} --output {path}\n",
+        for &(path, words) in DERIVED {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "neurocommand catalogue {} --output {path}",
                 words.join(" ")
-            ));
+            );
         }
         text.push_str("neurocommand catalogue check apps.json --strict\n");
         return machine.printer.data(&text);
@@ -66,7 +68,7 @@ pub(crate) fn catalogue(machine: &Machine, args: &CatalogueArgs) -> Result<(), F
     if args.check {
         return check(machine, &binary);
     }
-    for (path, words) in DERIVED {
+    for &(path, words) in DERIVED {
         if let Some(folder) = machine.root.join(path).parent() {
             fs_err::create_dir_all(folder)?;
         }
@@ -89,7 +91,7 @@ fn check(machine: &Machine, binary: &Path) -> Result<(), Failure> {
     ))?;
     run_tool(cmd!(shell, "tar -x -f {archive} -C {folder}"))?;
     let _there = shell.push_dir(folder);
-    for (path, words) in DERIVED {
+    for &(path, words) in DERIVED {
         cmd!(
             shell,
             "{binary} --quiet catalogue {words...} --output {path} --check"

@@ -163,12 +163,17 @@ fn each_recipe(
                 .parent()
                 .and_then(|parent| RootDir::open(parent).ok()),
         };
-        let options = LoadOptions {
-            compat: Compat::Upstream,
-            ..LoadOptions::default()
-        };
         let mut found = Sink::new();
-        let recipe = neurocontainers_recipe::load(&files, &name, &options, &mut found);
+        let load = |compat, sink: &mut Sink| {
+            let options = LoadOptions {
+                compat,
+                ..LoadOptions::default()
+            };
+            neurocontainers_recipe::load(&files, &name, &options, sink)
+        };
+        // What upstream lets pass is listed as well; what is wrong for both is told in our words.
+        let recipe =
+            load(Compat::Improved, &mut found).or_else(|| load(Compat::Upstream, &mut Sink::new()));
         let facts = recipe
             .as_ref()
             .and_then(neurocontainers_recipe::Recipe::facts);
