@@ -2,6 +2,8 @@
 
 /// Folder of the cache; without it `$XDG_CACHE_HOME/neurodesk`, then `~/.cache/neurodesk`.
 pub const ND_CACHE_DIR: &str = "ND_CACHE_DIR";
+/// Deployment file of `neurocommand`, laid over all others.
+pub const ND_DEPLOYMENT: &str = "ND_DEPLOYMENT";
 /// Folder of the peers that the set-up installed for tests (`apptainer/usr/bin/apptainer` below it).
 pub const ND_PEERS: &str = "ND_PEERS";
 /// With the value `1`, a test whose peer is absent fails instead of being skipped.

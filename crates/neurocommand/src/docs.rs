@@ -16,7 +16,16 @@ pub fn documents(command: clap::Command) -> Vec<(String, String)> {
         ),
         ("book/src/reference/deployment.md".to_owned(), deployment()),
     ];
+    // Rows of a list that other programs begin.
+    let mut rows = String::new();
     for words in EXPLANATIONS {
+        let code = words.code;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            rows,
+            "| [{code}](nd{:04}.md) | {} |",
+            code.number, words.summary
+        );
         let mut letters = words.summary.chars();
         let summary: String = letters
             .next()
@@ -28,6 +37,7 @@ pub fn documents(command: clap::Command) -> Vec<(String, String)> {
         );
         all.push((format!("book/src/{}", words.code.page()), text));
     }
+    all.push(("book/src/reference/diagnostics/index.md".to_owned(), rows));
     all
 }
 
@@ -41,7 +51,6 @@ fn deployment() -> String {
          from.\n\n| Key | What it says |\n| --- | --- |\n"
     );
     for key in KEYS {
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "| `{}` | {} |", key.name, key.about);
     }
     text

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct DeploymentArgs {
     /// Deployment file, laid over all others
-    #[arg(long, value_name = "FILE", env = "ND_DEPLOYMENT")]
+    #[arg(long, value_name = "FILE", env = nd_terminal::env::ND_DEPLOYMENT)]
     pub(super) deployment: Option<PathBuf>,
 }
 
