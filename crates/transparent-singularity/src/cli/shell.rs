@@ -95,19 +95,21 @@ impl ShellKind {
     }
 
     /// Takes `folder` out of `PATH`, wherever and however often it stands there; evaluated by the
-    /// shell.
-    pub fn deactivation(self, folder: &str) -> String {
+    /// shell, whose `PATH` is now `path`.
+    pub fn deactivation(self, folder: &str, path: &str) -> String {
         let word = self.word(folder);
         match self {
             Self::Bash | Self::Zsh => format!(
                 "PATH=\"$(nd_rest=\"${{PATH}}:\"; nd_path=; while [ -n \"$nd_rest\" ]; do nd_part=\"${{nd_rest%%:*}}\"; nd_rest=\"${{nd_rest#*:}}\"; [ \"$nd_part\" = {word} ] || nd_path=\"$nd_path:$nd_part\"; done; printf '%s' \"${{nd_path#:}}\")\"; export PATH\n"
             ),
-            Self::Fish => format!("set -gx PATH (for nd_part in $PATH; test $nd_part = {word}; or echo $nd_part; end)\n"),
-            // csh has no way to divide `PATH` that keeps blanks; awk has.
-            Self::Csh => format!(
-                "setenv PATH \"`printf %s \"${{PATH}}\" | ND_FOLDER={word} awk 'BEGIN {{RS=\":\"}} $0 != ENVIRON[\"ND_FOLDER\"] {{printf \"%s%s\", n++ ? \":\" : \"\", $0}}'`\"\n"
-            )
-            .replace("| ND_FOLDER=", "| env ND_FOLDER="),
+            Self::Fish => format!(
+                "set -gx PATH (for nd_part in $PATH; test $nd_part = {word}; or echo $nd_part; end)\n"
+            ),
+            // csh has no way to divide `PATH` that keeps blanks, so it is told the result.
+            Self::Csh => {
+                let parts: Vec<&str> = path.split(':').filter(|part| *part != folder).collect();
+                format!("setenv PATH {}\n", self.word(&parts.join(":")))
+            }
         }
     }
 
@@ -171,9 +173,10 @@ pub(super) fn deactivate(context: &Context, args: &ActivateArgs) -> Result<(), F
     let shell = args
         .shell
         .unwrap_or_else(|| ShellKind::of(&context.environment));
-    context
-        .printer
-        .data(&shell.deactivation(&folder_text(&site, &record)?))
+    context.printer.data(&shell.deactivation(
+        &folder_text(&site, &record)?,
+        context.environment.text("PATH").unwrap_or_default(),
+    ))
 }
 
 const BEGIN: &str = "# >>> neurodesk >>> written by `transparent-singularity shell-init`";

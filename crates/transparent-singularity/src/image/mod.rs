@@ -267,18 +267,13 @@ fn of_index(index: &Index, path: &[u8]) -> Option<Stat> {
 }
 
 /// Whether an error only says that a path leads nowhere: missing, no directory, a loop of links,
-/// or a link that the kernel refuses to follow inside a root.
+/// or a name that is too long.
 fn leads_nowhere(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind as E;
-    matches!(error.kind(), E::NotFound | E::NotADirectory)
-        || rustix::io::Errno::from_io_error(error).is_some_and(|errno| {
-            [
-                rustix::io::Errno::LOOP,
-                rustix::io::Errno::XDEV,
-                rustix::io::Errno::NAMETOOLONG,
-            ]
-            .contains(&errno)
-        })
+    use rustix::io::Errno;
+    // Not all of these kinds have a stable name.
+    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::NAMETOOLONG]
+        .into_iter()
+        .any(|errno| std::io::Error::from(errno).kind() == error.kind())
 }
 
 fn is_not_found(error: &ReadError) -> bool {

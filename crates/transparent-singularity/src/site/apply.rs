@@ -83,7 +83,10 @@ impl Site {
         record: &InstallRecord,
     ) -> Result<Applied, SiteError> {
         let target = self.folder(record);
-        let old = self.record(&record.image)?;
+        let mut old = self.record(&record.image)?;
+        if old.is_none() && record.folder == record.image {
+            old = self.adopt(&record.image)?;
+        }
         let there = fs_err::symlink_metadata(&target).is_ok();
         if there && old.is_none() {
             return Err(SiteError::Foreign(target));
@@ -101,6 +104,9 @@ impl Site {
         if there {
             renameat_with(CWD, staged.path(), CWD, &target, RenameFlags::EXCHANGE)
                 .map_err(|error| SiteError::io("exchange", &target)(error.into()))?;
+            if let Some(old) = old {
+                keep_foreign(staged.path(), &target, &old)?;
+            }
         } else {
             fs_err::rename(staged.path(), &target).map_err(SiteError::io("name", &target))?;
         }
@@ -154,7 +160,8 @@ impl Site {
             write_atomic(&path, module.text.as_bytes()).map_err(SiteError::io("write", &path))?;
         }
         let mut replaced = Vec::new();
-        for other in self.all_records()?.into_iter().flatten() {
+        let adopted = self.adopted()?.into_iter();
+        for other in self.all_records()?.into_iter().flatten().chain(adopted) {
             let its = other.name();
             if other.image != record.image && (&its.app, &its.version) == (&name.app, &name.version)
             {
@@ -214,6 +221,21 @@ impl Site {
             _ => false,
         }
     }
+}
+
+/// Moves what nobody recorded from an old folder into the new one.
+fn keep_foreign(from: &Path, to: &Path, record: &InstallRecord) -> Result<(), SiteError> {
+    let image = format!("{}.simg", record.image);
+    for entry in fs_err::read_dir(from).map_err(SiteError::io("list", from))? {
+        let name = entry.map_err(SiteError::io("list", from))?.file_name();
+        let ours = record.files.iter().any(|file| name == file.path.as_str());
+        let target = to.join(&name);
+        if ours || name == image.as_str() || fs_err::symlink_metadata(&target).is_ok() {
+            continue;
+        }
+        fs_err::rename(from.join(&name), &target).map_err(SiteError::io("keep", &target))?;
+    }
+    Ok(())
 }
 
 /// Puts an image file into a folder: a second name of the same file where that can be had, else a

@@ -3,6 +3,7 @@
 //! `PREFIX/STEM/` holds a container, `PREFIX/modules/TOOL/VERSION{.lua,}` its modules, and
 //! `PREFIX/.state/` records, locks and what is being made.
 
+mod adopt;
 mod apply;
 mod record;
 mod remove;
@@ -175,7 +176,8 @@ impl Site {
         Ok(stems.into_iter().filter_map(load).collect())
     }
 
-    /// The records that are committed: whose last module file is there and names their folder.
+    /// The records that are committed: whose last module file is there and names their image; and
+    /// folders of upstream's script.
     pub fn installed(&self) -> Result<Vec<InstallRecord>, SiteError> {
         let mut out = Vec::new();
         for record in self.all_records()?.into_iter().flatten() {
@@ -183,6 +185,8 @@ impl Site {
                 out.push(record);
             }
         }
+        out.extend(self.adopted()?);
+        out.sort_by(|a, b| a.image.cmp(&b.image));
         Ok(out)
     }
 

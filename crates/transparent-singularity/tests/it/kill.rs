@@ -1,0 +1,106 @@
+//! A kill at any moment leaves the old state or the new one, and the next run cleans up.
+
+use std::{process::Stdio, time::Duration};
+
+use crate::fixture::{Desk, PROGRAM, search_path};
+
+const OLD: &str = "tool_1.0_20240131";
+const NEW: &str = "tool_1.0_20250101";
+
+/// What users see: the image that the module names, and whether all its commands are there.
+fn state(desk: &Desk) -> String {
+    let text = fs_err::read_to_string(desk.prefix.join("modules/tool/1.0.lua")).unwrap();
+    let stem = [OLD, NEW]
+        .into_iter()
+        .find(|stem| text.contains(&format!("whatis(\"{stem}.simg\")")));
+    let stem = stem.unwrap();
+    let folder = desk.prefix.join(stem);
+    let commands = fs_err::read_to_string(folder.join("commands.txt")).unwrap();
+    for command in commands.lines() {
+        assert!(folder.join(command).is_file(), "{stem} lacks {command}");
+    }
+    assert!(
+        folder.join(format!("{stem}.simg")).is_file(),
+        "{stem} lacks its image"
+    );
+    stem.to_owned()
+}
+
+#[test]
+fn a_kill_leaves_the_old_build_or_the_new_one() {
+    let Some(desk) = Desk::installed(OLD) else {
+        return;
+    };
+    let from = desk.env.work().join("some.sif");
+    let mut seen = std::collections::BTreeSet::new();
+    let mut current = OLD;
+    for round in 0..40_u64 {
+        let next = if current == OLD { NEW } else { OLD };
+        let mut child = std::process::Command::new(PROGRAM)
+            .env("PATH", search_path())
+            .env("ND_CACHE_DIR", desk.env.cache())
+            .args(["--prefix"])
+            .arg(&desk.prefix)
+            .args(["install", next, "--from"])
+            .arg(&from)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // From the first instruction to beyond the end of a run.
+        std::thread::sleep(Duration::from_micros(round * 3_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let now = state(&desk);
+        assert!([OLD, NEW].contains(&now.as_str()), "{now}");
+        current = if now == OLD { OLD } else { NEW };
+        seen.insert(now);
+    }
+    assert_eq!(seen.len(), 2, "no kill came late enough, or all did");
+    desk.run(&["gc"]);
+    desk.run(&["verify"]);
+    let listed = desk.run(&["list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["images"].as_array().unwrap().len(), 1, "{listed}");
+    let state = desk.prefix.join(".state");
+    assert_eq!(fs_err::read_dir(state.join("staging")).unwrap().count(), 0);
+    assert!(
+        desk.listing()
+            .iter()
+            .all(|path| path.starts_with(current) || path.starts_with("modules/"))
+    );
+    desk.run(&["uninstall", "tool"]);
+    assert_eq!(fs_err::read_dir(&desk.prefix).unwrap().count(), 0);
+}
+
+#[test]
+fn many_at_once_install_once() {
+    let desk = Desk::new();
+    let Some(from) = desk.image("some.sif") else {
+        return;
+    };
+    let children: Vec<_> = (0..6)
+        .map(|_| {
+            std::process::Command::new(PROGRAM)
+                .env("PATH", search_path())
+                .env("ND_CACHE_DIR", desk.env.cache())
+                .arg("--prefix")
+                .arg(&desk.prefix)
+                .args(["install", OLD, "--from"])
+                .arg(&from)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for child in children {
+        let out = child.wait_with_output().unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+    desk.run(&["verify"]);
+}

@@ -1,0 +1,17 @@
+//! The program and the library together with real runtimes, shells and module systems.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail as tests do, and start programs by themselves"
+)]
+
+mod bad_input;
+mod find;
+mod fixture;
+mod install;
+mod kill;
+mod modules;
+mod shells;
+mod sources;
+mod upstream;

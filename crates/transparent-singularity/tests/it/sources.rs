@@ -1,0 +1,490 @@
+//! Sources on loopback: some have the image, some stall, lie or send elsewhere.
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use nd_testkit::peer;
+use sha2::Digest as _;
+
+use crate::fixture::{Desk, PROGRAM, search_path};
+
+const STEM: &str = "tool_1.0_20240131";
+
+/// An answer: status line, headers, body.
+type Answer = (u16, Vec<(String, String)>, Vec<u8>);
+type Answers = dyn Fn(&str, &[String]) -> Answer + Send + Sync;
+
+/// A server that answers each path as it is told, one request a connection.
+struct Server {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn start(answers: impl Fn(&str, &[String]) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            asked: Arc::default(),
+        };
+        let (asked, answers): (_, Arc<Answers>) = (server.asked.clone(), Arc::new(answers));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (asked, answers) = (asked.clone(), answers.clone());
+                std::thread::spawn(move || serve(stream, &asked, &*answers));
+            }
+        });
+        server
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, answers: &Answers) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    if reader.read_line(&mut first).unwrap_or(0) == 0 {
+        return;
+    }
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        headers.push(line.trim().to_lowercase());
+    }
+    let path = first.split(' ').nth(1).unwrap_or("/").to_owned();
+    asked.lock().unwrap().push(first.trim().to_owned());
+    let (code, more, body) = answers(&path, &headers);
+    let mut head = format!("HTTP/1.1 {code} x\r\nConnection: close\r\n");
+    if !more.iter().any(|(name, _)| name == "Content-Length") {
+        let _ = write!(head, "Content-Length: {}\r\n", body.len());
+    }
+    for (name, value) in more {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    head.push_str("\r\n");
+    let _ = stream.write_all(head.as_bytes());
+    if !first.starts_with("HEAD") {
+        let _ = stream.write_all(&body);
+    }
+}
+
+fn plain(code: u16, body: impl Into<Vec<u8>>) -> Answer {
+    (code, Vec::new(), body.into())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into()).to_string()
+}
+
+/// A desk with settings that name these sources, and an image's bytes.
+struct Bench {
+    desk: Desk,
+    settings: PathBuf,
+    image: Vec<u8>,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        let desk = Desk::new();
+        let image = fs_err::read(desk.image("served.sif")?).unwrap();
+        let settings = desk.env.work().join("settings.toml");
+        Some(Self {
+            desk,
+            settings,
+            image,
+        })
+    }
+
+    fn sources(&self, text: &str) {
+        fs_err::write(&self.settings, text).unwrap();
+    }
+
+    fn install(&self, words: &[&str]) -> (i32, String) {
+        let settings = self.settings.display().to_string();
+        let mut all = vec!["--settings", settings.as_str(), "install"];
+        all.extend(words);
+        let out = self.desk.program(&all).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
+        (out.status.code().unwrap_or(-1), text)
+    }
+}
+
+fn objects(name: &str, url: &str) -> String {
+    format!("[[source]]\nname = \"{name}\"\nkind = \"objects\"\nurl = \"{url}\"\n")
+}
+
+#[test]
+fn the_first_source_that_has_it_gives_it_and_every_liar_is_passed() {
+    let Some(bench) = Bench::new() else { return };
+    let missing = Server::start(|_, _| plain(404, "no such thing"));
+    let page = Server::start(|_, _| plain(200, "<html>welcome</html>"));
+    let cut = {
+        let image = bench.image.clone();
+        Server::start(move |_, _| plain(200, image[..image.len() / 2].to_vec()))
+    };
+    let expired = Server::start(|path, _| {
+        if path.contains("expired") {
+            return plain(403, "expired");
+        }
+        (
+            302,
+            vec![("Location".into(), "/expired".into())],
+            Vec::new(),
+        )
+    });
+    let good = {
+        let image = bench.image.clone();
+        Server::start(move |_, _| plain(200, image.clone()))
+    };
+    let mut text = String::new();
+    for (name, server) in [
+        ("missing", &missing),
+        ("page", &page),
+        ("cut", &cut),
+        ("expired", &expired),
+    ] {
+        text += &objects(name, &server.url());
+    }
+    bench.sources(&text);
+    let (code, said) = bench.install(&[STEM]);
+    assert_eq!(code, 1, "{said}");
+    for part in [
+        "no source has",
+        "missing (",
+        "404",
+        "page (",
+        "cut (",
+        "expired (",
+        "403",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert_eq!(bench.desk.listing(), [""; 0]);
+    bench.sources(&(text + &objects("good", &good.url())));
+    let (code, said) = bench.install(&[STEM]);
+    assert_eq!(code, 0, "{said}");
+    // Nothing vouched for the bytes but their number, and that is said.
+    let verify = bench.desk.program(&["verify"]).output().unwrap();
+    assert!(verify.status.success());
+    assert!(
+        String::from_utf8(verify.stderr)
+            .unwrap()
+            .contains("without a digest")
+    );
+}
+
+#[test]
+fn a_checksum_decides_and_what_it_does_not_fit_never_gets_a_name() {
+    let Some(bench) = Bench::new() else { return };
+    let image = bench.image.clone();
+    let mut wrong = image.clone();
+    let at = wrong.len() - 5000;
+    wrong[at] ^= 1;
+    let sum = hex(&image);
+    let sums = Server::start(move |_, _| plain(200, format!("{sum}  {STEM}.simg\n")));
+    let liar = Server::start(move |_, _| plain(200, wrong.clone()));
+    let good = Server::start(move |_, _| plain(200, image.clone()));
+    let setting = |url: &str, also: &str| {
+        format!(
+            "[[source]]\nname = \"one\"\nkind = \"objects\"\nurl = \"{url}\"\nalso = [{also}]\nchecksum = \"{}{{stem}}.sha256\"\n",
+            sums.url()
+        )
+    };
+    bench.sources(&setting(&liar.url(), ""));
+    let (code, said) = bench.install(&[STEM]);
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(bench.desk.listing(), [""; 0]);
+    bench.sources(&setting(&liar.url(), &format!("\"{}\"", good.url())));
+    let (code, said) = bench.install(&[STEM]);
+    assert_eq!(code, 0, "{said}");
+    let verify = bench.desk.program(&["verify"]).output().unwrap();
+    assert!(
+        !String::from_utf8(verify.stderr)
+            .unwrap()
+            .contains("without a digest")
+    );
+}
+
+#[test]
+fn a_break_is_gone_on_with_and_many_jobs_download_once() {
+    let Some(bench) = Bench::new() else { return };
+    let image = bench.image.clone();
+    let (begun, whole) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let server = {
+        let (begun, whole) = (begun.clone(), whole.clone());
+        Server::start(move |_, headers| {
+            let n = begun.fetch_add(1, Ordering::SeqCst);
+            let range = headers
+                .iter()
+                .find_map(|line| line.strip_prefix("range: bytes="));
+            let start: usize = range
+                .and_then(|text| text.trim_end_matches('-').parse().ok())
+                .unwrap_or(0);
+            if start == 0 {
+                whole.fetch_add(1, Ordering::SeqCst);
+            }
+            let tag = ("ETag".to_owned(), "\"1\"".to_owned());
+            if n == 0 {
+                // The whole is announced, half of it comes.
+                let length = ("Content-Length".to_owned(), image.len().to_string());
+                return (200, vec![tag, length], image[..image.len() / 2].to_vec());
+            }
+            if start > 0 {
+                let text = format!("bytes {start}-{}/{}", image.len() - 1, image.len());
+                return (
+                    206,
+                    vec![tag, ("Content-Range".to_owned(), text)],
+                    image[start..].to_vec(),
+                );
+            }
+            (200, vec![tag], image.clone())
+        })
+    };
+    bench.sources(&objects("one", &server.url()));
+    let children: Vec<_> = (0..5)
+        .map(|_| {
+            std::process::Command::new(PROGRAM)
+                .env("PATH", search_path())
+                .env("ND_CACHE_DIR", bench.desk.env.cache())
+                .arg("--prefix")
+                .arg(&bench.desk.prefix)
+                .arg("--settings")
+                .arg(&bench.settings)
+                .args(["install", STEM])
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for child in children {
+        let out = child.wait_with_output().unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+    assert_eq!(
+        whole.load(Ordering::SeqCst),
+        1,
+        "{:?}",
+        server.asked.lock().unwrap()
+    );
+    assert_eq!(server.count(), 2);
+    bench.desk.run(&["verify"]);
+}
+
+#[test]
+fn names_are_looked_up_in_the_list_and_wrong_ones_are_answered() {
+    let Some(bench) = Bench::new() else { return };
+    let image = bench.image.clone();
+    let server = Server::start(move |path, _| {
+        if path.ends_with("list") {
+            return plain(
+                200,
+                "tool_1.0_20230101 categories:old,\ntool_1.0_20240131 categories:viewers,\nfsl_6.0.4_20210105 categories:x,\n",
+            );
+        }
+        if path.ends_with(&format!("{STEM}.simg")) {
+            return plain(200, image.clone());
+        }
+        plain(404, "")
+    });
+    let list = format!("[list]\nurl = \"{}list\"\n", server.url());
+    bench.sources(&(list + &objects("one", &server.url())));
+    let (code, said) = bench.install(&["tol"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("did you mean `tool`"), "{said}");
+    let (code, said) = bench.install(&[]);
+    assert_eq!(code, 0);
+    assert!(said.contains("fsl_6.0.4_20210105 categories:x,"), "{said}");
+    let (code, said) = bench.install(&["tool"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(STEM), "{said}");
+    // What was read once can be searched without a network.
+    let settings = bench.settings.display().to_string();
+    let before = server.count();
+    let found = bench.desk.run(&[
+        "--settings",
+        &settings,
+        "--offline",
+        "list",
+        "--available",
+        "VIEW",
+    ]);
+    assert_eq!(found, "tool_1.0_20240131 categories:viewers,\n");
+    assert_eq!(server.count(), before);
+}
+
+#[test]
+fn cvmfs_is_linked_unless_it_is_disabled() {
+    let Some(bench) = Bench::new() else { return };
+    let Some(root) = crate::fixture::root() else {
+        return;
+    };
+    let containers = bench.desk.env.work().join("cvmfs/containers");
+    let there = containers.join(STEM).join(format!("{STEM}.simg"));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .create(there.parent().unwrap())
+        .unwrap();
+    std::os::unix::fs::symlink(root.path(), &there).unwrap();
+    bench.sources(&format!(
+        "[[source]]\nname = \"cvmfs\"\nkind = \"cvmfs\"\npath = {containers:?}\n"
+    ));
+    let settings = bench.settings.display().to_string();
+    for (value, code) in [("true", 1), ("1", 1), ("maybe", 1), ("false", 0)] {
+        let mut command = bench
+            .desk
+            .program(&["--settings", &settings, "install", STEM]);
+        let out = command.env("CVMFS_DISABLE", value).output().unwrap();
+        assert_eq!(out.status.code(), Some(code), "{value}");
+    }
+    let link = bench.desk.prefix.join(STEM).join(format!("{STEM}.simg"));
+    assert_eq!(fs_err::read_link(&link).unwrap(), there);
+    bench.desk.run(&["verify"]);
+    bench.desk.run(&["uninstall", "tool"]);
+    assert!(there.join("bin/busybox").exists());
+}
+
+#[test]
+fn a_registry_gives_its_sif_file_or_its_image() {
+    let (Some(bench), Some(root)) = (Bench::new(), crate::fixture::root()) else {
+        return;
+    };
+    let (image, digest) = (bench.image.clone(), format!("sha256:{}", hex(&bench.image)));
+    let subject = b"{\"schemaVersion\":2}".to_vec();
+    let subject_digest = format!("sha256:{}", hex(&subject));
+    let artifact = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.sylabs.sif.config.v1+json", "digest": format!("sha256:{}", hex(b"{}")), "size": 2},
+        "layers": [{"mediaType": "application/vnd.sylabs.sif.layer.v1.sif", "digest": digest, "size": image.len()}],
+    })
+    .to_string();
+    let artifact_digest = format!("sha256:{}", hex(artifact.as_bytes()));
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [
+        {"mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": "application/vnd.sylabs.sif.layer.v1.sif", "digest": artifact_digest, "size": artifact.len()},
+    ]})
+    .to_string();
+    let by_tag = Arc::new(AtomicUsize::new(0));
+    let server = {
+        let by_tag = by_tag.clone();
+        Server::start(move |path, _| {
+            if path.ends_with("manifests/1.0_20240131") {
+                return plain(200, subject.clone());
+            }
+            // No referrers API: the tag that stands for it.
+            if path.ends_with(&subject_digest.replace(':', "-")) {
+                by_tag.fetch_add(1, Ordering::SeqCst);
+                return plain(200, index.clone());
+            }
+            if path.ends_with(&artifact_digest) {
+                return plain(200, artifact.clone());
+            }
+            if path.ends_with(&digest) {
+                return plain(200, image.clone());
+            }
+            plain(404, "")
+        })
+    };
+    bench.sources(&format!("[[source]]\nname = \"r\"\nkind = \"referrer\"\nregistry = \"{}/neurodesk\"\nplain_http = true\n", server.address));
+    let (code, said) = bench.install(&[STEM]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(by_tag.load(Ordering::SeqCst), 1);
+    bench.desk.run(&["verify"]);
+    bench.desk.run(&["uninstall", STEM]);
+
+    // A real registry with the image alone, which is converted.
+    let (Some(registry), Some(skopeo)) = (peer("docker-registry"), peer("skopeo")) else {
+        return;
+    };
+    let work = bench.desk.env.work();
+    crate::install::layout(
+        root.path(),
+        &work.join("layout"),
+        &["PATH=/opt/tool/bin:/bin", "DEPLOY_PATH=/opt/tool/bin"],
+    );
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let file = work.join("registry.yml");
+    let text = format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
+        work.join("registry")
+    );
+    fs_err::write(&file, text).unwrap();
+    let mut running = std::process::Command::new(registry)
+        .arg("serve")
+        .arg(&file)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let up = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() && up.elapsed() < Duration::from_secs(20)
+    {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let pushed = std::process::Command::new(skopeo)
+        .args([
+            "copy",
+            "--quiet",
+            "--insecure-policy",
+            "--dest-tls-verify=false",
+        ])
+        .arg(format!("oci:{}", work.join("layout").display()))
+        .arg(format!(
+            "docker://127.0.0.1:{port}/neurodesk/tool:1.0_20240131"
+        ))
+        .output()
+        .unwrap();
+    bench.sources(&format!("[[source]]\nname = \"d\"\nkind = \"registry\"\nregistry = \"127.0.0.1:{port}/neurodesk\"\nplain_http = true\n"));
+    let result = bench.install(&[STEM, "--storage", "docker"]);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(
+        pushed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&pushed.stderr)
+    );
+    assert_eq!(result.0, 0, "{}", result.1);
+    bench.desk.run(&["verify"]);
+    let mut shown = String::new();
+    let path = bench.desk.prefix.join(STEM).join("show");
+    let mut run = std::process::Command::new(path)
+        .env("PATH", search_path())
+        .arg("x")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    run.stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut shown)
+        .unwrap();
+    run.wait().unwrap();
+    assert!(shown.starts_with("<show><x>"), "{shown}");
+}
