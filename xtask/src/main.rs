@@ -9,6 +9,7 @@ mod corpus;
 mod dist;
 mod environment_modules;
 mod fuzz;
+mod launcher;
 mod machine;
 mod pipeline;
 mod reproduce;

@@ -1,6 +1,7 @@
 //! `bench`: runs the crates' own benches, which print their tables.
 
 mod catalogue;
+mod launcher;
 mod neurodocker;
 mod recipes;
 
@@ -24,6 +25,8 @@ pub(crate) enum Bench {
     Recipes(BenchArgs),
     /// Recipes from command lines, against Python
     Neurodocker(BenchArgs),
+    /// Start of a wrapped command, against bare Apptainer and a shell wrapper
+    Launcher(BenchArgs),
 }
 
 /// Arguments of every bench.
@@ -44,6 +47,10 @@ pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
         Bench::Recipes(args) => {
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
             recipes::run(machine)
+        }
+        Bench::Launcher(args) => {
+            setup::ensure(machine, Purpose::Test, args.no_install)?;
+            launcher::run(machine)
         }
         Bench::Neurodocker(args) => {
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
