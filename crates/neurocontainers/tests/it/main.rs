@@ -8,6 +8,7 @@
 )]
 
 mod build;
+mod chain;
 mod deploy;
 mod diagnose;
 mod downloads;
@@ -19,6 +20,7 @@ mod lsp;
 mod outputs;
 mod people;
 mod readme;
+mod software;
 mod support;
 mod terminal;
 mod users;
