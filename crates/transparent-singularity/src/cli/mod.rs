@@ -114,7 +114,12 @@ pub fn main() -> ExitCode {
     nd_terminal::run(|cli: Cli| run(&cli))
 }
 
-fn run(cli: &Cli) -> Result<(), Failure> {
+/// Does what the arguments say; for programs that install and run through this one.
+///
+/// # Errors
+///
+/// When it fails; what a command that was run ended with is its own process's end.
+pub fn run(cli: &Cli) -> Result<(), Failure> {
     let printer = cli.output.printer();
     match &cli.command {
         Verb::Completions { shell } => {
