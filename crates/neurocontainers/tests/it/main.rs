@@ -8,7 +8,6 @@
 )]
 
 mod build;
-mod chain;
 mod deploy;
 mod diagnose;
 mod downloads;
