@@ -41,7 +41,7 @@ pub use plan::{
 pub use settings::{
     Settings, SettingsError, SiteSetting, SourceKind, SourceSetting, cvmfs_disabled,
 };
-pub use shpc::container_yaml;
+pub use shpc::{ShpcEntry, ShpcError, container_yaml, write_entry};
 pub use site::{
     Applied, InstallRecord, Leftover, MODULES, RecordError, RecordedFile, Removed, STATE, Site,
     SiteError, SourceRecord, Staged, place_image,

@@ -240,6 +240,7 @@ pub(super) fn install_now(context: &Context, args: &InstallArgs) -> Result<Insta
         options: words(args.singularity_opts.as_deref().unwrap_or_default()),
         style: args.wrapper_style,
         in_place: args.in_place.clone(),
+        aliases: None,
         force: args.reinstall,
     };
     if args.dry_run {
@@ -316,7 +317,7 @@ pub(super) fn site_failure(error: crate::SiteError) -> Failure {
     Failure::from(error)
 }
 
-fn tell(context: &Context, installed: &Installed) -> Result<(), Failure> {
+pub(super) fn tell(context: &Context, installed: &Installed) -> Result<(), Failure> {
     let record = &installed.record;
     for note in &installed.notes {
         context.printer.detail(note);

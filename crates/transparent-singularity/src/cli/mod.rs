@@ -1,5 +1,6 @@
 //! The command line.
 
+mod import;
 mod install;
 mod manage;
 mod run;
@@ -84,6 +85,8 @@ pub enum Verb {
     Deactivate(shell::ActivateArgs),
     /// Keep tools in every new shell, by one marked block of its start-up file
     ShellInit(shell::ShellInitArgs),
+    /// Install what an entry of Singularity Registry HPC names, under its aliases
+    Import(import::ImportArgs),
     /// Write what other tools read
     #[command(subcommand)]
     Export(shell::ExportVerb),
@@ -148,6 +151,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Activate(args) => shell::activate(&context, args),
         Verb::Deactivate(args) => shell::deactivate(&context, args),
         Verb::ShellInit(args) => shell::shell_init(&context, args),
+        Verb::Import(args) => import::import(&context, args),
         Verb::Export(verb) => shell::export(&context, verb),
         Verb::Completions { .. } | Verb::Docs { .. } => Ok(()),
     }

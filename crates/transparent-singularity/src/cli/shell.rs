@@ -53,10 +53,13 @@ pub struct ShellInitArgs {
 /// What can be written for other tools.
 #[derive(Debug, Subcommand)]
 pub enum ExportVerb {
-    /// A `container.yaml` for Singularity Registry HPC
+    /// An entry of Singularity Registry HPC: printed, or written into a registry
     Shpc {
         /// Which image
         name: String,
+        /// A registry that is a folder, which gets the entry and the image
+        #[arg(long, value_name = "DIR")]
+        registry: Option<PathBuf>,
     },
     /// A tar of wrappers and modules, without the image
     Tar {
@@ -263,9 +266,18 @@ pub(super) fn shell_init(context: &Context, args: &ShellInitArgs) -> Result<(), 
 
 pub(super) fn export(context: &Context, verb: &ExportVerb) -> Result<(), Failure> {
     match verb {
-        ExportVerb::Shpc { name } => {
+        ExportVerb::Shpc { name, registry } => {
             let (site, record) = context.find(name)?;
-            context.printer.data(&shpc::container_yaml(&site, &record))
+            let Some(registry) = registry else {
+                return context.printer.data(&shpc::container_yaml(&record));
+            };
+            let registry = context.environment.absolute(registry);
+            let entry = shpc::write_entry(&site, &record, &registry)?;
+            context.printer.note(&format!(
+                "wrote the entry `{entry}` of `{}`",
+                registry.display()
+            ));
+            Ok(())
         }
         ExportVerb::Tar { name, output } => {
             let (site, record) = context.find(name)?;

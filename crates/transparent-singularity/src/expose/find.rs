@@ -39,6 +39,8 @@ pub enum Found {
     Named(String),
     /// `DEPLOY_BINS` names it, and nothing of that name was found.
     Missing,
+    /// Somebody else names it, and what it is in the image.
+    Alias(String),
 }
 
 /// Something that was not exposed.

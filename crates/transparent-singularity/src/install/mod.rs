@@ -3,7 +3,7 @@
 mod place;
 mod share;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use nd_host::{Clock, Environment, Invocation, Programs};
 use nd_modulefile::Additions;
@@ -16,10 +16,10 @@ use self::{
     share::share,
 };
 use crate::{
-    Applied, Candidate, Content, EnvironmentSource, Exposed, FetchContext, Given, ImageEnvironment,
-    ImageError, InstallPlan, InstallRecord, ModuleFile, NeedsRun, OpenImage, Placement, PlanError,
-    PlanOptions, RecordedFile, Settings, SettingsError, Site, SiteError, SourceError, SourceRecord,
-    WrapperStyle, expose, read_environment,
+    Applied, Candidate, CommandName, Content, EnvironmentSource, Exposed, FetchContext, Found,
+    Given, ImageEnvironment, ImageError, InstallPlan, InstallRecord, ModuleFile, NeedsRun,
+    OpenImage, Placement, PlanError, PlanOptions, RecordedFile, Settings, SettingsError, Site,
+    SiteError, SourceError, SourceRecord, WrapperStyle, expose, read_environment,
 };
 
 /// What to install.
@@ -39,6 +39,8 @@ pub struct InstallWish {
     pub style: WrapperStyle,
     /// Name of an existing folder below the prefix to install into; its other files stay.
     pub in_place: Option<String>,
+    /// Commands and what each is in the image, in place of what the image says.
+    pub aliases: Option<BTreeMap<CommandName, String>>,
     /// Whether an image that is there is fetched and installed anew.
     pub force: bool,
 }
@@ -163,7 +165,13 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
         Ok(environment) => (environment, std::collections::BTreeMap::new()),
         Err(needs) => run_environment(&image_path, wish, means, needs)?,
     };
-    let exposed = expose(&mut image, environment, &means.settings.excludes)?;
+    let mut exposed = expose(&mut image, environment, &means.settings.excludes)?;
+    if let Some(aliases) = &wish.aliases {
+        let named = aliases
+            .iter()
+            .map(|(name, target)| (name.clone(), Found::Alias(target.clone())));
+        exposed.commands = named.collect();
+    }
     let folder = site.prefix().join(&folder_name);
     let options = PlanOptions {
         style: wish.style,

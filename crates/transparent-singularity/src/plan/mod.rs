@@ -16,7 +16,7 @@ pub use self::{
     script::{activation, deactivation, upstream_uninstall},
     tree::{Tree, TreeBuilder, TreeError},
 };
-use crate::{Exposed, Metadata};
+use crate::{Exposed, Found, Metadata};
 
 /// What the image is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,11 +240,14 @@ fn launch_file(
     file.options
         .extend(options.options.iter().map(|word| own(word)));
     file.pass = words("env-pass").iter().map(|word| own(word)).collect();
-    file.commands = exposed
-        .commands
-        .keys()
-        .map(|name| Command::new(name.as_str()))
-        .collect();
+    let command = |(name, found): (&crate::CommandName, &Found)| {
+        let mut command = Command::new(name.as_str());
+        if let Found::Alias(target) = found {
+            command.target = Some(own(target));
+        }
+        command
+    };
+    file.commands = exposed.commands.iter().map(command).collect();
     file
 }
 

@@ -150,7 +150,11 @@ fn a_user_of_a_cluster_works_as_with_native_programs() {
     assert_eq!(said.matches("<show>").count(), 3, "{said}");
     // What ends the job ends the program.
     let begun = Instant::now();
-    let said = loaded(&desk, &slurm, "srun --quiet timeout 2 busybox sleep 60; echo code $?");
+    let said = loaded(
+        &desk,
+        &slurm,
+        "srun --quiet timeout 2 busybox sleep 60; echo code $?",
+    );
     assert!(said.contains("code 124"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(30));
 

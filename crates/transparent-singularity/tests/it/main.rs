@@ -14,5 +14,6 @@ mod install;
 mod kill;
 mod modules;
 mod shells;
+mod shpc;
 mod sources;
 mod upstream;
