@@ -14,6 +14,7 @@ mod machine;
 mod pipeline;
 mod reproduce;
 mod setup;
+mod shpc;
 mod tidy;
 mod totals;
 

@@ -7,6 +7,7 @@ use xshell::cmd;
 use crate::{
     apptainer, environment_modules,
     machine::{Machine, find_program},
+    shpc,
 };
 
 /// What a command is about to do, which decides what it needs.
@@ -67,11 +68,7 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "shellcheck", "shellcheck"),
     need(Purpose::Test, "busybox", "busybox-static"),
     need(Purpose::Test, "newuidmap", "uidmap"),
-    need(
-        Purpose::Test,
-        "desktop-file-validate",
-        "desktop-file-utils",
-    ),
+    need(Purpose::Test, "desktop-file-validate", "desktop-file-utils"),
     need(
         Purpose::Test,
         "/usr/lib/python3/dist-packages/xdg/Menu.py",
@@ -80,6 +77,17 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "/usr/share/lmod/lmod/libexec/lmod", "lmod"),
     need(Purpose::Test, "tclsh", "tcl"),
     need(Purpose::Test, "mpirun", "openmpi-bin"),
+    need(Purpose::Test, "srun", "slurm-client"),
+    need(Purpose::Test, "slurmctld", "slurmctld"),
+    need(Purpose::Test, "slurmd", "slurmd"),
+    need(Purpose::Test, "zsh", "zsh"),
+    need(Purpose::Test, "fish", "fish"),
+    need(Purpose::Test, "tcsh", "tcsh"),
+    need(
+        Purpose::Test,
+        "/usr/share/doc/python3-venv/copyright",
+        "python3-venv",
+    ),
     need(Purpose::Bench, "buildah", "buildah"),
     need(
         Purpose::Bench,
@@ -142,6 +150,7 @@ pub(crate) fn ensure(machine: &Machine, purpose: Purpose, no_install: bool) -> R
     }
     if purpose >= Purpose::Test {
         environment_modules::ensure(machine, no_install)?;
+        shpc::ensure(machine, no_install)?;
     }
     match apptainer::ensure(machine, no_install) {
         Err(failure) if purpose == Purpose::Build => {
