@@ -31,6 +31,26 @@ struct Listed {
 }
 
 impl Layout {
+    /// Unpacks an archive of one image, OCI's or Docker's, into a new layout at `path`. One that is
+    /// both is taken as OCI's, whose digests it keeps.
+    pub fn unpack_any_archive(
+        archive: impl Read + Seek,
+        path: impl Into<PathBuf>,
+    ) -> Result<Self, OciError> {
+        let (mut archive, path) = (archive, path.into());
+        match Self::unpack_archive(&mut archive, &path) {
+            Err(OciError::NoIndex) => {}
+            done => return done,
+        }
+        archive
+            .seek(SeekFrom::Start(0))
+            .map_err(OciError::io("archive"))?;
+        match Self::unpack_docker_archive(archive, path) {
+            Err(OciError::NoDockerArchive) => Err(OciError::NoIndex),
+            done => done,
+        }
+    }
+
     /// Unpacks an archive of Docker into a new layout at `path`: the image, if it is the only one,
     /// without a name. Layers keep their bytes and digests; manifest and configuration are written
     /// anew.

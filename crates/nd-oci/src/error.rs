@@ -82,6 +82,9 @@ pub enum OciError {
         /// What is wrong.
         problem: String,
     },
+    /// An archive that is of no kind of image.
+    #[error("the archive has no `index.json`")]
+    NoIndex,
     /// An archive without the list of images that Docker writes.
     #[error("the archive has no `manifest.json`")]
     NoDockerArchive,

@@ -103,7 +103,7 @@ impl Layout {
     }
 
     /// Unpacks an OCI archive (a tar of a layout) into a new layout at `path`. Only the files of a
-    /// layout are taken, and blobs are verified.
+    /// layout are taken, and blobs are verified. [`OciError::NoIndex`] if it is no such archive.
     pub fn unpack_archive(archive: impl Read, path: impl Into<PathBuf>) -> Result<Self, OciError> {
         let layout = Self::create(path)?;
         let mut reader = TarReader::new(archive, Limits::default());
@@ -136,11 +136,7 @@ impl Layout {
                 index = Some(bytes);
             }
         }
-        let missing = || OciError::Invalid {
-            what: "archive".into(),
-            problem: "it has no `index.json`".into(),
-        };
-        let index = index.ok_or_else(missing)?;
+        let index = index.ok_or(OciError::NoIndex)?;
         parse::<ImageIndex>("index.json", &index)?;
         layout.replace("index.json", &index)?;
         Ok(layout)

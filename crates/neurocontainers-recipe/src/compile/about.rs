@@ -68,6 +68,11 @@ impl Compiler<'_, '_> {
             show_in_applist: show_in_applist?,
             icon: raw.icon.and_then(written),
             description: raw.description.and_then(written),
+            citation: raw
+                .structured_readme
+                .as_ref()
+                .and_then(|parts| parts.citation)
+                .and_then(written),
             webapp,
         })
     }

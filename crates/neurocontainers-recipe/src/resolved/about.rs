@@ -22,6 +22,8 @@ pub struct About {
     pub icon: Option<String>,
     /// One paragraph about the tool.
     pub description: Option<String>,
+    /// What to cite, as the structured readme has it.
+    pub citation: Option<String>,
     /// The web application that the image holds.
     pub webapp: Option<Webapp>,
 }

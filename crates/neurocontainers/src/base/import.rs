@@ -1,4 +1,4 @@
-//! Base images from disk: an OCI layout or an OCI archive.
+//! Base images from disk: an OCI layout, or an archive of OCI's or Docker's kind.
 
 use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
@@ -125,7 +125,7 @@ fn archive_image(
     let temporary = store.temporary();
     let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
     let file = fs_err::File::open(path).map_err(BaseError::io(path))?;
-    let layout = Layout::unpack_archive(file, folder.path().join("layout"))?;
+    let layout = Layout::unpack_any_archive(file, folder.path().join("layout"))?;
     let image = only_image(&layout, path)?;
     take(&layout, &image, store)?;
     store.put_record(ARCHIVES, &key, image.digest.hex().as_bytes())?;

@@ -303,7 +303,9 @@ impl Tests<'_> {
 
     /// The program of the set-up, else the one on the search path.
     fn apptainer(&self) -> Option<PathBuf> {
-        let peers = self.workshop.environment.get("ND_PEERS").map(PathBuf::from);
+        let environment = self.workshop.environment;
+        let named = environment.get("ND_PEERS").map(PathBuf::from);
+        let peers = named.or_else(|| Some(environment.cache_dir().ok()?.join("peers")));
         let own = peers.map(|peers| peers.join("apptainer/usr/bin/apptainer"));
         own.filter(|path| path.is_file())
             .or_else(|| self.workshop.programs.find("apptainer"))

@@ -195,6 +195,9 @@ fn describe(prepared: &Prepared, planned: &Planned, built: &Built) -> ImageDescr
     add("org.neurodesk.build-date", prepared.name.date.as_str());
     add("org.neurodesk.recipe-path", &prepared.folder.shown);
     add("org.neurodesk.licence", &licence);
+    if let Some(citation) = &about.citation {
+        add("org.neurodesk.citation", citation);
+    }
     if let Some(commit) = &prepared.state.commit {
         add("org.opencontainers.image.revision", commit);
         add("org.neurodesk.recipe-commit", commit);
