@@ -35,11 +35,11 @@ pub use install::{InstallError, InstallWish, Installed, Means, environment_text,
 pub use installed::installed_tree;
 pub use names::{choose, compare_versions, nearest};
 pub use plan::{
-    COMMANDS, ENV, InstallPlan, ModuleFile, Placement, PlanError, PlanOptions, Tree, TreeBuilder,
-    TreeError, WrapperStyle, activation, deactivation, upstream_uninstall,
+    COMMANDS, ENV, InstallPlan, ModuleFile, Placement, PlanError, PlanOptions, TESTS, Tree,
+    TreeBuilder, TreeError, WrapperStyle, activation, deactivation, upstream_uninstall,
 };
 pub use settings::{
-    Settings, SettingsError, SiteSetting, SourceKind, SourceSetting, cvmfs_disabled,
+    NetworkSetting, Settings, SettingsError, SiteSetting, SourceKind, SourceSetting, cvmfs_disabled,
 };
 pub use shpc::{ShpcEntry, ShpcError, container_yaml, write_entry};
 pub use site::{

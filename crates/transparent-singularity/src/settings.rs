@@ -22,6 +22,8 @@ pub struct Settings {
     pub sources: Vec<SourceSetting>,
     /// What the site decides.
     pub site: SiteSetting,
+    /// Patience with sources.
+    pub network: NetworkSetting,
     /// Programs that are not exposed.
     pub excludes: Excludes,
     /// The file they come from; `None` for those of this program alone.
@@ -96,9 +98,32 @@ pub struct SiteSetting {
     pub keep_free: Option<u64>,
 }
 
+/// Patience with sources: a source that stalls should not keep the next one from being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkSetting {
+    /// Seconds until a connection stands.
+    pub connect: u64,
+    /// Seconds without a byte after which a connection is given up.
+    pub idle: u64,
+    /// Failures in a row after which a source is given up.
+    pub attempts: u32,
+}
+
+impl Default for NetworkSetting {
+    fn default() -> Self {
+        Self {
+            connect: 10,
+            idle: 30,
+            attempts: 3,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    network: Option<NetworkSetting>,
     list: Option<ListSetting>,
     source: Option<Vec<SourceSetting>>,
     site: Option<SiteSetting>,
@@ -172,6 +197,7 @@ impl Settings {
             list_url: String::new(),
             sources: Vec::new(),
             site: SiteSetting::default(),
+            network: NetworkSetting::default(),
             excludes: Excludes::built_in(),
             file: None,
         };
@@ -193,6 +219,9 @@ impl Settings {
         }
         if let Some(site) = file.site {
             self.site = site;
+        }
+        if let Some(network) = file.network {
+            self.network = network;
         }
         if let Some(expose) = file.expose {
             self.excludes.hide = expose.hide;

@@ -1,6 +1,6 @@
 //! `install` and `upgrade`.
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
 use nd_host::SystemClock;
@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
-    FetchContext, Given, InstallError, InstallWish, Installed, Means, Published, SourceError,
-    WrapperStyle, candidates, choose, cvmfs_disabled, nearest,
+    Candidate, FetchContext, Given, InstallError, InstallWish, Installed, Means, OpenImage,
+    Published, SourceError, WrapperStyle, candidates, choose, cvmfs_disabled, expose, nearest,
+    read_environment,
 };
 
 /// Arguments of `install`.
@@ -153,7 +154,7 @@ fn wanted(
     context: &Context,
     args: &InstallArgs,
     given: Option<&Given>,
-    ready: &Ready,
+    fetch: &FetchContext,
 ) -> Result<ImageName, Failure> {
     let text = args.image.as_deref().or(args.container.as_deref());
     // A path names an image as well.
@@ -183,7 +184,7 @@ fn wanted(
         ));
     }
     let text = text.unwrap_or_default();
-    let list = published(context, &ready.fetch, true)?;
+    let list = published(context, fetch, true)?;
     let names = list.names();
     choose(text, &names)
         .cloned()
@@ -214,24 +215,103 @@ pub(super) fn install(context: &Context, args: &InstallArgs) -> Result<(), Failu
     if args.image.is_none() && args.container.is_none() && args.from.is_none() {
         return super::manage::available(context, &[], true);
     }
+    if args.dry_run {
+        return dry_run(context, args);
+    }
     let installed = install_now(context, args)?;
     tell(context, &installed)
 }
 
-pub(super) fn install_now(context: &Context, args: &InstallArgs) -> Result<Installed, Failure> {
-    nd_terminal::cancel_when_interrupted(&context.cancel, &context.printer)?;
-    let given: Option<Given> = args.from.as_deref().map(|text| match text.parse() {
+/// Says what `install` would do; the prefix is not even made.
+fn dry_run(context: &Context, args: &InstallArgs) -> Result<(), Failure> {
+    if let Some(given) = given(args) {
+        let path = context.environment.absolute(given.path());
+        let mut image = match &given {
+            Given::Oci { reference, .. } => {
+                OpenImage::of_layout(&path, reference.as_deref(), None)?
+            }
+            Given::Path(_) => OpenImage::open(&path)?,
+            Given::DockerArchive(_) | Given::OciArchive(_) => {
+                return Err(Failure::new(
+                    FailureKind::Usage,
+                    "an archive has to be unpacked to be looked at; use `oci:DIR`",
+                ));
+            }
+        };
+        let environment = read_environment(&mut image)?.map_err(|needs| {
+            let text = format!(
+                "`{}` is more than assignments; installing would run `env` in the image",
+                needs.script
+            );
+            Failure::new(FailureKind::Failed, text)
+        })?;
+        let exposed = expose(&mut image, environment, &context.settings.excludes)?;
+        for left in &exposed.left_out {
+            context.printer.detail(&left.to_string());
+        }
+        let commands: Vec<&str> = exposed
+            .commands
+            .keys()
+            .map(crate::CommandName::as_str)
+            .collect();
+        if context.is_json() {
+            let left: Vec<String> = exposed.left_out.iter().map(ToString::to_string).collect();
+            let variables: Vec<&String> = exposed.variables.keys().collect();
+            return context.printer.json(&json!({"schema_version": 1, "commands": commands, "variables": variables, "left_out": left}));
+        }
+        return context.printer.data(&exposed.commands_txt());
+    }
+    let store = context
+        .environment
+        .cache_dir()
+        .or_fail(FailureKind::Failed)?
+        .join("store");
+    let fetch = context.fetch(&store)?;
+    let image = wanted(context, args, None, &fetch)?;
+    let candidates = sources(context, args, &image)?;
+    if context.is_json() {
+        let list: Vec<_> = candidates
+            .iter()
+            .map(|one| json!({"name": one.name, "source": one.source.to_string()}))
+            .collect();
+        return context
+            .printer
+            .json(&json!({"schema_version": 1, "image": image.stem(), "sources": list}));
+    }
+    let mut out = format!("{image}\n");
+    for candidate in &candidates {
+        let _ = writeln!(out, "{}: {}", candidate.name, candidate.source);
+    }
+    context.printer.data(&out)
+}
+
+/// The local image that the arguments name.
+fn given(args: &InstallArgs) -> Option<Given> {
+    args.from.as_deref().map(|text| match text.parse() {
         Ok(given) => given,
         Err(never) => match never {},
-    });
-    let ready = Ready::new(context, args.wrapper_style)?;
-    let image = wanted(context, args, given.as_ref(), &ready)?;
+    })
+}
+
+/// Where the image is looked for.
+fn sources(
+    context: &Context,
+    args: &InstallArgs,
+    image: &ImageName,
+) -> Result<Vec<Candidate>, Failure> {
     let (off, odd) = cvmfs_disabled(context.environment.text("CVMFS_DISABLE"));
     if let Some(odd) = odd {
         context.printer.warn(&odd);
     }
-    let candidates =
-        candidates(&image, &context.settings, &args.storage, !off).or_fail(FailureKind::Usage)?;
+    candidates(image, &context.settings, &args.storage, !off).or_fail(FailureKind::Usage)
+}
+
+pub(super) fn install_now(context: &Context, args: &InstallArgs) -> Result<Installed, Failure> {
+    nd_terminal::cancel_when_interrupted(&context.cancel, &context.printer)?;
+    let given = given(args);
+    let ready = Ready::new(context, args.wrapper_style)?;
+    let image = wanted(context, args, given.as_ref(), &ready.fetch)?;
+    let candidates = sources(context, args, &image)?;
     let wish = InstallWish {
         image,
         from: given,
@@ -243,14 +323,6 @@ pub(super) fn install_now(context: &Context, args: &InstallArgs) -> Result<Insta
         aliases: None,
         force: args.reinstall,
     };
-    if args.dry_run {
-        for candidate in &wish.candidates {
-            context.printer.note(&format!(
-                "would ask `{}`: {}",
-                candidate.name, candidate.source
-            ));
-        }
-    }
     crate::install(&wish, &ready.means(context)).map_err(failure)
 }
 

@@ -7,7 +7,7 @@ mod run;
 mod shell;
 mod upstream;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nd_fetch::{FetchOptions, Network, registry::RegistryOptions};
@@ -268,6 +268,10 @@ impl Context {
         if self.offline {
             options.network = Network::Off;
         }
+        let patience = self.settings.network;
+        options.timeouts.connect = Duration::from_secs(patience.connect.max(1));
+        options.timeouts.idle = Duration::from_secs(patience.idle.max(1));
+        options.retries.attempts = patience.attempts.max(1);
         Ok(FetchContext {
             options,
             registries: RegistryOptions::from_environment(&self.environment)?,

@@ -5,12 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Names of files that every installation has.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "README.md",
     "commands.txt",
     "commands_raw.txt",
     "env.txt",
     "container.yaml",
+    "tests.json",
     "ts_uninstall.sh",
     "run_transparent_singularity.sh",
 ];

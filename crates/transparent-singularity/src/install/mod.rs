@@ -179,6 +179,7 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
         options: wish.options.clone(),
         dialects: means.settings.dialects()?,
         additions: additions(means, &wish.image),
+        tests: tests(wish, means),
     };
     let plan = InstallPlan::new(
         &wish.image,
@@ -211,6 +212,13 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
     } else {
         site.commit(&staged, &plan, &record)?
     };
+    for folder in [
+        site.modules().join(wish.image.app.as_str()),
+        site.state().join("images"),
+        site.state().join("locks"),
+    ] {
+        share(&folder, &means.settings.site)?;
+    }
     forget_download(means, &obtained.content);
     let Applied { replaced } = applied;
     Ok(Installed {
@@ -344,6 +352,28 @@ fn additions(means: &Means<'_>, image: &ImageName) -> Additions {
         lua: read("lua"),
         tcl: read("tcl"),
     }
+}
+
+/// The test reports that stand beside a local image, as a build leaves them.
+fn tests(wish: &InstallWish, means: &Means<'_>) -> Option<Vec<u8>> {
+    let Some(Given::Path(path)) = &wish.from else {
+        return None;
+    };
+    let path = means
+        .environment
+        .absolute(path)
+        .with_file_name(crate::TESTS);
+    let found = fs_err::metadata(&path).ok()?;
+    if !found.is_file() || found.len() > 4 << 20 {
+        return None;
+    }
+    let bytes = fs_err::read(&path).ok()?;
+    let reports: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let is_report = |report: &serde_json::Value| report["cases"].is_array();
+    let fits = reports
+        .as_array()
+        .is_some_and(|list| !list.is_empty() && list.iter().all(is_report));
+    fits.then_some(bytes)
 }
 
 /// Commands that another installed tool has as well.

@@ -1,6 +1,7 @@
 //! What is installed belongs to the site's group.
 
 use std::{
+    io,
     os::unix::fs::{PermissionsExt as _, lchown},
     path::{Path, PathBuf},
 };
@@ -21,7 +22,11 @@ pub(super) fn share(folder: &Path, setting: &crate::SiteSetting) -> Result<(), I
     while let Some(path) = open.pop() {
         let io = |action| SiteError::io(action, &path);
         let found = fs_err::symlink_metadata(&path).map_err(io("look at"))?;
-        lchown(&path, None, Some(gid)).map_err(io("give to the group"))?;
+        match lchown(&path, None, Some(gid)) {
+            // What somebody else of the group made is shared already, and not ours to change.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+            other => other.map_err(io("give to the group"))?,
+        }
         if found.is_symlink() {
             continue;
         }

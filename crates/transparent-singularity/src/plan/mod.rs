@@ -54,6 +54,8 @@ pub struct PlanOptions {
     pub dialects: Vec<Dialect>,
     /// What the site adds to the tool's modules.
     pub additions: Additions,
+    /// The test reports of the image, if there are any, as they are.
+    pub tests: Option<Vec<u8>>,
 }
 
 /// A module file that is to be written.
@@ -105,6 +107,8 @@ pub enum PlanError {
 /// The file with the names of commands; written last, since others take it for the mark of a
 /// complete installation.
 pub const COMMANDS: &str = "commands.txt";
+/// The file with the test reports of the image.
+pub const TESTS: &str = "tests.json";
 /// The file with `DEPLOY_ENV_*`.
 pub const ENV: &str = "env.txt";
 
@@ -296,6 +300,9 @@ fn files(
         0o644,
     )?;
     out.file(ENV, exposed.env_txt(), 0o644)?;
+    if let Some(tests) = &options.tests {
+        out.file(TESTS, tests.clone(), 0o644)?;
+    }
     out.file(
         &format!("activate_{stem}.simg.sh"),
         activation(image, folder),

@@ -344,3 +344,59 @@ fn explain_and_prove_say_what_is_behind_a_command() {
     }
     desk.fail(&["prove", "nothing"], 1);
 }
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_all() {
+    let desk = Desk::new();
+    let Some(image) = desk.image("x.sif") else {
+        return;
+    };
+    let out = desk.run(&[
+        "install",
+        STEM,
+        "--dry-run",
+        "--from",
+        image.to_str().unwrap(),
+    ]);
+    assert_eq!(out, "absent\nabsolute\nbusybox\nclimbing\nlink\nshow\n");
+    let out = desk.run(&["install", STEM, "--dry-run", "--storage", "docker"]);
+    assert!(
+        out.contains("docker://quay.io/neurodesk/tool:1.0_20240131"),
+        "{out}"
+    );
+    assert!(!desk.prefix.exists());
+}
+
+#[test]
+fn a_site_shares_what_it_installs_and_tests_come_along() {
+    let desk = Desk::new();
+    let Some(image) = desk.image("x.sif") else {
+        return;
+    };
+    let report = r#"[{"version": 1, "suite": "s", "cases": [{"name": "a", "status": "passed"}, {"name": "b", "status": "failed"}]}]"#;
+    fs_err::write(image.with_file_name("tests.json"), report).unwrap();
+    let gid = fs::metadata(&image).unwrap().gid();
+    let settings = desk.env.work().join("s.toml");
+    fs_err::write(
+        &settings,
+        format!("[site]\ngroup = \"{gid}\"\nmodules = [\"lua\"]\n"),
+    )
+    .unwrap();
+    desk.run(&[
+        "--settings",
+        settings.to_str().unwrap(),
+        "install",
+        STEM,
+        "--from",
+        image.to_str().unwrap(),
+    ]);
+    let mode = |path: &str| fs::metadata(desk.prefix.join(path)).unwrap().mode() & 0o7777;
+    assert_eq!(mode(STEM), 0o2775);
+    assert_eq!(mode(&format!("{STEM}/show")), 0o775);
+    assert_eq!(mode("modules/tool"), 0o2775);
+    assert_eq!(mode("modules/tool/1.0.lua") & 0o060, 0o060);
+    assert!(!desk.prefix.join("modules/tool/1.0").exists());
+    let proof = desk.run(&["prove", "show"]);
+    assert!(proof.contains("tests: 1 of 2 passed, failed: b"), "{proof}");
+    desk.run(&["verify"]);
+}

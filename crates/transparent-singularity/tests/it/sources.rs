@@ -488,3 +488,78 @@ fn a_registry_gives_its_sif_file_or_its_image() {
     run.wait().unwrap();
     assert!(shown.starts_with("<show><x>"), "{shown}");
 }
+
+#[test]
+fn a_source_that_stalls_is_given_up_for_the_next() {
+    let Some(bench) = Bench::new() else { return };
+    let stalled = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(20));
+        plain(200, "")
+    });
+    let image = bench.image.clone();
+    let good = Server::start(move |_, _| plain(200, image.clone()));
+    let patience = "[network]\nidle = 1\nattempts = 1\n".to_owned();
+    bench
+        .sources(&(patience + &objects("stalled", &stalled.url()) + &objects("good", &good.url())));
+    let begun = Instant::now();
+    let (code, said) = bench.install(&[STEM]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn upgrade_follows_the_list_and_gc_leaves_no_download() {
+    let Some(bench) = Bench::new() else { return };
+    let image = bench.image.clone();
+    let server = Server::start(move |path, _| {
+        if path.ends_with("list") {
+            return plain(200, "tool_1.0_20250101 categories:viewers,\n");
+        }
+        if path.contains("simg") {
+            plain(200, image.clone())
+        } else {
+            plain(404, "")
+        }
+    });
+    bench.sources(
+        &(format!("[list]\nurl = \"{}list\"\n", server.url()) + &objects("one", &server.url())),
+    );
+    let (code, said) = bench.install(&[STEM]);
+    assert_eq!(code, 0, "{said}");
+    let settings = bench.settings.display().to_string();
+    let out = bench
+        .desk
+        .run(&["--settings", &settings, "upgrade", "--dry-run", "--json"]);
+    assert!(out.contains("tool_1.0_20250101"), "{out}");
+    bench.desk.run(&["--settings", &settings, "upgrade"]);
+    let listed = bench.desk.run(&["list", "--json"]);
+    assert!(
+        listed.contains("tool_1.0_20250101") && !listed.contains(STEM),
+        "{listed}"
+    );
+    let before = server.count();
+    bench.desk.run(&["--settings", &settings, "upgrade"]);
+    assert!(server.count() <= before + 1, "an image was fetched again");
+    bench.desk.run(&["gc"]);
+    let blobs = bench.desk.prefix.join(".state/store/blobs");
+    let mut open = vec![blobs];
+    while let Some(folder) = open.pop() {
+        for entry in fs_err::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(path.is_dir(), "{}", path.display());
+            open.push(path);
+        }
+    }
+    // What is wrong is said with what to do, as text and as data.
+    let doctor = bench
+        .desk
+        .program(&["--settings", &settings, "doctor", "--json"])
+        .output()
+        .unwrap();
+    let checks: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    assert_eq!(checks["checks"].as_array().unwrap().len(), 10);
+}

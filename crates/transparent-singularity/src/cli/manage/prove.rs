@@ -151,16 +151,28 @@ fn check(
     Ok((file == known, file.to_string()))
 }
 
-/// What the test report beside the image says.
+/// What the test reports beside the image say.
 fn tests(site: &Site, record: &InstallRecord) -> Option<String> {
-    let bytes = fs_err::read(site.folder(record).join("tests.json")).ok()?;
-    let report: Value = serde_json::from_slice(&bytes).ok()?;
-    let cases = report["tests"]
-        .as_array()
-        .or_else(|| report["cases"].as_array())?;
-    let passed = cases
+    let bytes = fs_err::read(site.folder(record).join(crate::TESTS)).ok()?;
+    let reports: Value = serde_json::from_slice(&bytes).ok()?;
+    let mut cases = reports
+        .as_array()?
         .iter()
-        .filter(|case| case["status"] == "passed")
-        .count();
-    Some(format!("{passed} of {} passed", cases.len()))
+        .filter_map(|report| report["cases"].as_array())
+        .flatten();
+    let (mut passed, mut all) = (0, 0);
+    let mut failed = Vec::new();
+    for case in &mut cases {
+        all += 1;
+        match case["status"].as_str() {
+            Some("passed") => passed += 1,
+            Some("failed") => failed.extend(case["name"].as_str().map(str::to_owned)),
+            _ => {}
+        }
+    }
+    let mut text = format!("{passed} of {all} passed");
+    if !failed.is_empty() {
+        let _ = write!(text, ", failed: {}", failed.join(", "));
+    }
+    Some(text)
 }
