@@ -57,7 +57,7 @@ fn is_json(printer: &Printer) -> bool {
 }
 
 /// Whether `text` fits `pattern`: with `*` as a whole, else somewhere; case does not count.
-fn fits(text: &str, pattern: &str) -> bool {
+pub(super) fn fits(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
     if !pattern.contains('*') {
         return text.contains(&pattern);
@@ -141,7 +141,7 @@ pub(super) fn list(args: &ListArgs, printer: &Printer) -> Result<(), Failure> {
 }
 
 /// The failure that names what was probably meant.
-fn nothing(catalogue: &Catalogue, word: &str) -> Failure {
+pub(super) fn nothing(catalogue: &Catalogue, word: &str) -> Failure {
     let names = catalogue
         .containers
         .iter()

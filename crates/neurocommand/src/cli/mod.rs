@@ -5,6 +5,7 @@ mod config;
 mod docs;
 mod files;
 mod finding;
+mod installing;
 mod menu;
 mod session;
 
@@ -29,6 +30,14 @@ enum Command {
     Search(finding::SearchArgs),
     /// Show what is known about a container
     Info(finding::InfoArgs),
+    /// Install containers: their commands become wrappers, their names modules
+    Install(installing::InstallArgs),
+    /// Run a command of a container, installing it when it is missing
+    Run(installing::RunArgs),
+    /// Remove containers that are installed
+    Remove(installing::NamesArgs),
+    /// Install the newest builds of what is installed
+    Upgrade(installing::NamesArgs),
     /// Make, check and change catalogues
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
@@ -73,6 +82,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::List(args) => finding::list(&args, &printer),
         Command::Search(args) => finding::search(&args, &printer),
         Command::Info(args) => finding::info(&args, &printer),
+        Command::Install(args) => installing::install(&args, &printer),
+        Command::Run(args) => installing::run(&args, &printer),
+        Command::Remove(args) => installing::remove(&args),
+        Command::Upgrade(args) => installing::upgrade(&args),
         Command::Catalogue(command) => catalogue::run(&command, &printer),
         Command::Menu(command) => menu::run(&command, &printer),
         Command::Config(command) => config::run(&command, &printer),

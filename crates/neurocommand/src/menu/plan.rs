@@ -11,7 +11,7 @@ use super::{
     icons::letter_icon,
 };
 use crate::{
-    catalogue::{App, Catalogue, Container, split},
+    catalogue::{App, Catalogue, Container},
     codes,
     deployment::{Deployment, Desktop},
 };
@@ -204,10 +204,6 @@ fn launcher_words(deployment: &Deployment, program: &str, app: &App) -> Vec<Stri
     } else {
         deployment.launcher.clone()
     };
-    let options = split(&deployment.runtime_options).unwrap_or_default();
-    for option in options.iter().chain(&app.apptainer_args) {
-        words.push(format!("--runtime-option={option}"));
-    }
     words.push(app.identity.container.clone());
     words.push(app.identity.version.clone());
     words.extend(app.words.iter().cloned());

@@ -10,4 +10,5 @@ mod bad;
 mod catalogue;
 mod finding;
 mod menu;
+mod running;
 mod support;

@@ -25,7 +25,7 @@ fn launchers_and_entries_say_what_the_catalogue_says() {
     );
     let launcher = read(&env, "out/bin/viewgui-abc-1_0.sh");
     assert!(
-        launcher.ends_with(" run --runtime-option=--nv abc 1.0 abcview --big 'a b' \"$@\"\n"),
+        launcher.ends_with(" run abc 1.0 abcview --big 'a b' \"$@\"\n"),
         "{launcher}"
     );
     let entry = read(&env, "out/applications/viewgui-abc-1_0.desktop");
