@@ -132,7 +132,7 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())))
         // "(unreachable)…": outside of this process's root.
         .filter(|path| path.is_absolute());
-    let call = plan(
+    let mut call = plan(
         &Start {
             launch: &launch,
             folder: &found.folder,
@@ -145,6 +145,8 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         &files,
     )
     .map_err(|error| (error.status(), error.to_string()))?;
+    let depth = depth(&call.program, environment).map_err(broken)?;
+    call.set.extend(depth);
     for note in &call.notes {
         say(b"warning", note.to_string().as_bytes());
     }
@@ -158,6 +160,46 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         status,
         format!("cannot execute `{}`: {errno}", call.program.display()),
     ))
+}
+
+/// How often a launcher may start below another one before that is taken for a circle.
+const DEPTH: u32 = 8;
+/// Counts launchers below each other, where the runtime is a script.
+const DEPTH_VARIABLE: &str = "NEURODESK_LAUNCHER_DEPTH";
+
+/// A runtime that is a script looks for programs on `PATH`. When one of those is a wrapper, it starts the
+/// runtime again, and so on until the machine is full; so the launchers count each other.
+fn depth(
+    program: &Path,
+    environment: &[(&OsStr, &OsStr)],
+) -> Result<Option<(OsString, OsString)>, String> {
+    if !is_script(program) {
+        return Ok(None);
+    }
+    let depth = environment
+        .iter()
+        .find(|(name, _)| *name == DEPTH_VARIABLE)
+        .and_then(|(_, value)| value.to_str()?.parse::<u32>().ok())
+        .unwrap_or(0);
+    if depth >= DEPTH {
+        return Err(format!(
+            "the runtime `{}` is a script that calls commands of this container; take the container off `PATH` \
+             or name the real program in the policy",
+            program.display()
+        ));
+    }
+    Ok(Some((
+        DEPTH_VARIABLE.into(),
+        (depth + 1).to_string().into(),
+    )))
+}
+
+fn is_script(program: &Path) -> bool {
+    let mut start = [0; 2];
+    open(program, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|file| rustix::io::read(&file, &mut start))
+        .is_ok()
+        && start == *b"#!"
 }
 
 /// A whole file; only regular files, so that nothing waits.

@@ -178,6 +178,22 @@ fn what_is_broken_is_said_with_its_place_and_status() {
 }
 
 #[test]
+fn a_runtime_that_calls_wrappers_ends() {
+    let fixture = Fixture::recording();
+    // The runtime is a script that calls `env`, which is a command of this container.
+    let mut command = fixture.program("sh");
+    command
+        .args(["-c", "PATH=\"$1:$PATH\"; exec \"$1/pwd\"", "sh"])
+        .arg(&fixture.folder);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("is a script that calls commands of this container"),
+        "{said}"
+    );
+}
+
+#[test]
 fn signals_and_descriptors_are_left_as_they_were() {
     let fixture = Fixture::recording();
     program(

@@ -1,5 +1,7 @@
 //! Load, unload, swap, spider and avail; and text that only looks like code.
 
+use std::fmt::Write as _;
+
 use nd_modulefile::{Additions, Module, Variable, Versions};
 
 use crate::reader::{Reader, readers};
@@ -138,41 +140,72 @@ const HOSTILE: &[&str] = &[
 
 #[test]
 fn text_from_images_stays_text() {
+    let whole = HOSTILE.join("\n");
+    let texts: Vec<&str> = HOSTILE.iter().copied().chain([whole.as_str()]).collect();
     for reader in readers() {
-        let whole = HOSTILE.join("\n");
-        for text in HOSTILE.iter().copied().chain([whole.as_str()]) {
-            let mut module = module(&reader, "1.0");
-            module.help = text.to_owned();
-            module.about.description = Some(text.to_owned());
-            module.about.url = Some(text.to_owned());
-            module.about.categories = vec![text.to_owned()];
+        let mut lines = String::from("m avail 2>&1; m whatis abc 2>&1\n");
+        let mut values = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            let mut module = module(&reader, &number.to_string());
+            (*text).clone_into(&mut module.help);
+            module.about.description = Some((*text).to_owned());
+            module.about.url = Some((*text).to_owned());
+            module.about.categories = vec![(*text).to_owned()];
             module
                 .commands
                 .push(text.replace([',', '/', ' ', '\n'], ""));
-            module.conflicts = vec![text.to_owned()];
+            module.conflicts = vec![(*text).to_owned()];
             let value: String = text.chars().filter(|c| !c.is_control()).collect();
             module.variables = vec![Variable::new("V", &value).unwrap()];
+            values.push(value);
             reader.put(&module);
-            let loaded = "m avail; m whatis abc/1.0; m help abc/1.0; m load abc/1.0";
-            let said = reader.run(&format!(
-                "{loaded}; mk; printf '<%s>' \"$V\"; m unload abc/1.0; echo \"<$PATH>\""
-            ));
-            assert!(
-                said.contains("mk of a prefix/abc_1.0_20240131"),
-                "{text:?}: {said}"
+            let _ = writeln!(
+                lines,
+                "m help abc/{number} 2>&1; m load abc/{number}; mk; printf '<{number}:%s>' \"$V\"; m unload abc/{number}"
             );
-            assert!(said.contains(&format!("<{value}>")), "{text:?}: {said}");
-            assert!(
-                said.contains("</usr/local/bin:/usr/bin:/bin>"),
-                "{text:?}: {said}"
-            );
-            if reader.is_lmod() {
-                reader.says("m spider abc 2>&1; m spider 2>&1", "abc/1.0");
-            }
-            let left: Vec<_> = fs_err::read_dir(reader.root.path().join("work"))
-                .unwrap()
-                .collect();
-            assert!(left.is_empty(), "{text:?} made {left:?}");
         }
+        lines.push_str("echo \"<$PATH>\"\n");
+        if reader.is_lmod() {
+            lines.push_str("m spider 2>&1\n");
+        }
+        let said = reader.run(&lines);
+        for (number, value) in values.iter().enumerate() {
+            let line = format!("mk of a prefix/abc_{number}_20240131");
+            assert!(said.contains(&line), "{line}: {said}");
+            assert!(
+                said.contains(&format!("<{number}:{value}>")),
+                "{number}: {said}"
+            );
+        }
+        assert!(said.contains("</usr/local/bin:/usr/bin:/bin>"), "{said}");
+        let left = fs_err::read_dir(reader.root.path().join("work")).unwrap();
+        assert_eq!(left.count(), 0, "something ran: {said}");
+    }
+}
+
+#[test]
+fn the_cache_of_lmod_holds_text_alone() {
+    let Some(lua) = nd_testkit::peer("lua5.3") else {
+        return;
+    };
+    for reader in readers().iter().filter(|reader| reader.is_lmod()) {
+        let mut module = module(reader, "1.0");
+        module.help = HOSTILE.join("\n");
+        module.about.description = Some(HOSTILE.join(" "));
+        reader.put(&module);
+        let said = reader.run(&format!(
+            "\"${{PROGRAM%/lmod}}/spider\" -o spiderT \"$MODULEPATH\" > ../cache.lua && '{}' -e 'dofile(\"../cache.lua\") print(spiderT.version and \"<read>\")'",
+            lua.display()
+        ));
+        assert!(said.contains("<read>"), "{said}");
+        let left = fs_err::read_dir(reader.root.path().join("work"))
+            .unwrap()
+            .count();
+        assert_eq!(left, 0, "{said}");
+        assert!(
+            fs_err::read_to_string(reader.root.path().join("cache.lua"))
+                .unwrap()
+                .contains("abc/1.0")
+        );
     }
 }
