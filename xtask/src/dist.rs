@@ -1,4 +1,4 @@
-//! `dist`: completions and man pages of this front door.
+//! `dist`: completions and man pages of this front door, and the static launcher.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 use nd_terminal::Failure;
 
-use crate::{Cli, machine::Machine};
+use crate::{Cli, launcher, machine::Machine};
 
 /// Arguments of `dist`.
 #[derive(Debug, Args)]
@@ -27,5 +27,6 @@ pub(crate) fn run(machine: &Machine, args: &DistArgs) -> Result<(), Failure> {
         let script = nd_terminal::completions(Cli::command(), shell);
         fs_err::write(out.join(format!("xtask.{shell}")), script)?;
     }
+    fs_err::copy(launcher::compile(machine)?, out.join("nd-launcher"))?;
     machine.printer.data(&out.display().to_string())
 }

@@ -59,7 +59,7 @@ enum Command {
     Fuzz(fuzz::FuzzArgs),
     /// Install what building and testing need
     Setup(setup::SetupArgs),
-    /// Write man pages and completions of the released binaries
+    /// Write man pages, completions and the static launcher
     Dist(dist::DistArgs),
 }
 
