@@ -67,12 +67,10 @@ pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
     if let Ok(own) = std::env::current_exe()
         && let Some(folder) = own.parent()
     {
-        places.push(folder.join(nd_launcher::LAUNCHER_PROGRAM));
-        places.push(
-            folder
-                .join("../libexec/neurodesk")
-                .join(nd_launcher::LAUNCHER_PROGRAM),
-        );
+        // Beside it, where packages put what only programs call, and where `cargo xtask dist` does.
+        for place in [".", "../libexec/neurodesk", "../dist"] {
+            places.push(folder.join(place).join(nd_launcher::LAUNCHER_PROGRAM));
+        }
     }
     places.extend(nd_host::Programs::find(
         &context.programs(),

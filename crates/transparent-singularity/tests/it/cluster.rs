@@ -14,14 +14,14 @@ use crate::fixture::{Desk, search_path};
 const STEM: &str = "tool_1.0_20240131";
 
 /// A cluster of one node: this machine. It ends with the value.
-struct Slurm {
+pub(crate) struct Slurm {
     controller: Child,
     node: Child,
     settings: PathBuf,
 }
 
 impl Slurm {
-    fn start(folder: &Path) -> Option<Self> {
+    pub(crate) fn start(folder: &Path) -> Option<Self> {
         let (controller, node, _) = (peer("slurmctld")?, peer("slurmd")?, peer("srun")?);
         let name = Command::new("hostname").arg("-s").output().unwrap().stdout;
         let name = String::from_utf8(name).unwrap();
@@ -102,9 +102,14 @@ impl Drop for Slurm {
 
 /// Lines of a shell in which the tool is loaded by Lmod.
 fn loaded(desk: &Desk, slurm: &Slurm, lines: &str) -> String {
+    loaded_as(desk, slurm, "tool/1.0", lines)
+}
+
+/// The same with a module of another name.
+pub(crate) fn loaded_as(desk: &Desk, slurm: &Slurm, module: &str, lines: &str) -> String {
     let lmod = peer("lmod").unwrap();
     let script = format!(
-        "module() {{ eval \"$({} bash \"$@\")\"; }}\nmodule use '{}'\nmodule load tool/1.0\n{lines}",
+        "module() {{ eval \"$({} bash \"$@\")\"; }}\nmodule use '{}'\nmodule load {module}\n{lines}",
         lmod.display(),
         desk.prefix.join("modules").display()
     );

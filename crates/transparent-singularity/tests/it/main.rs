@@ -11,6 +11,7 @@ mod cluster;
 mod find;
 mod fixture;
 mod install;
+mod itksnap;
 mod kill;
 mod modules;
 mod shells;
