@@ -2,14 +2,15 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
-use crate::{Command, Gpu, LaunchFile, Policy, quote::quote};
+use crate::{Command, Gpu, LaunchFile, Policy, RuntimeChoice, Temporary, quote::quote};
 
 /// The wrapper of `command` as a POSIX shell script, from the same data as the launcher. `folder` is
 /// where it is installed; moved elsewhere, it finds the image beside itself.
 ///
 /// It decides the same when it runs, except what a shell cannot say or would need programs for: the
-/// policy is the one of now, variables that end with `*` in an allow-list and the Wayland socket are the
-/// launcher's alone, and lists of binds are left to the runtime.
+/// policy is the one of now; allow-lists with `*`, the Wayland socket, and binding a working directory that
+/// nothing covers are the launcher's alone; variables with binds are left to the runtime, which ends
+/// when one does not exist. It calls no program but the runtime.
 pub fn script(
     launch: &LaunchFile<'_>,
     folder: &Path,
@@ -38,12 +39,23 @@ pub fn script(
     line(&[b"here=", &quoted(folder.as_os_str())]);
     line(&[b"image=", &quoted(&launch.image)]);
     line(&[
-        b"case $image in /*) ;; *)\n  [ -e \"$here/$image\" ] || here=${0%/*}\n  image=$here/$image ;;\nesac",
+        b"case $image in /*) ;; *)\n  [ -e \"$here/$image\" ] || case $0 in */*) here=${0%/*} ;; *) here=. ;; esac\n  image=$here/$image ;;\nesac",
     ]);
+    for folder in &policy.search {
+        line(&[b"PATH=$PATH:", &quoted(folder)]);
+    }
+    let names = match &policy.runtime {
+        RuntimeChoice::Auto => b"apptainer singularity".to_vec(),
+        RuntimeChoice::Apptainer => b"apptainer".to_vec(),
+        RuntimeChoice::Singularity => b"singularity".to_vec(),
+        RuntimeChoice::Program(program) => quoted(program),
+    };
     line(&[
-        b"for runtime in apptainer singularity ''; do\n  command -v \"${runtime:-:}\" >/dev/null 2>&1 && break\ndone",
+        b"for runtime in ",
+        &names,
+        b" ''; do\n  command -v \"${runtime:-:}\" >/dev/null 2>&1 && break\ndone",
     ]);
-    line(&[b"[ -n \"$runtime\" ] || { echo \"neurodesk: found no \\`apptainer\\` or \\`singularity\\` on \\`PATH\\`\" >&2; exit 127; }"]);
+    line(&[b"[ -n \"$runtime\" ] || { echo 'neurodesk: error: found no runtime on `PATH`' >&2; exit 127; }"]);
     line(&[b"# what follows goes before the command, last thing first"]);
     line(&[
         b"set -- \"$image\" ",
@@ -79,13 +91,60 @@ pub fn script(
             b"[ -f \"${XAUTHORITY-}\" ] && set -- --bind \"$XAUTHORITY:$XAUTHORITY:ro\" \"$@\"",
         ]);
     }
-    line(&[
-        b"tmp=${TEMPDIR:-${TEMP:-${TMPDIR:-${TMP-}}}}\nif [ -d \"$tmp\" ] && [ \"$(cd -P \"$tmp\" && pwd)\" != /tmp ]; then\n  [ -n \"${DISPLAY-}\" ] && [ -d /tmp/.X11-unix ] && set -- --bind /tmp/.X11-unix \"$@\"\n  set -- --bind \"$tmp:/tmp\" \"$@\"\nfi",
-    ]);
-    if policy.gpu != Some(Gpu::Off) && launch.gpu != Some(Gpu::Off) {
+    let tmp = match &policy.temporary {
+        Temporary::Off => None,
+        Temporary::Auto => Some(b"${TEMPDIR:-${TEMP:-${TMPDIR:-${TMP-}}}}".to_vec()),
+        Temporary::Folder(folder) => Some(quoted(folder)),
+    };
+    if let Some(tmp) = tmp {
         line(&[
-            b"case \" ${neurodesk_singularity_opts-} \" in *' --nv '* | *' --rocm '*) ;; *)\n  if [ -e /dev/nvidiactl ]; then set -- --nv \"$@\"\n  elif [ -e /dev/kfd ] && [ -e /dev/dri ]; then set -- --rocm \"$@\"; fi ;;\nesac",
+            b"tmp=",
+            &tmp,
+            b"\nif [ -d \"$tmp\" ] && [ \"$(cd -P \"$tmp\" && pwd)\" != /tmp ]; then",
         ]);
+        if policy.x11 {
+            line(&[b"  [ -n \"${DISPLAY-}\" ] && [ -d /tmp/.X11-unix ] && set -- --bind /tmp/.X11-unix \"$@\""]);
+        }
+        line(&[b"  set -- --bind \"$tmp:/tmp\" \"$@\"\nfi"]);
+    }
+    let gpu = match (policy.gpu, launch.gpu) {
+        (Some(Gpu::Off), _) | (_, Some(Gpu::Off)) => Gpu::Off,
+        (Some(gpu), _) | (None, Some(gpu)) => gpu,
+        (None, None) => Gpu::Auto,
+    };
+    let offers: [(&[Gpu], &[u8]); 2] = [
+        (
+            &[Gpu::Auto, Gpu::Nvidia],
+            b"for lib in /usr/lib/*/libcuda.so.1 /usr/lib64/libcuda.so.1 /usr/lib/libcuda.so.1; do\n    [ -e \"$lib\" ] && [ -e /dev/nvidiactl ] && set -- --nv \"$@\" && break\n  done",
+        ),
+        (
+            &[Gpu::Auto, Gpu::Rocm],
+            b"[ \"$1\" != --nv ] && [ -e /dev/kfd ] && [ -e /dev/dri ] && set -- --rocm \"$@\"",
+        ),
+    ];
+    if gpu != Gpu::Off {
+        line(&[b"case \" ${neurodesk_singularity_opts-} \" in *' --nv '* | *' --rocm '*) ;; *)"]);
+        for (kinds, text) in offers {
+            if kinds.contains(&gpu) {
+                line(&[b"  ", text]);
+            }
+        }
+        line(&[b"  ;;\nesac"]);
+    }
+    for (name, value) in &policy.environment {
+        if is_name(name.as_bytes()) {
+            let (name, value) = (name.as_bytes(), quoted(value));
+            line(&[
+                b"export APPTAINERENV_",
+                name,
+                b"=",
+                &value,
+                b" SINGULARITYENV_",
+                name,
+                b"=",
+                &value,
+            ]);
+        }
     }
     for name in ["DISPLAY", "XAUTHORITY"]
         .iter()

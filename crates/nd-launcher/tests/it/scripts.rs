@@ -20,7 +20,7 @@ fn hostile() -> (LaunchFile<'static>, &'static str) {
     launch.pass.push(OsStr::new("X; touch ran").into());
     (
         launch,
-        "option two words\nbind /usr/lib:/mnt/y\ncwd leave\n",
+        "option two words\nenv SITE=$(touch ran)'\nsearch /opt/a b\nbind /usr/lib:/mnt/y\ncwd leave\n",
     )
 }
 
@@ -98,6 +98,45 @@ fn a_script_survives_a_move_and_passes_shellcheck() {
             moved.join("abc_1.0_20240131.simg").display()
         )),
         "{text}"
+    );
+}
+
+#[test]
+fn a_script_follows_the_policy() {
+    let fixture = Fixture::recording();
+    let launch = LaunchFile::new("abc", "abc_1.0_20240131.simg", Form::Sif);
+    let run = |text: &str| {
+        let mut policy = Policy::default();
+        policy.read_more(text.as_bytes()).unwrap();
+        let text = script(&launch, &fixture.folder, &policy, &Command::new("args"));
+        program(
+            &fixture.path("wrapper"),
+            std::str::from_utf8(&text).unwrap(),
+        );
+        let mut command = fixture.program(fixture.path("wrapper"));
+        command
+            .env("DISPLAY", ":1")
+            .env("TMPDIR", fixture.path("home"))
+            .output()
+            .unwrap()
+    };
+    let said = |text: &str| String::from_utf8(run(text).stdout).unwrap();
+    assert!(said("").contains(":/tmp>") && said("").contains("_DISPLAY=:1"));
+    assert!(!said("tmp off\nx11 off\n").contains(":/tmp>"));
+    assert!(!said("x11 off\n").contains("_DISPLAY"));
+    assert!(!said("clean-environment off\n").contains("--cleanenv"));
+    assert!(said("env A=b c\n").contains("APPTAINERENV_A=b c"));
+    let scratch = fixture.path("work");
+    assert!(
+        said(&format!("tmp {}\n", scratch.display()))
+            .contains(&format!("<{}:/tmp>", scratch.display()))
+    );
+    let none = run("runtime /no/such\n");
+    assert_eq!(none.status.code(), Some(127));
+    assert!(
+        String::from_utf8(none.stderr)
+            .unwrap()
+            .starts_with("neurodesk: error: ")
     );
 }
 
