@@ -1,7 +1,7 @@
 //! The binary, with a runtime that tells what it was called with.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     os::unix::{ffi::OsStrExt as _, fs::symlink, process::CommandExt as _},
     process::Stdio,
 };
@@ -92,6 +92,39 @@ fn arguments_arrive_byte_for_byte() {
         "{}",
         String::from_utf8_lossy(&stdout)
     );
+}
+
+#[test]
+fn a_megabyte_of_arguments_and_variables_arrives() {
+    let fixture = Fixture::recording();
+    program(
+        &fixture.path("runtime"),
+        "#!/bin/sh\necho $# \"${#LONG}\"\n",
+    );
+    fixture.policy(&format!("runtime {}\n", fixture.path("runtime").display()));
+    let mut wrapper = fixture.wrapper("args");
+    wrapper
+        .args(std::iter::repeat_n("x".repeat(500), 1000))
+        .env("LONG", "y".repeat(100_000))
+        .envs((0..1000).map(|number| (format!("V{number}"), "z".repeat(400))));
+    assert_eq!(output(&mut wrapper), "1007 100000\n");
+}
+
+#[test]
+fn more_than_the_kernel_takes_is_its_own_error() {
+    let fixture = Fixture::recording();
+    // What the launcher adds for the runtime is what is too long, for any one word.
+    let folder = "f/".repeat(100);
+    let mut launch =
+        nd_launcher::LaunchFile::new("abc", "abc_1.0_20240131.simg", nd_launcher::Form::Sif);
+    launch
+        .options
+        .push(OsString::from(format!("--{}", folder.repeat(700))).into());
+    fixture.write(&launch);
+    let ran = fixture.wrapper("args").output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(126), "{said}");
+    assert!(said.contains("cannot execute"), "{said}");
 }
 
 #[test]
