@@ -42,6 +42,8 @@ pub(super) enum CatalogueCommand {
     Index(RecipesArgs),
     /// Write the icons of recipes to a folder
     Icons(IconsArgs),
+    /// Bring the copy of the published catalogue up to date, which is used where there is no other
+    Refresh(super::refresh::RefreshArgs),
     /// Say everything that is wrong with a catalogue
     Check(CheckArgs),
     /// Say what differs between two catalogues
@@ -206,6 +208,7 @@ pub(super) fn run(command: &CatalogueCommand, printer: &Printer) -> Result<(), F
         CatalogueCommand::Webapps(args) => webapps(args, printer),
         CatalogueCommand::Index(args) => index(args, printer),
         CatalogueCommand::Icons(args) => icons(args, printer),
+        CatalogueCommand::Refresh(args) => super::refresh::run(args, printer),
         CatalogueCommand::Check(args) => check(args, printer),
         CatalogueCommand::Diff(args) => diff(args, printer),
         CatalogueCommand::Add(args) => add(args, printer),
@@ -228,7 +231,7 @@ fn give(output: Option<&Path>, text: &str, check: bool, printer: &Printer) -> Re
 }
 
 /// Refuses to go from `before` to `after` applications when that is more than a tenth.
-fn guard(before: usize, after: usize, allow: bool) -> Result<(), Failure> {
+pub(super) fn guard(before: usize, after: usize, allow: bool) -> Result<(), Failure> {
     if allow || !catalogue::shrinks(before, after) {
         return Ok(());
     }
@@ -237,7 +240,7 @@ fn guard(before: usize, after: usize, allow: bool) -> Result<(), Failure> {
 }
 
 /// How many applications a document has; 0 when there is no such document.
-fn count(document: &Node) -> usize {
+pub(super) fn count(document: &Node) -> usize {
     let containers = document.members().into_iter().flatten();
     containers
         .filter_map(|(_, member)| member.node.get("apps")?.members())

@@ -7,6 +7,7 @@ mod files;
 mod finding;
 mod installing;
 mod menu;
+mod refresh;
 mod session;
 
 use clap::{CommandFactory as _, Parser, Subcommand};

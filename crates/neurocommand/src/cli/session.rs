@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use camino::Utf8PathBuf;
 use clap::Args;
 use nd_host::Environment;
 use nd_report::{FileId, Sink};
 use nd_terminal::{Failure, FailureKind, Printer};
 
-use super::files::Files;
+use super::{files::Files, refresh};
 use crate::{
     catalogue::Catalogue,
     deployment::{Deployment, Layer, Resolved, SHIPPED, resolve},
@@ -95,19 +96,30 @@ impl AppsArgs {
             return Ok(here);
         }
         let deployment = Deployment::of(&self.deployment.resolve(environment, printer)?);
-        match deployment.catalogue {
-            Some(path) if path.is_file() => Ok(path.into_std_path_buf()),
-            Some(path) => Err(Failure::new(
-                FailureKind::Failed,
-                format!("there is no catalogue: neither `apps.json` here nor `{path}`"),
-            )
-            .hint("name one with `--apps FILE`")),
-            None => Err(Failure::new(
-                FailureKind::Failed,
-                "there is no catalogue, and the deployment names none",
-            )
-            .hint("name one with `--apps FILE`")),
+        let copy = refresh::copy(environment, &deployment);
+        let places = [
+            deployment.catalogue.map(Utf8PathBuf::into_std_path_buf),
+            copy,
+        ];
+        let places: Vec<PathBuf> = places.into_iter().flatten().collect();
+        if let Some(path) = places.iter().find(|path| path.is_file()) {
+            return Ok(path.clone());
         }
+        let names: Vec<String> = places
+            .iter()
+            .map(|path| format!("nor `{}`", path.display()))
+            .collect();
+        let message = format!(
+            "there is no catalogue: neither `apps.json` here {}",
+            names.join(" ")
+        );
+        let failure =
+            Failure::new(FailureKind::Failed, message).hint("name one with `--apps FILE`");
+        Err(if deployment.catalogue_url.is_some() {
+            failure.hint("`neurocommand catalogue refresh` gets the published one")
+        } else {
+            failure
+        })
     }
 
     /// The catalogue and what is known about its containers.

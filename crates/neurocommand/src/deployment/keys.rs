@@ -56,6 +56,11 @@ pub const KEYS: &[Key] = &[
         "folder that gets launchers, menu entries and icons",
     ),
     key("catalogue", Kind::Path, "the catalogue of the site"),
+    key(
+        "catalogue_url",
+        Kind::Text,
+        "where `catalogue refresh` gets the catalogue from",
+    ),
     key("icons", Kind::Path, "folder of icons, `NAME.png`"),
     key(
         "registries",

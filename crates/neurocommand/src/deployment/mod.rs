@@ -28,6 +28,8 @@ pub struct Deployment {
     pub prefix: Option<Utf8PathBuf>,
     /// The catalogue.
     pub catalogue: Option<Utf8PathBuf>,
+    /// Where the catalogue is published.
+    pub catalogue_url: Option<String>,
     /// Folder of icons, `NAME.png`.
     pub icons: Option<Utf8PathBuf>,
     /// Menu of the desktop that a line is added to.
@@ -74,6 +76,7 @@ impl Deployment {
             },
             prefix: path("prefix"),
             catalogue: path("catalogue"),
+            catalogue_url: settings.text("catalogue_url").map(str::to_owned),
             icons: path("icons"),
             system_menu: path("system_menu"),
             applications_dir: path("applications_dir")

@@ -124,3 +124,39 @@ fn the_deployment_says_where_its_values_come_from() {
         said.out
     );
 }
+
+#[test]
+fn the_published_catalogue_is_copied_verified_and_used_without_a_network() {
+    let env = TestEnv::new().unwrap();
+    let published = write(&env, "published/apps.json", APPS);
+    let text = format!(
+        "brand = \"Site\"\ncatalogue_url = \"file://{}\"\n",
+        published.display()
+    );
+    write(&env, "site.toml", &text);
+    let with = ["--deployment", "site.toml"];
+    let said = run(&env, &[&["list"], &with[..]].concat());
+    assert!(
+        said.code == 1 && said.err.contains("catalogue refresh"),
+        "{}",
+        said.err
+    );
+    good(&env, &[&["catalogue", "refresh"], &with[..]].concat());
+    assert!(
+        good(&env, &[&["list"], &with[..]].concat())
+            .out
+            .contains("cat12")
+    );
+    // What is broken or much smaller does not take the place of the copy.
+    for (text, code) in [("{\"a\": []}", 1), ("{", 1), ("{}", 6)] {
+        write(&env, "published/apps.json", text);
+        let said = run(&env, &[&["catalogue", "refresh"], &with[..]].concat());
+        assert_eq!(said.code, code, "{text}: {}", said.err);
+    }
+    fs_err::remove_file(published).unwrap();
+    assert!(
+        good(&env, &[&["search", "cat12"], &with[..]].concat())
+            .out
+            .contains("cat12")
+    );
+}
