@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use nd_builder::LayerBudget;
+use nd_builder::{Devices, LayerBudget};
 use nd_sandbox::Limits;
 
 use super::cache::parse_size;
@@ -35,6 +35,9 @@ pub(super) struct LimitArgs {
         default_value_t = LayerBudget::default().bytes
     )]
     max_layer_size: u64,
+    /// Refuse a base with device nodes instead of leaving them out of what steps see
+    #[arg(long)]
+    strict: bool,
 }
 
 impl LimitArgs {
@@ -42,6 +45,11 @@ impl LimitArgs {
         LayerBudget {
             entries: self.max_layer_entries,
             bytes: self.max_layer_size,
+            devices: if self.strict {
+                Devices::Refused
+            } else {
+                Devices::LeftOut
+            },
         }
     }
 
