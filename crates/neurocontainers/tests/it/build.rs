@@ -5,26 +5,9 @@ use std::path::{Path, PathBuf};
 use nd_testkit::TestEnv;
 use serde_json::Value;
 
-use crate::support::busybox_layout;
+use crate::support::{BUSYBOX, busybox_layout, debian};
 
-const RECIPE: &str = r#"name: demo
-version: 1.0.0
-architectures: [x86_64, aarch64]
-categories: [workflows]
-copyright:
-  - license: MIT
-structured_readme:
-  description: A demonstration.
-  example: demo
-  documentation: ""
-  citation: ""
-build:
-  kind: neurodocker
-  base-image: busybox:latest
-  pkg-manager: apt
-  add-default-template: false
-  directives:
-    - file: {name: greeting, contents: "hello from a file\n"}
+const DIRECTIVES: &str = r#"    - file: {name: greeting, contents: "hello from a file\n"}
     - run:
         - mkdir -p /opt/demo
         - cp {{ get_file("greeting") }} /opt/demo/greeting
@@ -32,9 +15,6 @@ build:
         - chmod 755 /opt/demo/demo
     - copy: [data.txt, /opt/demo/data.txt]
     - environment: {DEMO_HOME: /opt/demo}
-deploy:
-  path: [/opt/demo]
-icon: data:image/png;base64,iVBORw0KGgo=
 "#;
 
 const SUITE: &str = r"name: demo
@@ -68,7 +48,8 @@ impl Fixture {
         let recipe = env.work().join("recipes/demo");
         fs_err::create_dir_all(&recipe).unwrap();
         fs_err::create_dir_all(env.work().join("releases")).unwrap();
-        fs_err::write(recipe.join("build.yaml"), RECIPE).unwrap();
+        let text = crate::support::recipe(BUSYBOX, DIRECTIVES, "path: [/opt/demo]");
+        fs_err::write(recipe.join("build.yaml"), text).unwrap();
         fs_err::write(recipe.join("fulltest.yaml"), SUITE).unwrap();
         fs_err::write(recipe.join("data.txt"), "some data\n").unwrap();
         Some(Self { env, base })
@@ -92,6 +73,14 @@ impl Fixture {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let stdout = text(&output.stdout);
         serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
+    }
+
+    /// From now on the recipe stands on a real distribution and installs a package of it first.
+    pub(crate) fn install_from_debian(&self, suite: &str, package: &str) {
+        let path = "recipes/demo/build.yaml";
+        let install = format!("  directives:\n    - install: [{package}]\n");
+        self.edit(path, BUSYBOX, &debian(suite));
+        self.edit(path, "  directives:\n", &install);
     }
 
     pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {

@@ -16,38 +16,18 @@ use sha2::Digest as _;
 
 use crate::{
     people::{Kind, Person, Place, slow, summary},
-    support::busybox_layout,
+    support::{BUSYBOX, busybox_layout, recipe},
 };
 
-const HEAD: &str = r#"name: demo
-version: 1.0.0
-architectures: [x86_64, aarch64]
-categories: [workflows]
-copyright:
-  - license: MIT
-structured_readme:
-  description: A demonstration.
-  example: demo
-  documentation: ""
-  citation: ""
-build:
-  kind: neurodocker
-  base-image: busybox:latest
-  pkg-manager: apt
-  add-default-template: false
-  directives:
-"#;
-const TAIL: &str = "deploy:\n  path: [/opt]\nicon: data:image/png;base64,iVBORw0KGgo=\n";
-
 /// Steps that leave processes behind and write many files; `word` is in what they run.
-fn recipe(word: &str) -> String {
+fn steps(word: &str) -> String {
     let step = |n: u32| {
         format!(
             "    - run:\n        - mkdir -p /opt/{n}\n        - (sleep 30; echo {word}) &\n        - for i in 1 2 3 4 5 6 7 8 9; do for j in 1 2 3 4 5 6 7 8 9; do echo $i$j > /opt/{n}/$i$j; done; done\n        - sleep 0.1\n"
         )
     };
     let steps: String = (0..4).map(step).collect();
-    format!("{HEAD}{steps}{TAIL}")
+    recipe(BUSYBOX, &steps, "path: [/opt]")
 }
 
 fn random(state: &mut u64) -> u64 {
@@ -73,7 +53,7 @@ impl Victim {
         let number = VICTIMS.fetch_add(1, Ordering::Relaxed);
         let word = format!("nd-kill-{}-{kind:?}-{number}-", std::process::id());
         Self {
-            person: place.person(kind, &recipe(&word), ""),
+            person: place.person(kind, &steps(&word), ""),
             program: place.folder.path().join("neurocontainers"),
             word,
             words: ["demo", "--base", base.to_str().unwrap()]

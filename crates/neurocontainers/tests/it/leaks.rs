@@ -133,6 +133,25 @@ fn search_all(work: &Path, summary: &serde_json::Value, said: &[u8], addresses: 
     }
 }
 
+/// Builds on the machine of `root`, maybe behind a proxy: the summary, and all that was said.
+fn build(
+    fixture: &Fixture,
+    root: &Path,
+    words: &[&str],
+    proxy: Option<&str>,
+) -> (serde_json::Value, Vec<u8>) {
+    let mut command = fixture.command(&["build", "demo", "--json"]);
+    command.args(words).env("ND_MACHINE_ROOT", root);
+    command.envs(proxy.map(|proxy| ("https_proxy", proxy)));
+    let output = command.output().unwrap();
+    let said = [&output.stdout[..], &output.stderr].concat();
+    let text = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{text}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let summary = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    (summary, said)
+}
+
 #[test]
 fn settings_of_the_machine_reach_steps_and_nothing_else() {
     if peer("mmdebstrap").is_none() {
@@ -152,34 +171,12 @@ fn settings_of_the_machine_reach_steps_and_nothing_else() {
         ],
     );
     let root = machine_root(fixture.env.root(), "http://mirror.machine.example");
-    let recipe = fixture.env.work().join("recipes/demo/build.yaml");
-    let text = fs_err::read_to_string(&recipe).unwrap();
     let looks = "- cat /etc/apt/sources.list $PIP_CONFIG_FILE; ls /etc/apt/apt.conf.d > /opt/seen; grep -c machine /etc/apt/sources.list $PIP_CONFIG_FILE >> /opt/seen; env | grep -c machine >> /opt/seen\n        - mkdir -p /opt/demo";
-    fs_err::write(&recipe, text.replace("- mkdir -p /opt/demo", looks)).unwrap();
-    let output = fixture
-        .command(&[
-            "build",
-            "demo",
-            "--json",
-            "--base",
-            base.unwrap().to_str().unwrap(),
-        ])
-        .env("ND_MACHINE_ROOT", root)
-        .env("https_proxy", "http://proxy.machine.example:1")
-        .output()
-        .unwrap();
-    let said = [&output.stdout[..], &output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
-    let last = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .last()
-        .unwrap()
-        .to_owned();
-    let summary: serde_json::Value = serde_json::from_str(&last).unwrap();
+    fixture.edit("recipes/demo/build.yaml", "- mkdir -p /opt/demo", looks);
+    let base = base.unwrap();
+    let words = ["--base", base.to_str().unwrap()];
+    let proxy = Some("http://proxy.machine.example:1");
+    let (summary, said) = build(&fixture, &root, &words, proxy);
     // The step did see all of it.
     let seen = files_of(
         Path::new(summary["oci"]["path"].as_str().unwrap()),
@@ -269,32 +266,8 @@ fn a_real_bootstrap_through_a_mirror_does_not_name_it() {
     fs_err::write(&security, only_main).unwrap();
     fs_err::remove_file(root.join("etc/pip.conf")).unwrap();
     fs_err::remove_file(root.join("etc/apt/apt.conf.d/90proxy")).unwrap();
-    let recipe = fixture.env.work().join("recipes/demo/build.yaml");
-    let text = fs_err::read_to_string(&recipe).unwrap();
-    let text = text
-        .replace(
-            "base-image: busybox:latest",
-            "base-image: debian:bookworm\n  bootstrap: debian:bookworm",
-        )
-        .replace("  directives:\n", "  directives:\n    - install: [hello]\n");
-    fs_err::write(&recipe, text).unwrap();
-    let output = fixture
-        .command(&["build", "demo", "--json"])
-        .env("ND_MACHINE_ROOT", root)
-        .output()
-        .unwrap();
-    let said = [&output.stdout[..], &output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
-    let last = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .last()
-        .unwrap()
-        .to_owned();
-    let summary: serde_json::Value = serde_json::from_str(&last).unwrap();
+    fixture.install_from_debian("bookworm", "hello");
+    let (summary, said) = build(&fixture, &root, &[], None);
     assert!(
         asked.load(Ordering::Relaxed) > 10,
         "the mirror was hardly used"

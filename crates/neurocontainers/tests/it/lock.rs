@@ -173,15 +173,7 @@ fn a_locked_container_is_built_from_an_empty_cache_without_a_network() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
-    let recipe = fixture.env.work().join("recipes/demo/build.yaml");
-    let text = fs_err::read_to_string(&recipe).unwrap();
-    let text = text
-        .replace(
-            "base-image: busybox:latest",
-            "base-image: debian:bookworm\n  bootstrap: debian:bookworm",
-        )
-        .replace("  directives:\n", "  directives:\n    - install: [hello]\n");
-    fs_err::write(&recipe, text).unwrap();
+    fixture.install_from_debian("bookworm", "hello");
     let run = |words: &[&str]| {
         let output = fixture.command(words).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -8,6 +8,7 @@
 )]
 
 mod build;
+mod chain;
 mod deploy;
 mod diagnose;
 mod downloads;

@@ -15,6 +15,41 @@ const APPLETS: [&str; 24] = [
     "false", "test", "sleep", "printf", "id", "mv", "head", "wc", "sort", "touch", "uname",
 ];
 
+/// A base that tests give from disk, as a recipe names it.
+pub(crate) const BUSYBOX: &str = "base-image: busybox:latest";
+
+/// A base that is made from Debian's archive, as a recipe names it.
+pub(crate) fn debian(suite: &str) -> String {
+    format!("base-image: debian:{suite}\n  bootstrap: debian:{suite}")
+}
+
+/// The recipe `demo`. `directives` are lines of a list, `deploy` is one key of the folder of commands.
+pub(crate) fn recipe(base: &str, directives: &str, deploy: &str) -> String {
+    format!(
+        r#"name: demo
+version: 1.0.0
+architectures: [x86_64, aarch64]
+categories: [workflows]
+copyright:
+  - license: MIT
+structured_readme:
+  description: A demonstration.
+  example: demo
+  documentation: ""
+  citation: ""
+build:
+  kind: neurodocker
+  {base}
+  pkg-manager: apt
+  add-default-template: false
+  directives:
+{directives}deploy:
+  {deploy}
+icon: data:image/png;base64,iVBORw0KGgo=
+"#
+    )
+}
+
 /// An OCI layout of a small system: busybox, users, a time zone. `None` where there is no static
 /// busybox.
 pub(crate) fn busybox_layout(folder: &Path) -> Option<PathBuf> {

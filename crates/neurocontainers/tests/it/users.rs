@@ -4,29 +4,12 @@ use serde_json::Value;
 
 use crate::{
     people::{Kind, Person, Place, slow},
-    support::busybox_layout,
+    support::{BUSYBOX, busybox_layout, debian, recipe},
 };
 
 /// Everything that overlays make hard: a directory of a lower layer gets another name, a file of it a
 /// second one, owners change.
-const RECIPE: &str = r#"name: demo
-version: 1.0.0
-architectures: [x86_64, aarch64]
-categories: [workflows]
-copyright:
-  - license: MIT
-structured_readme:
-  description: A demonstration.
-  example: demo
-  documentation: ""
-  citation: ""
-build:
-  kind: neurodocker
-  base-image: busybox:latest
-  pkg-manager: apt
-  add-default-template: false
-  directives:
-    - run:
+const DIRECTIVES: &str = r"    - run:
         - mkdir -p /opt/demo /opt/old/sub
         - echo one > /opt/old/sub/one; echo two > /opt/old/two
         - printf '#!/bin/sh\necho hello from $(cat /opt/new/sub/one)\n' > /opt/demo/demo
@@ -37,10 +20,29 @@ build:
         - echo more >> /opt/demo/two
         - busybox chown 1000:1000 /opt/new/two
         - busybox mknod /opt/demo/fifo p
-deploy:
-  path: [/opt/demo]
-icon: data:image/png;base64,iVBORw0KGgo=
-"#;
+";
+
+/// A package whose program is moved aside for another one, and whose folder gets another name.
+const DIVERTED: &str = r"    - install: [hello]
+    - run:
+        - dpkg-divert --rename --divert /usr/bin/hello.real --add /usr/bin/hello
+        - printf '#!/bin/sh\necho diverted; hello.real\n' > /usr/bin/hello
+        - chmod 755 /usr/bin/hello
+        - mv /usr/share/doc/hello /usr/share/doc/elsewhere
+";
+
+const DIVERTED_SUITE: &str = r"name: demo
+version: 1.0.0
+test_data:
+  output_dir: test_output
+tests:
+  - name: diverted
+    command: hello
+    expected_output_contains: diverted
+  - name: moved
+    command: ls /usr/share/doc/elsewhere/copyright && hello.real
+    expected_output_contains: Hello, world
+";
 
 const SUITE: &str = r"name: demo
 version: 1.0.0
@@ -94,13 +96,14 @@ fn every_kind_of_user_builds_the_same_tree_and_runs_it() {
         return;
     };
     let base = base.to_str().unwrap();
+    let recipe = recipe(BUSYBOX, DIRECTIVES, "path: [/opt/demo]");
     let mut summaries = Vec::new();
     for (kind, ids) in [
         (Kind::Root, "range"),
         (Kind::Ranged, "range"),
         (Kind::Alone, "single"),
     ] {
-        let person = place.person(kind, RECIPE, SUITE);
+        let person = place.person(kind, &recipe, SUITE);
         let summary = person.build(&["--base", base]);
         assert_eq!(summary["ids"], ids, "{kind:?}");
         passed_everywhere(&person, &summary);
@@ -138,28 +141,10 @@ fn packages_are_diverted_and_installed_by_every_kind_of_user() {
         return;
     }
     let Some(place) = Place::new() else { return };
-    let (head, rest) = RECIPE.split_once("  directives:\n").unwrap();
-    let (_, tail) = rest.split_once("deploy:\n").unwrap();
-    let head = head.replace(
-        "base-image: busybox:latest",
-        "base-image: debian:bullseye\n  bootstrap: debian:bullseye",
-    );
-    let recipe = format!(
-        "{head}  directives:\n    - install: [hello]\n    - run:\n        - dpkg-divert --rename \
-         --divert /usr/bin/hello.real --add /usr/bin/hello\n        - printf '#!/bin/sh\\necho \
-         diverted; hello.real\\n' > /usr/bin/hello\n        - chmod 755 /usr/bin/hello\n        \
-         - mv /usr/share/doc/hello /usr/share/doc/elsewhere\ndeploy:\n{tail}"
-    )
-    .replace("path: [/opt/demo]", "bins: [hello]");
-    let suite = SUITE.split_once("tests:").unwrap().0;
-    let suite = format!(
-        "{suite}tests:\n  - name: diverted\n    command: hello\n    expected_output_contains: diverted\n  \
-         - name: moved\n    command: ls /usr/share/doc/elsewhere/copyright && hello.real\n    \
-         expected_output_contains: Hello, world\n"
-    );
+    let recipe = recipe(&debian("bullseye"), DIVERTED, "bins: [hello]");
     let mut trees = Vec::new();
     for kind in [Kind::Root, Kind::Ranged, Kind::Alone] {
-        let person = place.person(kind, &recipe, &suite);
+        let person = place.person(kind, &recipe, DIVERTED_SUITE);
         let summary = person.build(&[]);
         passed_everywhere(&person, &summary);
         trees.push(summary["tree_digest"].clone());
@@ -174,17 +159,30 @@ fn itksnap_is_built_and_run_by_every_kind_of_user() {
         return;
     }
     let Some(place) = Place::new() else { return };
-    let mut trees = Vec::new();
-    for kind in [Kind::Ranged, Kind::Alone] {
-        let person = place.person(kind, RECIPE, "");
+    let mut summaries = Vec::new();
+    for (kind, ids) in [
+        (Kind::Root, "range"),
+        (Kind::Ranged, "range"),
+        (Kind::Alone, "single"),
+    ] {
+        let person = place.person(kind, "", "");
         person.take_recipe("itksnap");
         let summary = person.build_of("itksnap", &[]);
+        assert_eq!(summary["ids"], ids, "{kind:?}");
         passed_everywhere(&person, &summary);
         let words = ["sh", "-c", "command -v itksnap"];
         if let Some(text) = in_sif(&person, &summary, &words) {
             assert_eq!(text, "/usr/bin/itksnap\n", "{kind:?}");
         }
-        trees.push(summary["tree_digest"].clone());
+        summaries.push(summary);
     }
-    assert_eq!(trees[0], trees[1]);
+    let [root, ranged, alone] = &summaries[..] else {
+        unreachable!("three were built");
+    };
+    // The identity of the content is that of root in every mode; within a mode every byte is.
+    assert_eq!(alone["tree_digest"], root["tree_digest"]);
+    for key in ["image_digest", "tree_digest", "tree_full_digest"] {
+        assert_eq!(ranged[key], root[key], "{key}");
+    }
+    assert_eq!(ranged["sif"]["digest"], root["sif"]["digest"]);
 }
