@@ -17,6 +17,8 @@ mod convert;
 mod engine;
 #[path = "bench_engine/measure.rs"]
 mod measure;
+#[path = "bench_engine/modes.rs"]
+mod modes;
 #[path = "bench_engine/report.rs"]
 mod report;
 #[path = "bench_engine/sandbox.rs"]
@@ -39,6 +41,9 @@ struct Args {
     /// Runs of `true`
     #[arg(long, default_value_t = 50)]
     starts: usize,
+    /// Compare building as root with building as a user who has one id, and nothing else
+    #[arg(long)]
+    modes: bool,
     /// Folder for everything that is made; a temporary one by default
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -75,7 +80,11 @@ fn bench(args: &Args) {
         .unwrap_or_else(|| temporary.path().to_path_buf());
     fs_err::create_dir_all(&folder).unwrap();
     let mut table = report::Report::default();
-    sandbox::bench(args.starts, &folder, &mut table);
-    engine::bench(args, &folder, &mut table);
+    if args.modes {
+        modes::bench(args, &folder, &mut table);
+    } else {
+        sandbox::bench(args.starts, &folder, &mut table);
+        engine::bench(args, &folder, &mut table);
+    }
     println!("{}", table.render());
 }

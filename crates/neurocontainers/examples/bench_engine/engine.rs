@@ -268,6 +268,7 @@ impl<'a> Buildah<'a> {
         let parts = [built, pushed, packed];
         Taken {
             time: parts.iter().map(|part| part.time).sum(),
+            processor: parts.iter().map(|part| part.processor).sum(),
             memory: parts.iter().map(|part| part.memory).max().unwrap_or(0),
         }
     }

@@ -11,6 +11,8 @@ use std::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taken {
     pub(crate) time: Duration,
+    /// Processor time of it and of everything below it that was waited for.
+    pub(crate) processor: Duration,
     /// Largest resident size of any one process, in bytes.
     pub(crate) memory: u64,
 }
@@ -22,6 +24,7 @@ pub(crate) fn run(command: &mut Command) -> Taken {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    let before = processor_of_children();
     let started = Instant::now();
     let child = command.spawn().unwrap();
     let (id, over) = (child.id(), AtomicBool::new(false));
@@ -38,7 +41,25 @@ pub(crate) fn run(command: &mut Command) -> Taken {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    Taken { time, memory }
+    let processor = processor_of_children().saturating_sub(before);
+    Taken {
+        time,
+        processor,
+        memory,
+    }
+}
+
+/// What ended children of this process have used, as the kernel adds it up in `/proc/self/stat`.
+fn processor_of_children() -> Duration {
+    let stat = fs_err::read_to_string("/proc/self/stat").unwrap();
+    // In ticks of a hundredth of a second, whatever the kernel's own are.
+    let words = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u64 = words
+        .skip(13)
+        .take(2)
+        .map(|w| w.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The largest peak of the process and its descendants, looked at now and then.
@@ -100,6 +121,7 @@ pub(crate) fn median(mut runs: Vec<Taken>) -> Taken {
     runs.sort_by_key(|taken| taken.time);
     Taken {
         time: runs[runs.len() / 2].time,
+        processor: runs[runs.len() / 2].processor,
         memory: runs.iter().map(|taken| taken.memory).max().unwrap_or(0),
     }
 }
