@@ -94,12 +94,15 @@ pub(super) struct Ready {
     pub(super) fetch: FetchContext,
     pub(super) programs: nd_host::SystemPrograms,
     pub(super) launcher: Vec<u8>,
+    /// The prefix stays until everything is done.
+    _here: nd_host::FileLock,
 }
 
 impl Ready {
     pub(super) fn new(context: &Context, style: WrapperStyle) -> Result<Self, Failure> {
-        context.site.prepare().map_err(site_failure)?;
+        let here = context.site.enter().map_err(site_failure)?;
         Ok(Self {
+            _here: here,
             fetch: context.fetch(&context.site.store())?,
             programs: context.programs(),
             launcher: match style {
@@ -392,10 +395,9 @@ pub(super) fn tell(context: &Context, installed: &Installed) -> Result<(), Failu
     for note in &installed.notes {
         context.printer.detail(note);
     }
-    let loud = installed
-        .notes
-        .iter()
-        .filter(|note| note.contains("shadow") || note.contains("points into"));
+    let loud = installed.notes.iter().filter(|note| {
+        note.contains("shadow") || note.contains("points into") || note.contains("is not on the")
+    });
     for note in loud {
         context.printer.warn(note);
     }

@@ -137,7 +137,7 @@ pub enum InstallError {
 /// Installs an image. Repeating it is harmless: what is there and right stays as it is.
 pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, InstallError> {
     let site = means.site;
-    site.prepare()?;
+    let _here = site.enter()?;
     let _lock = site.lock(&wish.image)?;
     let stem = wish.image.stem();
     let folder_name = wish.in_place.clone().unwrap_or_else(|| stem.clone());
@@ -190,6 +190,15 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
         &options,
     )?;
     let mut notes: Vec<String> = exposed.left_out.iter().map(ToString::to_string).collect();
+    let missing = exposed
+        .commands
+        .iter()
+        .filter(|(_, found)| **found == Found::Missing);
+    notes.extend(
+        missing.map(|(name, _)| {
+            format!("`{name}` of `DEPLOY_BINS` is not on the `PATH` of the image")
+        }),
+    );
     notes.extend(plan.notes.iter().cloned());
     notes.extend(shadows(site, &wish.image, &exposed)?);
     plan.files

@@ -141,6 +141,28 @@ impl Site {
         self.recover()
     }
 
+    /// Prepares the prefix and keeps it from being taken away as an empty one, as long as the value
+    /// lives.
+    pub fn enter(&self) -> Result<FileLock, SiteError> {
+        // Whoever removes an empty prefix may be just at it.
+        for _ in 0..50 {
+            match self.prepare() {
+                Err(SiteError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(()) => match FileLock::shared(&self.in_use()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    other => return other.map_err(SiteError::io("lock", self.in_use())),
+                },
+            }
+        }
+        self.prepare()?;
+        FileLock::shared(&self.in_use()).map_err(SiteError::io("lock", self.in_use()))
+    }
+
+    pub(crate) fn in_use(&self) -> PathBuf {
+        self.state().join("in-use")
+    }
+
     /// Waits for the right to change builds of this tool and version; it ends with the value.
     pub fn lock(&self, image: &ImageName) -> Result<FileLock, SiteError> {
         let path = self.lock_path(&format!("{}_{}", image.app, image.version));

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nd_host::FileLock;
+
 use super::{
     InstallRecord, Site, SiteError,
     apply::{remove_if_there, remove_tree},
@@ -109,6 +111,15 @@ impl Site {
         remove_empty(&self.modules());
         let kept = [state.join("launcher.conf")];
         if kept.iter().any(|path| path.exists()) {
+            return Ok(false);
+        }
+        // Somebody who is installing keeps the state.
+        let in_use = self.in_use();
+        let lock = match FileLock::try_exclusive(&in_use) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(!foreign),
+            other => other.map_err(SiteError::io("lock", &in_use))?,
+        };
+        if lock.is_none() || !self.all_records()?.is_empty() {
             return Ok(false);
         }
         match remove_tree(&state) {

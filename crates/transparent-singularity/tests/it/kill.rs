@@ -104,3 +104,39 @@ fn many_at_once_install_once() {
     }
     desk.run(&["verify"]);
 }
+
+#[test]
+fn an_empty_prefix_is_not_taken_from_under_an_installation() {
+    let desk = Desk::new();
+    let Some(from) = desk.image("some.sif") else {
+        return;
+    };
+    let words = |stem: &'static str| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command
+            .env("PATH", search_path())
+            .env("ND_CACHE_DIR", desk.env.cache())
+            .arg("--prefix")
+            .arg(&desk.prefix);
+        command
+            .args(["install", stem, "--from"])
+            .arg(&from)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    };
+    for _ in 0..10 {
+        desk.run(&["install", OLD, "--from", from.to_str().unwrap()]);
+        let child = words("other_1_20240101").spawn().unwrap();
+        desk.run(&["uninstall", OLD]);
+        let out = child.wait_with_output().unwrap();
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        desk.run(&["verify", "other"]);
+        desk.run(&["uninstall", "other"]);
+        assert_eq!(fs_err::read_dir(&desk.prefix).unwrap().count(), 0);
+    }
+}

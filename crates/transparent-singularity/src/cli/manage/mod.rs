@@ -274,7 +274,7 @@ pub(super) fn verify(context: &Context, args: &NameArgs) -> Result<(), Failure> 
 }
 
 pub(super) fn repair(context: &Context, args: &NameArgs) -> Result<(), Failure> {
-    context.site.prepare().map_err(install::site_failure)?;
+    let _here = context.site.enter().map_err(install::site_failure)?;
     let launcher = install::launcher(context).unwrap_or_default();
     let mut report = Vec::new();
     let mut left = 0;
