@@ -1,6 +1,6 @@
 //! The image in the staging folder: copied, linked, converted or unpacked.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::{io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use nd_oci::Layout;
 use nd_report::Cancel;
@@ -144,7 +144,7 @@ pub(super) fn place(
             if path.starts_with(means.fetch.store.root()) {
                 place_image(path, &target).map_err(io("link"))?;
             } else {
-                fs_err::copy(path, &target).map_err(io("copy"))?;
+                copy(path, &target).map_err(io("copy"))?;
                 let mode = std::fs::Permissions::from_mode(0o755);
                 fs_err::set_permissions(&target, mode).map_err(io("open"))?;
                 verify_copy(&target, obtained)?;
@@ -166,6 +166,30 @@ pub(super) fn place(
             Ok(Placement::Folder)
         }
     }
+}
+
+/// Copies a file; its whole room is asked for first, so that a full disk or a used-up quota is noticed
+/// before anything is written.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = fs_err::File::open(from)?;
+    let mut to = fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(to)?;
+    let length = from.metadata()?.len();
+    let asked = rustix::fs::fallocate(
+        to.file(),
+        rustix::fs::FallocateFlags::empty(),
+        0,
+        length.max(1),
+    );
+    match asked {
+        // Not every file system can say.
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let copied = io::copy(from.file_mut(), to.file_mut())?;
+    to.file().set_len(copied)
 }
 
 /// A file may change while it is copied.

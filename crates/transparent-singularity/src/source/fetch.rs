@@ -326,7 +326,11 @@ fn registry(
             .store
             .temporary()
             .join(format!("{}.{}.sif", image.stem(), std::process::id()));
-    room(context, pulled.image.layers.iter().map(|_| 0).sum())?;
+    let mut needed = 0_u64;
+    for layer in pulled.image.manifest.layers() {
+        needed = needed.saturating_add(layer.size());
+    }
+    room(context, needed)?;
     let (sha256, bytes) = write_sif(
         &pulled.image,
         tree.index,

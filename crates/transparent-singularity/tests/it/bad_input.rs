@@ -233,3 +233,87 @@ fn a_full_disk_and_a_tree_that_cannot_be_written_leave_nothing() {
     assert_eq!(foreign.listing(), [format!("{STEM}/precious")]);
     assert!(std::path::Path::new(PROGRAM).exists());
 }
+
+/// Runs the program in a mount namespace of its own, after `lines`.
+fn in_namespace(desk: &Desk, lines: &str, words: &[&str]) -> std::process::Output {
+    let mut command = desk.env.command("/usr/bin/unshare");
+    command
+        .env("PATH", search_path())
+        .args(["--map-root-user", "--mount", "/bin/sh", "-ec"]);
+    command
+        .arg(format!("{lines}\nexec \"$@\""))
+        .arg("sh")
+        .arg(PROGRAM)
+        .arg("--prefix")
+        .arg(&desk.prefix)
+        .args(words);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_real_full_disk_leaves_an_empty_prefix() {
+    let desk = Desk::new();
+    let Some(image) = desk.image("x.sif") else {
+        return;
+    };
+    std::fs::DirBuilder::new().create(&desk.prefix).unwrap();
+    let settings = desk.env.work().join("s.toml");
+    fs_err::write(&settings, "[site]\nkeep_free = 0\n").unwrap();
+    let place = desk.prefix.display();
+    for size in ["200k", "1100k"] {
+        // What is left is listed before the namespace, and the disk with it, goes away.
+        let lines = format!(
+            "/bin/mount -t tmpfs -o size={size} none '{place}'\n\"$@\" && exit 0\ncode=$?\nfind '{place}' -type f -not -path '*/.state/*'\nexit $code\n"
+        );
+        let out = in_namespace(
+            &desk,
+            &lines,
+            &[
+                "--settings",
+                settings.to_str().unwrap(),
+                "install",
+                STEM,
+                "--from",
+                image.to_str().unwrap(),
+            ],
+        );
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(7), "{size}: {said}");
+        assert!(
+            out.stdout.is_empty(),
+            "{size}: {}",
+            String::from_utf8_lossy(&out.stdout)
+        );
+    }
+}
+
+#[test]
+fn a_read_only_tree_can_be_used() {
+    let Some(desk) = Desk::installed(STEM) else {
+        return;
+    };
+    if peer("apptainer").is_none() {
+        return;
+    }
+    let place = desk.prefix.display();
+    let lines =
+        format!("/bin/mount --bind '{place}' '{place}'\n/bin/mount -o remount,ro,bind '{place}'");
+    for (words, code) in [
+        (&["list"][..], 0),
+        (&["verify"], 0),
+        (&["explain", "show"], 0),
+        (&["prove", "show", "--check"], 0),
+        (&["activate", "tool"], 0),
+        (&["install", STEM, "--from", "/nonexistent"], 1),
+        (&["uninstall", STEM], 1),
+    ] {
+        let out = in_namespace(&desk, &lines, words);
+        assert_eq!(
+            out.status.code(),
+            Some(code),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+    desk.run(&["verify"]);
+}
