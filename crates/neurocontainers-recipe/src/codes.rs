@@ -185,6 +185,12 @@ rules! {
     LICENCE = 402 "licence": "a licence is not an SPDX expression, or uses an outdated identifier",
         "`license` takes an SPDX expression such as `MIT OR Apache-2.0`, or a reference of the form \
          `LicenseRef-…`. A licence without identifier is given by `name`.";
+    WEBAPP_ICON = 403 "webapp-icon": "the picture of a web application is not in the recipe's folder",
+        "`icon` of a `webapp` names an SVG file beside `build.yaml`. Lists of web applications leave out a \
+         picture that is not there.";
+    RELEASE_RECORD = 404 "release-record": "the release record of this version says something else",
+        "`releases/NAME/VERSION.json` says what was published: topics, desktop entries, visibility. When \
+         the recipe says something else, lists show the old state until the record is made anew.";
 
     TEST_NAME = 600 "fulltest-name": "a test suite names another recipe",
         "`name` in `fulltest.yaml` has to equal the recipe's name.";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use nd_report::{Diagnostic, Severity, Sink, Span};
+use nd_report::{Diagnostic, FileId, Severity, Sink, Span};
 use nd_yaml::{Limits, Node};
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     check::TemplateCheck,
     codes,
     decode::{Decoder, Draft, decode_directives, decode_recipe},
-    raw,
+    is_confined, raw,
     raw::{Action, Directive},
     rules,
 };
@@ -165,15 +165,7 @@ impl Loader<'_> {
         };
         let file = self.sources.next_id();
         let root = self.parse(shown, &bytes, sink)?;
-        if self.rules
-            && let Some(source) = self.sources.get(file)
-        {
-            let subject = rules::Subject {
-                text: &source.text,
-                root: &root,
-            };
-            rules::check(&subject, sink);
-        }
+        self.check_rules(file, &root, sink);
         let settings = self.settings;
         let mut out = Decoder {
             compat: settings.compat,
@@ -186,6 +178,7 @@ impl Loader<'_> {
             .as_ref()
             .and_then(|build| build.directives.as_deref());
         self.follow_includes(directives.unwrap_or_default(), 0, sink);
+        self.check_webapp(&recipe, sink);
         let readme_file = self.read_readme(&recipe, sink);
         let mut check = TemplateCheck {
             upstream: settings.compat.is_upstream(),
@@ -206,6 +199,29 @@ impl Loader<'_> {
             readme_file,
             sources: std::mem::take(&mut self.sources),
         })
+    }
+
+    /// What breaks later, in the recipe or in a file that it includes.
+    fn check_rules(&self, file: FileId, root: &Node, sink: &mut Sink) {
+        if let Some(source) = self.sources.get(file).filter(|_| self.rules) {
+            let text = &source.text;
+            rules::check(&rules::Subject { text, root }, sink);
+        }
+    }
+
+    /// The picture of a web application is a file beside the recipe.
+    fn check_webapp(&self, recipe: &Draft<'_>, sink: &mut Sink) {
+        let webapp = recipe.deploy.as_ref().and_then(|deploy| deploy.webapp);
+        let icon = webapp.and_then(|webapp| webapp.map.get("icon"));
+        let Some((node, name)) = icon.and_then(|node| Some((node, node.as_str()?))) else {
+            return;
+        };
+        let there = is_confined(name) && self.files.kind(Folder::Recipe, name).is_some();
+        if self.rules && !there {
+            let message = format!("`{name}` is not in the recipe's folder");
+            let found = Diagnostic::new(codes::WEBAPP_ICON, Severity::Warning, message);
+            sink.push(found.at(node.span, ""));
+        }
     }
 
     /// Parses a file and keeps its text.
@@ -277,12 +293,14 @@ impl Loader<'_> {
                 return;
             }
         };
+        let file = self.sources.next_id();
         let root = self.parse(name.to_owned(), &bytes, sink);
         self.includes
             .insert(name.to_owned(), Include { root: None });
         let Some(root) = root else {
             return;
         };
+        self.check_rules(file, &root, sink);
         let mut out = Decoder {
             compat: self.settings.compat,
             profile: self.settings.profile,

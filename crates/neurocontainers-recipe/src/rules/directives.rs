@@ -39,10 +39,10 @@ pub(super) fn runs<'a>(steps: &[Step<'a>]) -> Vec<Vec<Script<'a>>> {
 /// Keys of a directive that say nothing about what it does.
 const COMPANIONS: [&str; 4] = ["condition", "with", "custom", "customParams"];
 
-/// All directives, those of groups in the place of their group.
+/// All directives of a recipe or of an included file, those of groups in the place of their group.
 pub(super) fn steps(root: &Node) -> Vec<Step<'_>> {
     let mut found = Vec::new();
-    let list = root.get("build").and_then(|build| build.get("directives"));
+    let list = root.get("build").unwrap_or(root).get("directives");
     // A stack instead of recursion: groups nest as deep as the reader lets them.
     let mut open: Vec<&Node> = list
         .and_then(Node::as_seq)

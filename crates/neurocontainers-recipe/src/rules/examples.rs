@@ -170,4 +170,9 @@ const EXAMPLES: &[(Code, &str, &str)] = &[
         "copyright:\n  - license: GPL-3.0\n",
         "copyright:\n  - license: GPL-3.0-or-later\n",
     ),
+    (
+        codes::WEBAPP_ICON,
+        "deploy:\n  webapp: {title: Viewer, startup_command: view, port: 80, icon: view.svg}\n",
+        "deploy:\n  webapp: {title: Viewer, startup_command: view, port: 80}\n",
+    ),
 ];

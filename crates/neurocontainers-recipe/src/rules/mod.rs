@@ -28,7 +28,7 @@ pub use examples::example;
 /// What the rules look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// Text of `build.yaml`.
+    /// Text of `build.yaml`, or of a file that it includes.
     pub text: &'a str,
     /// The same, read.
     pub root: &'a Node,

@@ -297,3 +297,28 @@ fn every_example_of_a_code_gives_it_and_its_repair_does_not() {
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+#[test]
+fn included_files_are_looked_at_as_well() {
+    let text = "name: demo\nversion: '1'\narchitectures: [x86_64]\ncategories: [body]\nreadme: x\n\
+                build:\n  kind: neurodocker\n  base-image: ubuntu:24.04\n  pkg-manager: apt\n  directives:\n\
+                \x20   - include: macros/openrecon/neurodocker.yaml\n";
+    let macros = "builder: neurodocker\ndirectives:\n  - run: pip install numpy\n";
+    let files = MemoryFiles::new()
+        .with(Folder::Recipe, "build.yaml", text)
+        .with(Folder::Include, "macros/openrecon/neurodocker.yaml", macros);
+    let options = LoadOptions {
+        rules: true,
+        ..LoadOptions::default()
+    };
+    let mut sink = Sink::new();
+    assert!(load(&files, "recipes/demo", &options, &mut sink).is_some());
+    let of_macros = |found: &&Diagnostic| found.labels.iter().any(|at| at.span.file == FileId(1));
+    let found: Vec<Code> = sink
+        .diagnostics()
+        .iter()
+        .filter(of_macros)
+        .map(|found| found.code)
+        .collect();
+    assert_eq!(found, [rules::codes::UNPINNED_PIP]);
+}

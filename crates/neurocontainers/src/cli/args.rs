@@ -4,6 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
 use nd_names::Architecture;
+use neurocontainers_recipe::Compat;
 
 use super::{limits::LimitArgs, looking::SecretArgs};
 use crate::{
@@ -85,6 +86,7 @@ impl RecipeArgs {
                 .collect(),
             locked: false,
             dating: Dating::History,
+            compat: Compat::Improved,
         }
     }
 }
@@ -231,6 +233,9 @@ pub(super) struct RenderArgs {
     /// What to print
     #[arg(long, value_name = "FORMAT", default_value = "docker")]
     pub(super) format: RenderFormat,
+    /// Print exactly what upstream's builder makes of the recipe, its mistakes included
+    #[arg(long)]
+    pub(super) compat: bool,
 }
 
 /// Arguments of `list`.

@@ -1,6 +1,7 @@
 //! `render`.
 
 use nd_terminal::Failure;
+use neurocontainers_recipe::Compat;
 
 use super::{
     args::{RenderArgs, RenderFormat},
@@ -14,6 +15,11 @@ pub(super) fn run(session: &Session, args: &RenderArgs) -> Result<(), Failure> {
     let workshop = session.workshop(&store);
     let wish = Wish {
         dating: Dating::Today,
+        compat: if args.compat {
+            Compat::Upstream
+        } else {
+            Compat::Improved
+        },
         ..args.recipe.wish()
     };
     let prepared =

@@ -2,15 +2,16 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use nd_records::ReleaseRecord;
 use nd_report::{Diagnostic, FileId, Severity, Sink};
 use neurocontainers_recipe::{
-    Compat, FILE_LIMIT, Folder, LoadOptions, Profile, ReadError, Recipe, RecipeFiles, Request,
-    codes, compile,
+    Compat, Compiled, FILE_LIMIT, Folder, LoadOptions, Profile, ReadError, Recipe, RecipeFiles,
+    Request, codes, compile,
     fulltest::{check_contract, parse_suite},
     load_for_check,
 };
 
-use crate::recipes::{DiskFiles, RecipeFolder};
+use crate::recipes::{DiskFiles, RecipeFolder, checkout_templates};
 
 use super::{CheckOptions, FILES_OF_A_RECIPE, Outcome, files::Overlaid};
 
@@ -36,7 +37,8 @@ pub fn check_folder(
     match DiskFiles::open(&folder.path, &[root, &root.join("macros")]) {
         Ok(disk) => {
             let files = Overlaid { disk, buffers };
-            check(&files, folder, options, first_file, &mut outcome, &mut sink);
+            let place = (folder, root);
+            check(&files, place, options, first_file, &mut outcome, &mut sink);
         }
         Err(error) => sink.push(Diagnostic::new(
             codes::UNREADABLE,
@@ -50,7 +52,7 @@ pub fn check_folder(
 
 fn check(
     files: &dyn RecipeFiles,
-    folder: &RecipeFolder,
+    (folder, root): (&RecipeFolder, &Path),
     options: &CheckOptions,
     first_file: u32,
     outcome: &mut Outcome,
@@ -79,7 +81,7 @@ fn check(
             .insert(source.file, &source.name, &source.text);
     }
     if let Ok(recipe) = &loaded {
-        compile_all(recipe, files, options, sink);
+        compile_all(recipe, files, root, options, sink);
     }
     let recipe = loaded.ok();
     suite(files, folder, &load_options, recipe.as_ref(), outcome, sink);
@@ -120,12 +122,67 @@ fn suite(
 }
 
 /// Compiles every concrete container.
-fn compile_all(recipe: &Recipe, files: &dyn RecipeFiles, options: &CheckOptions, sink: &mut Sink) {
+fn compile_all(
+    recipe: &Recipe,
+    files: &dyn RecipeFiles,
+    root: &Path,
+    options: &CheckOptions,
+    sink: &mut Sink,
+) {
+    let templates = checkout_templates(root, options.compat);
     for concrete in recipe.variants(sink).unwrap_or_default() {
         let mut request = Request::new(options.host);
         request.architecture = Some(concrete.architecture);
         request.variant = concrete.recipe_variant;
-        compile(recipe, &request, files, sink);
+        request.templates.clone_from(&templates);
+        let compiled = compile(recipe, &request, files, sink);
+        if let Some(compiled) = compiled.filter(|_| options.compat == Compat::Improved) {
+            release(&compiled, recipe, files, sink);
+        }
+    }
+}
+
+/// Holds a container against what was published of it, where it was.
+fn release(compiled: &Compiled, recipe: &Recipe, files: &dyn RecipeFiles, sink: &mut Sink) {
+    let path = compiled.identity.release_path();
+    let text = match files.read(Folder::Include, &path, FILE_LIMIT) {
+        Ok(text) => text,
+        Err(ReadError::Absent) => return,
+        Err(problem) => {
+            let message = format!("cannot read `{path}`: {problem}");
+            sink.push(Diagnostic::new(codes::UNREADABLE, Severity::Error, message));
+            return;
+        }
+    };
+    let (place, record) = match serde_json::from_slice::<ReleaseRecord>(&text) {
+        Ok(record) => (recipe.raw().map(|raw| raw.version.span), record),
+        Err(problem) => {
+            let message = format!("`{path}` is no release record: {problem}");
+            let found = Diagnostic::new(codes::RELEASE_RECORD, Severity::Warning, message);
+            sink.push(found.hint("release records are made by a release, not by hand"));
+            return;
+        }
+    };
+    let date = record.apps.values().next().map(|app| app.version.parse());
+    let Some(Ok(date)) = date else {
+        return;
+    };
+    let now = compiled.release(&date);
+    let names = |record: &ReleaseRecord| record.apps.keys().cloned().collect::<Vec<_>>();
+    let shown = |record: &ReleaseRecord| (record.show_in_menu, record.show_in_applist);
+    let differs = [
+        ("categories", record.categories != now.categories),
+        ("desktop entries", names(&record) != names(&now)),
+        ("visibility", shown(&record) != shown(&now)),
+    ];
+    for (what, _) in differs.iter().filter(|(_, differs)| *differs) {
+        let message = format!("`{path}` has other {what} than the recipe");
+        let found = Diagnostic::new(codes::RELEASE_RECORD, Severity::Note, message);
+        sink.push(
+            place
+                .into_iter()
+                .fold(found, |found, span| found.at(span, "")),
+        );
     }
 }
 

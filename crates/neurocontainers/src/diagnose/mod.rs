@@ -13,7 +13,7 @@ pub use document::{Buffers, check_folder};
 pub use reports::{TOOL, explanations};
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
     thread,
 };
@@ -86,7 +86,9 @@ pub fn check_recipes(folders: &[RecipeFolder], root: &Path, options: &CheckOptio
         all
     });
     outcomes.sort_by_key(|outcome| outcome.sources.files().next());
-    outcomes.into_iter().fold(Outcome::default(), Outcome::join)
+    let mut all = outcomes.into_iter().fold(Outcome::default(), Outcome::join);
+    all.say_once();
+    all
 }
 
 impl Outcome {
@@ -96,6 +98,28 @@ impl Outcome {
         self.paths.extend(other.paths);
         self.recipes += other.recipes;
         self
+    }
+
+    /// Keeps what is said of an included file for the first recipe that includes it.
+    fn say_once(&mut self) {
+        let Self {
+            diagnostics,
+            sources,
+            paths,
+            ..
+        } = self;
+        let mut known = HashSet::new();
+        diagnostics.retain(|found| {
+            let shared = found
+                .labels
+                .first()
+                .filter(|label| !paths.contains_key(&label.span.file));
+            let Some(label) = shared else {
+                return true;
+            };
+            let name = sources.name(label.span.file).map(str::to_owned);
+            known.insert((name, label.span.range(), found.code, found.message.clone()))
+        });
     }
 
     /// The files that the safe edits change, with their new texts.

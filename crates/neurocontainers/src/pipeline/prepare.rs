@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use nd_names::{Architecture, ImageName};
 use nd_report::{Diagnostic, Sink};
 use neurocontainers_recipe::lock::{LockFile, LockedContainer};
-use neurocontainers_recipe::{Compiled, LoadOptions, Request, Sources, compile, load_with_sources};
+use neurocontainers_recipe::{
+    Compat, Compiled, LoadOptions, Request, Sources, compile, load_with_sources,
+};
 use neurodocker::{ApptainerOptions, render_apptainer};
 
 use super::{PipelineError, Workshop};
 use crate::downloads::WithRemote;
 use crate::lock::{self, LockProblem};
-use crate::recipes::{DiskFiles, Places, RecipeFolder, RecipeState, recipe_state, without_history};
+use crate::recipes::{
+    DiskFiles, Places, RecipeFolder, RecipeState, checkout_templates, recipe_state, without_history,
+};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +36,8 @@ pub struct Wish {
     pub locked: bool,
     /// Where the date of the build comes from.
     pub dating: Dating,
+    /// How upstream's accidents are treated.
+    pub compat: Compat,
 }
 
 /// Where the date of a build comes from, after `BUILDDATE`.
@@ -99,8 +105,8 @@ pub fn prepare(
     wish: &Wish,
 ) -> Result<Prepared, PipelineError> {
     let folder = places.recipe(&wish.recipe, workshop.environment)?;
-    let files =
-        DiskFiles::open(&folder.path, &[&places.root]).map_err(PipelineError::io(&folder.path))?;
+    let files = DiskFiles::open(&folder.path, &[&places.root, &places.root.join("macros")])
+        .map_err(PipelineError::io(&folder.path))?;
     let file = if wish.locked {
         lock::read(&folder)?.unwrap_or_default()
     } else {
@@ -114,7 +120,8 @@ pub fn prepare(
     let mut sink = Sink::new();
     let folder_name = folder.path.file_name().and_then(|name| name.to_str());
     let options = LoadOptions {
-        folder_name,
+        folder_name: folder_name.filter(|_| wish.compat == Compat::Improved),
+        compat: wish.compat,
         ..LoadOptions::default()
     };
     let recipe = match load_with_sources(&files, &folder.shown, &options, &mut sink) {
@@ -133,6 +140,7 @@ pub fn prepare(
         ignore_architectures: wish.ignore_architectures,
         options: wish.options.clone(),
         local_contexts: locals.iter().map(|(key, _)| key.clone()).collect(),
+        templates: checkout_templates(&places.root, wish.compat),
         ..Request::new(host)
     };
     let Some(compiled) = compile(&recipe, &request, &files, &mut sink) else {
@@ -177,7 +185,7 @@ pub fn prepare(
         version: compiled.identity.version.parse()?,
         date: state.date.clone(),
     };
-    let dockerfile = compiled.dockerfile(neurocontainers_recipe::Compat::Improved)?;
+    let dockerfile = compiled.dockerfile(wish.compat)?;
     let definition = render_apptainer(&compiled.definition, &ApptainerOptions::default())?;
     Ok(Prepared {
         folder,

@@ -262,6 +262,40 @@ fn hostile_recipes_are_diagnostics() {
     }
 }
 
+/// What an included file does wrong is said once, and what was published is compared.
+#[test]
+fn shared_files_and_release_records_are_looked_at() {
+    let recipe = |name: &str| {
+        format!(
+            "name: {name}\nversion: '1'\narchitectures: [x86_64]\nreadme: x\ncategories: [body]\n\
+             build:\n  kind: neurodocker\n  base-image: ubuntu:24.04\n  pkg-manager: apt\n  directives:\n\
+             \x20   - include: macros/openrecon/neurodocker.yaml\n"
+        )
+    };
+    let record =
+        r#"{"apps": {"one 1": {"version": "20260101", "exec": ""}}, "categories": ["spine"]}"#;
+    let env = tree(&[
+        ("recipes/one/build.yaml", &recipe("one")),
+        ("recipes/two/build.yaml", &recipe("two")),
+        (
+            "macros/openrecon/neurodocker.yaml",
+            "directives:\n  - run: pip install numpy\n",
+        ),
+        ("releases/one/1.json", record),
+        ("releases/two/1.json", "[]"),
+    ]);
+    let (_, out, err) = outcome(&env, &["check", "--all"]);
+    assert_eq!(out.matches("package `numpy`").count(), 1, "{out}{err}");
+    assert!(
+        out.contains("`releases/one/1.json` has other categories than the recipe"),
+        "{out}"
+    );
+    assert!(
+        out.contains("`releases/two/1.json` is no release record"),
+        "{out}"
+    );
+}
+
 /// The pages that the repository holds are those that the code makes.
 #[test]
 fn every_code_has_its_page() {
