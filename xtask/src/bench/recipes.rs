@@ -30,10 +30,15 @@ pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
     let (in_process, memory) = in_process(machine, root)?;
 
     let peer = machine.root.join("xtask/peers/recipes.py");
+    let templates = Some(root.join("templates"))
+        .filter(|folder| folder.is_dir())
+        .unwrap_or_else(|| machine.root.join("crates/neurodocker/templates"));
     let python = "/usr/bin/python3";
-    let all_peer = process(machine, 5, || cmd!(shell, "{python} {peer} {folder}"))?;
+    let all_peer = process(machine, 5, || {
+        cmd!(shell, "{python} {peer} {folder} {templates}")
+    })?;
     let one_peer = process(machine, 11, || {
-        cmd!(shell, "{python} {peer} {ours} itksnap")
+        cmd!(shell, "{python} {peer} {ours} {templates} itksnap")
     })?;
     let all = process(machine, STARTS, || {
         cmd!(shell, "{binary} check --all --recipes {folder}").ignore_status()
@@ -45,16 +50,18 @@ pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
         ("wall", Align::Right),
         ("cpu", Align::Right),
         ("peer's wall", Align::Right),
+        ("peer's cpu", Align::Right),
         ("times faster", Align::Right),
         ("limit", Align::Left),
     ]);
     let ms = |value: f64| format!("{value:.1} ms");
     table.row([
         format!("load, check and render {count} recipes, one thread"),
-        ms(in_process),
+        "-".to_owned(),
         ms(in_process),
         ms(all_peer.wall),
-        format!("{:.0}", all_peer.wall / in_process),
+        ms(all_peer.cpu),
+        format!("{:.0}", all_peer.cpu / in_process),
         "60 ms, 50 times".to_owned(),
     ]);
     table.row([
@@ -62,6 +69,7 @@ pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
         ms(all.wall),
         ms(all.cpu),
         ms(all_peer.wall),
+        ms(all_peer.cpu),
         format!("{:.0}", all_peer.wall / all.wall),
         "200 ms".to_owned(),
     ]);
@@ -70,6 +78,7 @@ pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
         ms(one.wall),
         ms(one.cpu),
         ms(one_peer.wall),
+        ms(one_peer.cpu),
         format!("{:.0}", one_peer.wall / one.wall),
         "6 ms, 20 times".to_owned(),
     ]);
@@ -81,7 +90,8 @@ pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
     ))
 }
 
-/// Milliseconds of a round in one process and one thread (the median), and the process's peak memory.
+/// Milliseconds of processor time that a round takes in one process and one thread (the median), and
+/// the process's peak memory.
 fn in_process(machine: &Machine, root: &Path) -> Result<(f64, String), Failure> {
     let shell = &machine.shell;
     checks::cargo(
