@@ -7,7 +7,7 @@ use xshell::cmd;
 use crate::{
     build, codegen, corpus, fuzz,
     machine::{Machine, find_program, run_tool},
-    pipeline,
+    pipeline, reproduce,
     setup::{self, Purpose},
     tidy,
     totals::Totals,
@@ -38,6 +38,9 @@ pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {
         totals += recipes(machine)?;
+        if args.slow {
+            totals += reproduce::all(machine)?;
+        }
     }
     finish(machine, totals)
 }
@@ -151,6 +154,9 @@ pub(crate) fn ci(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {
         totals += recipes(machine)?;
+        if args.slow {
+            totals += reproduce::all(machine)?;
+        }
     }
     finish(machine, totals)
 }

@@ -15,6 +15,7 @@ use crate::{
     build,
     machine::{Machine, find_program},
     setup::{self, Purpose},
+    totals::Totals,
 };
 
 /// What has to be equal, and what it is called.
@@ -62,10 +63,50 @@ struct User {
 }
 
 /// The command `reproduce`.
+pub(crate) fn run(machine: &Machine, args: &ReproduceArgs) -> Result<(), Failure> {
+    let differences = differences(machine, args)?;
+    if differences.is_empty() {
+        return machine.printer.data("identical\n");
+    }
+    machine.printer.data(&(differences.join("\n") + "\n"))?;
+    let text = format!("{} differences", differences.len());
+    Err(Failure::new(FailureKind::Failed, text))
+}
+
+/// Each recipe as `reproduce` compares it, one count for each.
+pub(crate) fn all(machine: &Machine) -> Result<Totals, Failure> {
+    let mut totals = Totals::default();
+    for name in build::recipes(machine)? {
+        let args = ReproduceArgs {
+            name,
+            user: None,
+            same_user: false,
+            binary: None,
+            keep: false,
+        };
+        let found = differences(machine, &args).unwrap_or_else(|failure| vec![failure.render()]);
+        for line in &found {
+            machine.printer.error_line(line);
+        }
+        let verdict = if found.is_empty() {
+            "identical"
+        } else {
+            "failed"
+        };
+        let name = &args.name;
+        machine
+            .printer
+            .note(&format!("reproduce {name}: {verdict}"));
+        totals += Totals::one(found.is_empty());
+    }
+    Ok(totals)
+}
+
+/// What differs between the two builds, one line for each thing.
 ///
 /// Everything is downloaded once and by digest (`fetch --locked`), so that an archive that changes or
 /// is slow decides nothing; then two folders with caches of their own are built in, without a network.
-pub(crate) fn run(machine: &Machine, args: &ReproduceArgs) -> Result<(), Failure> {
+fn differences(machine: &Machine, args: &ReproduceArgs) -> Result<Vec<String>, Failure> {
     let recipe = machine.root.join("recipes").join(&args.name);
     if !recipe.join("build.yaml").is_file() {
         let text = format!("there is no recipe `{}`", args.name);
@@ -98,13 +139,7 @@ pub(crate) fn run(machine: &Machine, args: &ReproduceArgs) -> Result<(), Failure
             machine.printer.note(&format!("left: {error}"));
         }
     }
-    let differences = compared?;
-    if differences.is_empty() {
-        return machine.printer.data("identical\n");
-    }
-    machine.printer.data(&(differences.join("\n") + "\n"))?;
-    let text = format!("{} differences", differences.len());
-    Err(Failure::new(FailureKind::Failed, text))
+    compared
 }
 
 /// Builds both and lists what differs.
@@ -123,13 +158,24 @@ fn compare(
     let shown = shown.or_fail(FailureKind::Failed)?;
     let date = last_json(&shown)?["build_date"].as_str().map(str::to_owned);
     let date = date.unwrap_or_default();
-    let lock = lock(machine, binary, recipe, first, (name, &date))?;
-    for side in sides {
-        let to = copy_recipe(machine, recipe, &side.folder, name)?;
-        fs_err::copy(&lock, to.join(LOCK))?;
+    let locks: Vec<PathBuf> = sides
+        .iter()
+        .map(|side| Ok(copy_recipe(machine, recipe, &side.folder, name)?.join(LOCK)))
+        .collect::<Result<_, Failure>>()?;
+    let mut started = Instant::now();
+    let fetch = || run_side(machine, binary, first, &date, &["fetch", "--locked", name]);
+    // A lock is of one moment of an archive, which drops what it replaces.
+    if !locks[0].exists() || fetch().is_err() {
+        machine
+            .printer
+            .note("the archive has no longer what the recipe's lock names, or there is none");
+        let lock = lock(machine, binary, recipe, first, (name, &date))?;
+        for to in &locks {
+            fs_err::copy(&lock, to)?;
+        }
+        started = Instant::now();
+        fetch()?;
     }
-    let started = Instant::now();
-    run_side(machine, binary, first, &date, &["fetch", "--locked", name])?;
     let (from, to) = (first.folder.join("cache"), &second.folder);
     cmd!(shell, "cp -a {from} {to}")
         .quiet()
@@ -193,7 +239,7 @@ fn compare(
     Ok(out)
 }
 
-/// The lock of the recipe; where it has none, one is made by a build of its own.
+/// A lock of the archive as it is now, made by a build of its own.
 fn lock(
     machine: &Machine,
     binary: &Path,
@@ -201,17 +247,13 @@ fn lock(
     beside: &Side,
     (name, date): (&str, &str),
 ) -> Result<PathBuf, Failure> {
-    let own = recipe.join(LOCK);
-    if own.is_file() {
-        return Ok(own);
-    }
     let started = Instant::now();
     let side = Side {
         folder: beside.folder.with_file_name("lock"),
         user: None,
     };
     let to = copy_recipe(machine, recipe, &side.folder, name)?;
-    run_side(machine, binary, &side, date, &["lock", name])?;
+    run_side(machine, binary, &side, date, &["lock", name, "--update"])?;
     let seconds = started.elapsed().as_secs_f64();
     machine
         .printer

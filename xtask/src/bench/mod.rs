@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// Base image to SIF, layout to SIF and sandbox set-up, each against its peers
-    Engine(BenchArgs),
+    Engine(EngineArgs),
     /// Menus, searching and making the catalogue
     Catalogue(BenchArgs),
     /// Reading, checking and rendering recipes, against Python
@@ -35,6 +35,22 @@ pub(crate) struct BenchArgs {
     /// Install nothing; name the package for each missing part
     #[arg(long)]
     no_install: bool,
+}
+
+/// Arguments of `bench engine`.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    #[command(flatten)]
+    common: BenchArgs,
+    /// Compare building as root with building as a user who has one id, and nothing else
+    #[arg(long)]
+    modes: bool,
+    /// The recipe
+    #[arg(long, default_value = "itksnap")]
+    recipe: String,
+    /// Runs of each of the slow pairs
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
 }
 
 /// The command `bench`.
@@ -57,19 +73,26 @@ pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
             neurodocker::run(machine)
         }
         Bench::Engine(args) => {
-            setup::ensure(machine, Purpose::Bench, args.no_install)?;
-            checks::cargo(
-                machine,
-                &[
-                    "run",
-                    "--quiet",
-                    "--release",
-                    "--package",
-                    "neurocontainers",
-                    "--example",
-                    "bench_engine",
-                ],
-            )
+            setup::ensure(machine, Purpose::Bench, args.common.no_install)?;
+            let rounds = args.rounds.to_string();
+            let mut words = vec![
+                "run",
+                "--quiet",
+                "--release",
+                "--package",
+                "neurocontainers",
+                "--example",
+                "bench_engine",
+                "--",
+                "--recipe",
+                &args.recipe,
+                "--rounds",
+                &rounds,
+            ];
+            if args.modes {
+                words.push("--modes");
+            }
+            checks::cargo(machine, &words)
         }
     }
 }
