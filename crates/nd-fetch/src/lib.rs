@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod fetcher;
 mod http;
+mod objects;
 mod options;
 mod records;
 pub mod registry;
@@ -20,6 +21,7 @@ mod safe_url;
 
 pub use error::{Cause, FetchError, TransportError, Tried};
 pub use fetcher::Fetcher;
+pub use objects::{ObjectBody, ObjectClient};
 pub use options::{Downgrade, FetchOptions, FileUrls, Network, Proxies, Retries, Timeouts, Trust};
 pub use request::{Credential, Fetched, Freshness, Origin, Request};
 pub use safe_url::{SafeUrl, UrlError};
