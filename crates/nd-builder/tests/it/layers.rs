@@ -1,9 +1,11 @@
 //! What becomes of a step's changes.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use nd_builder::layer_trees;
 use nd_oci::Compression;
 use nd_report::Cancel;
-use nd_rootfs::CAPABILITY;
+use nd_rootfs::{CAPABILITY, Kind};
 
 use crate::support::*;
 
@@ -190,4 +192,42 @@ pub(crate) fn more_layers_than_the_kernel_stacks_stand_on_each_other() {
     let trees = layer_trees(&lab.store, &lab.base.layers, ids(), &lab.cancel, notes).unwrap();
     assert_eq!(trees.len(), 1 + 506 - 400);
     assert_eq!(fs_err::read(trees[0].path().join("n0")).unwrap(), b"n0");
+}
+
+/// Longer than what a tar header says in octal, and a hole but for its end. Takes a minute, so it runs
+/// when `ND_SLOW_TESTS` is set.
+pub(crate) fn a_file_of_more_than_8_gb_is_kept() {
+    const END: u64 = 9 << 30;
+    if std::env::var_os("ND_SLOW_TESTS").is_none() {
+        return;
+    }
+    let lab = Lab::new();
+    let write = format!("printf end | dd of=/large bs=1 seek={END} 2>/dev/null");
+    let built = lab.build(vec![
+        run(&write),
+        run("tail -c 3 /large > /seen; stat -c %s /large >> /seen"),
+    ]);
+    let size = END + 3;
+    assert_eq!(lab.text(&built, "seen"), format!("end{size}\n"));
+    let index = lab.index(&built);
+    let entry = index.get("large").unwrap();
+    let Kind::File { size: found, .. } = entry.kind else {
+        panic!("`large` is no file");
+    };
+    assert_eq!(found, size);
+    // The blob unpacks again, and the hole takes next to nothing in it.
+    let layer = built.layers[1];
+    assert!(layer.size < 4_000_000, "{} bytes", layer.size);
+    let trees = lab.store.root().join("trees");
+    fs_err::remove_dir_all(&trees).unwrap();
+    fs_err::create_dir(&trees).unwrap();
+    let notes = &mut |_: &str| {};
+    let trees = layer_trees(&lab.store, &built.layers, ids(), &lab.cancel, notes).unwrap();
+    let meta = fs_err::metadata(trees[1].path().join("large")).unwrap();
+    assert_eq!(meta.len(), size);
+    assert!(
+        meta.blocks() * 512 < 100_000_000,
+        "{} blocks",
+        meta.blocks()
+    );
 }

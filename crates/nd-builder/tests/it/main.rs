@@ -52,6 +52,7 @@ fn main() {
         layers::steps_that_change_nothing_make_no_layer,
         layers::equal_plans_give_equal_digests,
         layers::trees_come_back_from_their_blobs,
+        layers::a_file_of_more_than_8_gb_is_kept,
         layers::more_layers_than_the_kernel_stacks_stand_on_each_other,
         cache::a_second_build_starts_nothing,
         cache::a_change_is_built_from_where_it_is,
