@@ -70,7 +70,12 @@ pub(crate) fn run(machine: &Machine, args: &CodegenArgs) -> Result<(), Failure> 
 fn documents(machine: &Machine) -> Result<BTreeMap<String, String>, Failure> {
     let shell = &machine.shell;
     let mut all: BTreeMap<String, String> = BTreeMap::new();
-    for name in ["neurocontainers", "neurocommand", "transparent-singularity"] {
+    for name in [
+        "neurocontainers",
+        "neurocommand",
+        "transparent-singularity",
+        "cvmfs-sync",
+    ] {
         run_tool(cmd!(
             shell,
             "cargo build --quiet --package {name} --bin {name}"

@@ -1,5 +1,7 @@
 //! Repositories made, read, changed, damaged and copied.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod damage;
 mod fixture;
 mod hostile;

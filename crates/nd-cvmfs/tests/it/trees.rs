@@ -139,6 +139,25 @@ fn golden() -> (Index, Memory) {
     (Index::from_entries(entries).unwrap(), memory)
 }
 
+/// Compares contents with those expected, by digest.
+struct Compare(HashMap<Sha256, Vec<u8>>, usize);
+impl ContentSink for Compare {
+    fn file(
+        &mut self,
+        _: Location,
+        size: u64,
+        content: &Sha256,
+        bytes: &mut dyn std::io::Read,
+    ) -> std::io::Result<()> {
+        let mut found = Vec::new();
+        bytes.read_to_end(&mut found)?;
+        assert_eq!(found.len() as u64, size);
+        assert!(found == self.0[content]);
+        self.1 += 1;
+        Ok(())
+    }
+}
+
 #[test]
 fn a_tree_with_everything_comes_back() {
     let mut fixture = Fixture::new();
@@ -182,23 +201,6 @@ fn a_tree_with_everything_comes_back() {
     }
 
     // What was read is what was written, by the contents too.
-    struct Compare(HashMap<Sha256, Vec<u8>>, usize);
-    impl ContentSink for Compare {
-        fn file(
-            &mut self,
-            _: Location,
-            size: u64,
-            content: &Sha256,
-            bytes: &mut dyn std::io::Read,
-        ) -> std::io::Result<()> {
-            let mut found = Vec::new();
-            bytes.read_to_end(&mut found)?;
-            assert_eq!(found.len() as u64, size);
-            assert!(found == self.0[content]);
-            self.1 += 1;
-            Ok(())
-        }
-    }
     // The marker of the catalogue is a file too.
     memory.0.push(Vec::new());
     let all = memory.0.iter().map(|bytes| {

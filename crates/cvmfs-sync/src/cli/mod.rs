@@ -1,0 +1,119 @@
+//! The command line of `cvmfs-sync`.
+
+mod args;
+mod keys;
+mod look;
+mod publish;
+mod verify;
+
+use std::path::Path;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use nd_terminal::{Failure, OutputArgs, Printer};
+
+use self::args::Context;
+
+/// Publish, prove and copy CVMFS repositories
+#[derive(Debug, Parser)]
+#[command(name = "cvmfs-sync", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a repository, and its keys when there are none
+    Mkfs(publish::MkfsArgs),
+    /// Publish a folder, tar, SIF file or OCI layout at a path, as one revision
+    Publish(publish::PublishArgs),
+    /// Remove paths, as one revision
+    Remove(publish::RemoveArgs),
+    /// Publish the content of an earlier revision again
+    Rollback(publish::RollbackArgs),
+    /// Delete objects that nothing needs
+    Gc(publish::GcArgs),
+    /// Sign a new whitelist with the master key
+    Resign(keys::ResignArgs),
+    /// Make, check and move keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Copy a repository, verified, or bring a copy up to date
+    Replicate(publish::ReplicateArgs),
+    /// Prove a repository: trust, structure, objects
+    Verify(verify::VerifyArgs),
+    /// List a directory of a repository
+    Ls(look::PathArgs),
+    /// Write a file of a repository to standard output
+    Cat(look::PathArgs),
+    /// Show everything about a path of a repository
+    Stat(look::PathArgs),
+    /// List the revisions that have tags
+    Log(look::LogArgs),
+    /// List the paths in which two revisions differ
+    Diff(look::DiffArgs),
+    /// List catalogues with their size, and propose cuts
+    Catalogs(look::CatalogsArgs),
+    /// Write the documents that are made from code
+    #[command(hide = true)]
+    Docs {
+        /// Folder that gets them
+        #[arg(long, value_name = "DIR")]
+        out: std::path::PathBuf,
+    },
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Does what the arguments say.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the frame of every binary hands it over"
+)]
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let printer = cli.output.printer();
+    match &cli.command {
+        Command::Completions { shell } => {
+            return printer.data(&nd_terminal::completions(Cli::command(), *shell));
+        }
+        Command::Docs { out } => return docs(&printer, out),
+        _ => {}
+    }
+    let context = Context::new(printer)?;
+    match &cli.command {
+        Command::Mkfs(args) => publish::mkfs(&context, args),
+        Command::Publish(args) => publish::publish(&context, args),
+        Command::Remove(args) => publish::remove(&context, args),
+        Command::Rollback(args) => publish::rollback(&context, args),
+        Command::Gc(args) => publish::gc(&context, args),
+        Command::Replicate(args) => publish::replicate(&context, args),
+        Command::Resign(args) => keys::resign(&context, args),
+        Command::Keys(command) => keys::run(&context, command),
+        Command::Verify(args) => verify::run(&context, args),
+        Command::Ls(args) => look::ls(&context, args),
+        Command::Cat(args) => look::cat(&context, args),
+        Command::Stat(args) => look::stat(&context, args),
+        Command::Log(args) => look::log(&context, args),
+        Command::Diff(args) => look::diff(&context, args),
+        Command::Catalogs(args) => look::catalogs(&context, args),
+        Command::Docs { .. } | Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// Writes the reference of this command line, and says where below `out`.
+fn docs(printer: &Printer, out: &Path) -> Result<(), Failure> {
+    let path = "book/src/reference/cvmfs-sync.md";
+    let text = nd_terminal::reference(Cli::command());
+    let file = out.join(path);
+    fs_err::create_dir_all(file.parent().unwrap_or(out))?;
+    fs_err::write(
+        &file,
+        format!("<!-- made by `cargo xtask codegen`; edit what it is made from -->\n{text}"),
+    )?;
+    printer.data(path)
+}

@@ -1,0 +1,9 @@
+//! Publishes containers to CVMFS repositories, and proves, copies and keeps such repositories: the
+//! verbs over [`nd_cvmfs`], with the connections of [`nd_fetch`].
+
+pub mod cli;
+mod places;
+mod tree;
+
+pub use places::{HttpSource, Place, PlaceError};
+pub use tree::{SourceTree, TreeError};

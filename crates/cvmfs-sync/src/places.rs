@@ -1,0 +1,106 @@
+//! Where repositories are: folders, servers.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use nd_cvmfs::{Directory, Source, StorageError};
+use nd_fetch::{FetchError, FetchOptions, ObjectClient, SafeUrl};
+use nd_host::Environment;
+
+/// Where a repository is read from.
+#[derive(Debug)]
+pub enum Place {
+    /// A folder of this machine.
+    Folder(Directory),
+    /// A server.
+    Server(HttpSource),
+}
+
+/// Why a place cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// The address is none.
+    #[error("`{0}` is no address of a repository")]
+    Url(String),
+    /// Only folders can be written to.
+    #[error("`{0}` cannot be written to; name a folder")]
+    ReadOnly(String),
+    /// Connections cannot be made.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+impl Place {
+    /// The repository that a word of the command line names: an address with `http` or `https`, else a
+    /// folder.
+    pub fn open(word: &str, environment: &Environment) -> Result<Self, PlaceError> {
+        if word.starts_with("http://") || word.starts_with("https://") {
+            let url: SafeUrl = word.parse().map_err(|_| PlaceError::Url(word.to_owned()))?;
+            let options = FetchOptions::from_environment(environment)?;
+            return Ok(Self::Server(HttpSource(ObjectClient::new(options, url)?)));
+        }
+        if word.contains("://") {
+            return Err(PlaceError::Url(word.to_owned()));
+        }
+        Ok(Self::Folder(Directory::new(environment.absolute(word))))
+    }
+
+    /// A folder to be written to. On a host where `cvmfs_server` publishes too, `spool` is its spool
+    /// folder.
+    pub fn writable(
+        word: &str,
+        spool: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Directory, PlaceError> {
+        if word.contains("://") {
+            return Err(PlaceError::ReadOnly(word.to_owned()));
+        }
+        let folder: PathBuf = environment.absolute(word);
+        let directory = Directory::new(folder);
+        Ok(match spool {
+            Some(spool) => directory.with_spool(environment.absolute(spool)),
+            None => directory,
+        })
+    }
+
+    /// What reads it.
+    pub fn source(&self) -> &dyn Source {
+        match self {
+            Self::Folder(directory) => directory,
+            Self::Server(server) => server,
+        }
+    }
+}
+
+/// A repository on a server.
+#[derive(Debug)]
+pub struct HttpSource(ObjectClient);
+
+impl HttpSource {
+    /// The repository whose files `client` gives.
+    pub fn new(client: ObjectClient) -> Self {
+        Self(client)
+    }
+}
+
+fn failed(path: &str) -> impl FnOnce(FetchError) -> StorageError {
+    let path = path.to_owned();
+    move |error| StorageError::io(path, std::io::Error::other(error))
+}
+
+impl Source for HttpSource {
+    fn describe(&self) -> String {
+        self.0.base().to_string()
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + Send>>, StorageError> {
+        let body = self.0.get(path).map_err(failed(path))?;
+        Ok(body.map(|body| Box::new(body) as Box<dyn Read + Send>))
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        self.0.size(path).map_err(failed(path))
+    }
+}

@@ -1,0 +1,255 @@
+//! What is published: a folder, a tar, a SIF file or an OCI layout as one tree, never unpacked.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nd_oci::{
+    BlobSource, Compression, ImageTree, LayerBlob, LayerContents, Layout, Limits, OciError,
+    index_layer, read_directory,
+};
+use nd_report::Cancel;
+use nd_rootfs::{
+    Attr, ContentSink, Contents, ContentsError, Duplicates, Entry, Index, Kind, Location, TreePath,
+    TreeRecord, Wanted, merge,
+};
+use nd_sif::{Sif, SifError};
+use nd_squashfs::{Digests, FileRange, Reader};
+use sha2::Digest as _;
+
+/// A tree to be published, with its bytes.
+pub struct SourceTree {
+    /// What is in it.
+    pub index: Index,
+    /// The bytes.
+    pub contents: Box<dyn Contents>,
+    /// What was odd about it.
+    pub notes: Vec<String>,
+    /// What came on standard input; gone afterwards.
+    folder: Option<tempfile::TempDir>,
+}
+
+impl std::fmt::Debug for SourceTree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceTree")
+            .field("entries", &self.index.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why something is no tree.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// A file could not be read.
+    #[error("failed to read `{}`", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder could not be read.
+    #[error(transparent)]
+    Directory(#[from] nd_oci::DirectoryError),
+    /// An image or archive could not be read.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// Layers do not fit together.
+    #[error(transparent)]
+    Merge(#[from] nd_rootfs::MergeError),
+    /// A SIF file could not be read.
+    #[error(transparent)]
+    Sif(#[from] SifError),
+    /// A SIF file without a file system.
+    #[error("`{}` holds no squashfs", .0.display())]
+    NoPartition(PathBuf),
+    /// A squashfs could not be read.
+    #[error(transparent)]
+    Squashfs(#[from] nd_squashfs::ReadError),
+}
+
+/// Where the magic of a SIF is.
+const SIF_MAGIC: &[u8] = b"SIF_MAGIC";
+
+impl SourceTree {
+    /// Opens what is at `path`: an OCI layout or any other folder, a SIF file, a squashfs, or a tar,
+    /// compressed or not, which must be a plain file or is copied to one first (`-` is standard input).
+    pub fn open(path: &Path, temporary: &Path, cancel: &Cancel) -> Result<Self, TreeError> {
+        let io = |source| TreeError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if path.join("oci-layout").is_file() {
+            return Self::of_layout(Layout::open(path)?, None);
+        }
+        if path.is_dir() {
+            let (index, contents) = read_directory(path)?;
+            return Ok(Self::new(index, Box::new(contents)));
+        }
+        let mut folder = None;
+        let mut path = path.to_owned();
+        if path == Path::new("-") {
+            // The bytes pass twice: once for the index, once for the objects.
+            let own = tempfile::tempdir_in(temporary).map_err(io)?;
+            path = own.path().join("standard-input");
+            let mut file = fs_err::File::create(&path).map_err(io)?;
+            io::copy(&mut io::stdin().lock(), &mut file).map_err(io)?;
+            folder = Some(own);
+        }
+        let mut file: File = fs_err::File::open(&path).map_err(io)?.into();
+        let mut head = Vec::new();
+        (&mut file).take(64).read_to_end(&mut head).map_err(io)?;
+        file.rewind().map_err(io)?;
+        if head.get(32..).is_some_and(|at| at.starts_with(SIF_MAGIC)) {
+            return Self::of_sif(&path, file, cancel);
+        }
+        if head.starts_with(b"hsqs") {
+            let range = FileRange::whole(file).map_err(io)?;
+            return Self::of_squashfs(range, cancel);
+        }
+        drop(file);
+        let mut tree = Self::of_tar(path, &head)?;
+        tree.folder = folder;
+        Ok(tree)
+    }
+
+    fn new(index: Index, contents: Box<dyn Contents>) -> Self {
+        Self {
+            index,
+            contents,
+            notes: Vec::new(),
+            folder: None,
+        }
+    }
+
+    fn of_layout(layout: Layout, folder: Option<tempfile::TempDir>) -> Result<Self, TreeError> {
+        let image = layout.image(None)?;
+        let tree = ImageTree::open(&image, Arc::new(layout), None, Limits::default())?;
+        Ok(Self {
+            index: tree.index,
+            contents: Box::new(tree.contents),
+            notes: tree.notes,
+            folder,
+        })
+    }
+
+    fn of_sif(path: &Path, file: File, cancel: &Cancel) -> Result<Self, TreeError> {
+        let sif = Sif::open(file)?;
+        let none = || TreeError::NoPartition(path.to_owned());
+        let partition = sif.primary_partition().ok_or_else(none)?.clone();
+        let range = FileRange::new(sif.into_file(), partition.offset, partition.size);
+        Self::of_squashfs(range, cancel)
+    }
+
+    fn of_squashfs(range: FileRange, cancel: &Cancel) -> Result<Self, TreeError> {
+        let reader = Arc::new(Reader::open(range, nd_squashfs::Limits::default())?);
+        let (index, contents) = reader.tree(Digests::Read { threads: 0 }, cancel)?;
+        Ok(Self::new(index, Box::new(contents)))
+    }
+
+    fn of_tar(path: PathBuf, head: &[u8]) -> Result<Self, TreeError> {
+        let compression = match head {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+            _ => Compression::None,
+        };
+        let blob = TarFile(path);
+        let open = || blob.open(&nd_squashfs::UNREAD);
+        let layer = index_layer(open()?, compression, Limits::default())?;
+        let merged = merge(&[&layer.index], Duplicates::LastWins)?;
+        let layers = vec![LayerBlob {
+            digest: layer.digest,
+            compression,
+        }];
+        Ok(Self {
+            index: merged.index,
+            contents: Box::new(LayerContents::new(
+                Arc::new(blob),
+                layers,
+                Limits::default(),
+            )),
+            notes: merged.notes,
+            folder: None,
+        })
+    }
+}
+
+/// One file as the only blob there is.
+struct TarFile(PathBuf);
+
+impl BlobSource for TarFile {
+    fn open(&self, _: &nd_names::Sha256) -> Result<File, OciError> {
+        let opened = fs_err::File::open(&self.0);
+        let file = opened.map_err(|source| OciError::Io {
+            path: self.0.clone(),
+            source,
+        })?;
+        Ok(file.into())
+    }
+}
+
+/// The record of a tree as two small files: `tree.json` and `tree.mtree.zst`.
+pub(crate) fn record(index: &Index) -> Result<SourceTree, TreeError> {
+    let (record, list) = TreeRecord::of(index);
+    let json = serde_json::json!({
+        "version": 1,
+        "tree": record.digests.tree.to_string(),
+        "tree_full": record.digests.full.to_string(),
+        "tree_rest": record.digests.rest.to_string(),
+        "entries": record.entries,
+        "bytes": record.bytes,
+        "list": record.list.oci(),
+    });
+    let io = |source| TreeError::Io {
+        path: "tree.mtree.zst".into(),
+        source,
+    };
+    let list = zstd::encode_all(&list[..], 19).map_err(io)?;
+    let mut json = json.to_string().into_bytes();
+    json.push(b'\n');
+    let files = [("tree.json", json), ("tree.mtree.zst", list)];
+    let entries = files.iter().zip(0..).map(|((name, bytes), number)| {
+        let digest = sha2::Sha256::digest(bytes);
+        Ok(Entry {
+            path: TreePath::new(name).map_err(|_| io(io::ErrorKind::InvalidInput.into()))?,
+            attr: Attr::new(0o644),
+            kind: Kind::File {
+                size: bytes.len() as u64,
+                content: nd_names::Sha256::from_bytes(digest.into()),
+                at: Location::Host(number),
+            },
+            group: None,
+        })
+    });
+    let entries: Vec<Entry> = entries.collect::<Result<_, TreeError>>()?;
+    let index = Index::from_entries(entries).map_err(|_| io(io::ErrorKind::InvalidInput.into()))?;
+    let contents = Memory(files.into_iter().map(|(_, bytes)| bytes).collect());
+    Ok(SourceTree::new(index, Box::new(contents)))
+}
+
+/// Contents in memory, by number.
+struct Memory(Vec<Vec<u8>>);
+
+impl Contents for Memory {
+    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
+        for (at, file) in wanted.iter() {
+            let bytes = match at {
+                Location::Host(number) => self.0.get(number as usize),
+                _ => None,
+            };
+            let mut bytes = &bytes.ok_or(ContentsError::Missing { at })?[..];
+            let content = file.content;
+            sink.file(at, file.size, &content, &mut bytes)
+                .map_err(|source| ContentsError::Sink {
+                    at,
+                    content,
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+}

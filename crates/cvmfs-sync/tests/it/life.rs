@@ -1,0 +1,289 @@
+//! mkfs, publish, verify, damage, rollback, replicate, gc, verify.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use nd_testkit::TestEnv;
+use serde_json::Value;
+
+pub(crate) const NAME: &str = "test.example.org";
+
+/// An environment with a storage beside the working directory.
+pub(crate) struct Life {
+    pub(crate) env: TestEnv,
+}
+
+impl Life {
+    pub(crate) fn new() -> Self {
+        let life = Self {
+            env: TestEnv::new().unwrap(),
+        };
+        life.run(&["mkfs", "--repository", NAME, "--storage", "storage"]);
+        life
+    }
+
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.env.work().join("storage")
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.env.command(env!("CARGO_BIN_EXE_cvmfs-sync"));
+        command.args(words);
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Value {
+        let assert = self.command(words).arg("--json").assert().success();
+        let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+        serde_json::from_str(text.lines().last().unwrap_or("null")).unwrap()
+    }
+
+    /// Runs what must end with this code and say this.
+    pub(crate) fn fails(&self, words: &[&str], code: i32, text: &str) {
+        let output = self.command(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(text), "{text}: {said}");
+    }
+
+    /// Runs a verb that writes to the storage.
+    pub(crate) fn write(&self, words: &[&str]) -> Value {
+        self.run(&[words, &["--repository", NAME, "--storage", "storage"]].concat())
+    }
+
+    pub(crate) fn verify(&self) -> Value {
+        self.run(&["verify", "--full", "storage"])
+    }
+
+    pub(crate) fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        put(&self.env.work().join(path), bytes.as_ref());
+    }
+}
+
+pub(crate) fn put(path: &Path, bytes: &[u8]) {
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    fs_err::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_whole_life() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let life = Life::new();
+    let keys = life
+        .env
+        .root()
+        .join("home/.local/share/cvmfs-sync/keys")
+        .join(NAME);
+    for (file, mode) in [("masterkey", 0o600), ("key", 0o600)] {
+        let data = fs_err::metadata(keys.join(format!("{NAME}.{file}"))).unwrap();
+        assert_eq!(data.permissions().mode() & 0o777, mode);
+    }
+    life.put("tree/bin/tool", "#!/bin/sh\n");
+    life.put("tree/share/words", "words\n".repeat(1000));
+    life.put("modules/tool.lua", "help()\n");
+    let at = "containers/tool_1/tool_1.simg";
+    let first = life.write(&[
+        "publish",
+        "tree",
+        "--at",
+        at,
+        "--tag",
+        "one",
+        "--nested",
+        "always",
+        "--files",
+        "modules=modules",
+    ]);
+    assert_eq!(
+        (first["revision"].as_u64(), first["changed"].as_bool()),
+        (Some(2), Some(true))
+    );
+    let verified = life.verify();
+    assert_eq!(
+        (verified["good"].as_bool(), verified["trees"].as_u64()),
+        (Some(true), Some(1))
+    );
+    // The tree's digest that publish told is the one of its record.
+    let record = life
+        .command(&["cat", "storage", "containers/tool_1/tree.json"])
+        .output()
+        .unwrap();
+    let record: Value = serde_json::from_slice(&record.stdout).unwrap();
+    assert_eq!(record["tree"], first["tree"]);
+
+    let listed = life.run(&["ls", "storage", at]);
+    let names: Vec<_> = listed["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["name"].clone())
+        .collect();
+    assert_eq!(names, [".cvmfscatalog", "bin", "share"]);
+    assert_eq!(
+        life.run(&["stat", "storage", "modules/tool.lua"])["size"],
+        7
+    );
+    assert_eq!(
+        life.run(&["catalogs", "storage"])["catalogs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+
+    // Without a key nothing is trusted.
+    let other = life.env.root().join("none");
+    let other = other.to_str().unwrap();
+    life.fails(
+        &["verify", "storage", "--keys", other],
+        1,
+        "no public key was given",
+    );
+
+    life.put("tree/bin/tool", "#!/bin/sh\nexit 1\n");
+    life.write(&["publish", "tree", "--at", at, "--nested", "always"]);
+    let changes = life.run(&["diff", "storage", "one"]);
+    let changed: Vec<_> = changes["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["path"].clone())
+        .collect();
+    assert!(
+        changed.contains(&format!("/{at}/bin/tool").into()),
+        "{changed:?}"
+    );
+    let back = life.write(&["rollback", "--to", "one"]);
+    assert_eq!(back["revision"], 4);
+    let tool = life
+        .command(&["cat", "storage", &format!("{at}/bin/tool")])
+        .output()
+        .unwrap();
+    assert_eq!(tool.stdout, b"#!/bin/sh\n");
+    let log = life.run(&["log", "storage"]);
+    assert_eq!(log["tags"][0]["name"], "trunk");
+
+    // One flipped bit is found, named, and gone again.
+    let object = life.run(&["stat", "storage", &format!("{at}/share/words")])["objects"][0].clone();
+    let path = life.storage().join(object.as_str().unwrap());
+    let good = fs_err::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[9] ^= 4;
+    fs_err::write(&path, bad).unwrap();
+    life.fails(
+        &["verify", "--full", "storage"],
+        1,
+        object.as_str().unwrap(),
+    );
+    fs_err::write(&path, good).unwrap();
+
+    life.run(&["replicate", "storage", "copy"]);
+    assert_eq!(life.run(&["verify", "--full", "copy"])["good"], true);
+    let planned = life.write(&["gc", "--keep-hours", "0", "--dry-run"]);
+    let done = life.write(&["gc", "--keep-hours", "0"]);
+    assert_eq!(planned["deleted_objects"], done["deleted_objects"]);
+    assert_eq!(life.verify()["good"], true);
+    life.write(&["remove", "containers/tool_1"]);
+    assert_eq!(life.verify()["entries"], 4);
+    let failed = life
+        .command(&["ls", "storage", "containers/tool_1"])
+        .output()
+        .unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+}
+
+#[test]
+fn a_whitelist_is_signed_where_the_master_key_is() {
+    let life = Life::new();
+    life.run(&["keys", "export", NAME, "vault"]);
+    let keys = life
+        .env
+        .root()
+        .join("home/.local/share/cvmfs-sync/keys")
+        .join(NAME);
+    fs_err::remove_file(keys.join(format!("{NAME}.masterkey"))).unwrap();
+    let resign = ["resign", "--repository", NAME, "--storage", "storage"];
+    life.fails(&resign, 1, "private master key is missing");
+    let before = fs_err::read(life.storage().join(".cvmfswhitelist")).unwrap();
+    let resign = |words: &[&str]| {
+        let repository = ["resign", "--repository", NAME, "--storage", "storage"];
+        life.command(&[&repository, words].concat())
+            .assert()
+            .success();
+    };
+    resign(&["--prepare", "list", "--days", "7"]);
+    resign(&["--sign", "list", "--keys", "vault"]);
+    resign(&["--signature", "list"]);
+    assert_ne!(
+        fs_err::read(life.storage().join(".cvmfswhitelist")).unwrap(),
+        before
+    );
+    assert_eq!(life.verify()["good"], true);
+    // A signature of something else is refused.
+    life.put(
+        "list",
+        fs_err::read_to_string(life.env.work().join("list"))
+            .unwrap()
+            .replace('E', "E1"),
+    );
+    let refused = life
+        .command(&[
+            "resign",
+            "--repository",
+            NAME,
+            "--storage",
+            "storage",
+            "--signature",
+            "list",
+        ])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    assert_eq!(life.verify()["good"], true);
+}
+
+#[test]
+fn keys_are_never_put_where_they_would_be_served() {
+    let env = TestEnv::new().unwrap();
+    let life = Life { env };
+    let words = [
+        "mkfs",
+        "--repository",
+        NAME,
+        "--storage",
+        "s",
+        "--keys",
+        "s/keys",
+    ];
+    life.fails(&words, 6, "below the storage");
+    assert!(!life.env.work().join("s").exists());
+}
+
+#[test]
+fn a_tar_on_standard_input_is_published() {
+    let life = Life::new();
+    life.put("t/a/b", "b");
+    let tar = life
+        .env
+        .command("tar")
+        .args(["-C", "t", "-c", "."])
+        .output()
+        .unwrap()
+        .stdout;
+    life.command(&[
+        "publish",
+        "-",
+        "--at",
+        "t",
+        "--repository",
+        NAME,
+        "--storage",
+        "storage",
+    ])
+    .write_stdin(tar)
+    .assert()
+    .success();
+    let found = life.command(&["cat", "storage", "t/a/b"]).output().unwrap();
+    assert_eq!(found.stdout, b"b");
+    assert_eq!(life.verify()["good"], true);
+}
