@@ -30,7 +30,7 @@ pub use expose::{
     Group, ImageEnvironment, LeftOut, NeedsRun, Reason, Unknown, apply_script, expose,
     read_environment,
 };
-pub use image::{ImageFiles, ImageKind, Metadata, OpenImage, Stat, StatKind};
+pub use image::{Children, ImageFiles, ImageKind, Metadata, OpenImage, Stat, StatKind};
 pub use install::{InstallError, InstallWish, Installed, Means, environment_text, install};
 pub use installed::installed_tree;
 pub use names::{choose, compare_versions, nearest};

@@ -1,5 +1,7 @@
 //! Programs that are not exposed although they stand in a folder of `DEPLOY_PATH`.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Our own list.
@@ -9,6 +11,10 @@ const BUILT_IN: &str = include_str!("../../data/excludes.toml");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excludes {
     groups: Vec<Group>,
+    /// Groups by name, first one first; for names without `%`.
+    exact: HashMap<String, Vec<usize>>,
+    /// What stands before and behind the `%` of a name, and its group.
+    versions: Vec<(String, String, usize)>,
     /// Names that a site hides besides.
     pub hide: Vec<String>,
     /// Names that a site shows although a group hides them.
@@ -58,8 +64,20 @@ impl Excludes {
     /// Reads a list of the same form.
     pub fn parse(text: &str) -> Result<Self, ExcludesError> {
         let file: File = toml::from_str(text)?;
+        let mut exact: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut versions = Vec::new();
+        for (at, group) in file.group.iter().enumerate() {
+            for name in &group.names {
+                match name.split_once('%') {
+                    Some((start, end)) => versions.push((start.to_owned(), end.to_owned(), at)),
+                    None => exact.entry(name.clone()).or_default().push(at),
+                }
+            }
+        }
         Ok(Self {
             groups: file.group,
+            exact,
+            versions,
             hide: Vec::new(),
             show: Vec::new(),
         })
@@ -74,10 +92,18 @@ impl Excludes {
         if self.hide.iter().any(|hidden| hidden == name) {
             return Some("site");
         }
-        let group = self.groups.iter().find(|group| {
-            (group.always || !named)
-                && group.names.iter().any(|pattern| fits(pattern, name))
-                && group.beside.as_deref().is_none_or(neighbour)
+        let exact = self.exact.get(name).into_iter().flatten();
+        let versions = self
+            .versions
+            .iter()
+            .filter(|(start, end, _)| fits(start, end, name));
+        let mut groups: Vec<usize> = exact
+            .copied()
+            .chain(versions.map(|(_, _, at)| *at))
+            .collect();
+        groups.sort_unstable();
+        let group = groups.into_iter().map(|at| &self.groups[at]).find(|group| {
+            (group.always || !named) && group.beside.as_deref().is_none_or(neighbour)
         });
         group.map(|group| group.name.as_str())
     }
@@ -88,11 +114,8 @@ impl Excludes {
     }
 }
 
-/// Whether a name is the one of a pattern with at most one `%`.
-fn fits(pattern: &str, name: &str) -> bool {
-    let Some((start, end)) = pattern.split_once('%') else {
-        return pattern == name;
-    };
+/// Whether digits and dots stand in a name between `start` and `end`.
+fn fits(start: &str, end: &str, name: &str) -> bool {
     let middle = name
         .strip_prefix(start)
         .and_then(|rest| rest.strip_suffix(end));

@@ -8,7 +8,7 @@ use std::{
 use nd_rootfs::show;
 
 use super::{CommandName, Excludes, ImageEnvironment};
-use crate::{ImageError, OpenImage};
+use crate::{ImageError, OpenImage, Stat};
 
 /// How long a README may be that becomes the help of a module, in bytes.
 const README: u64 = 1 << 20;
@@ -187,20 +187,15 @@ fn folder_commands(
         out.left_out.push(missing(Reason::Relative));
         return Ok(());
     }
-    let Some(names) = image.files.names(folder)? else {
+    let Some(children) = image.files.children(folder)? else {
         out.left_out.push(missing(Reason::NoFolder));
         return Ok(());
     };
-    let here: BTreeSet<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    let here: BTreeSet<&[u8]> = children.iter().map(|(name, _)| name.as_slice()).collect();
     let neighbour = |name: &str| here.contains(name.as_bytes());
-    for name in names.iter().take(MOST) {
-        let path = [folder, b"/", name].concat();
+    for (name, stat) in children.iter().take(MOST) {
         // A link to a folder is executable as well, and no program.
-        if !image
-            .files
-            .stat(&path)?
-            .is_some_and(super::super::image::Stat::is_program)
-        {
+        if !stat.is_some_and(Stat::is_program) {
             continue;
         }
         let asked = named.contains(name);
@@ -228,11 +223,7 @@ fn named_command(
     let mut found = Found::Missing;
     for folder in search {
         let path = [folder, &b"/"[..], bin].concat();
-        if image
-            .files
-            .stat(&path)?
-            .is_some_and(super::super::image::Stat::is_program)
-        {
+        if image.files.stat(&path)?.is_some_and(Stat::is_program) {
             found = Found::Named(show(folder));
             break;
         }

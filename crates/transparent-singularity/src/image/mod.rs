@@ -52,6 +52,9 @@ pub enum StatKind {
     Other,
 }
 
+/// Names of a directory, and what each leads to.
+pub type Children = Vec<(Vec<u8>, Option<Stat>)>;
+
 /// The file system of an image.
 pub struct ImageFiles {
     form: Form,
@@ -137,6 +140,35 @@ impl ImageFiles {
                 Ok(Some(names))
             }
         }
+    }
+
+    /// Names in the directory that `path` leads to, and what each leads to, sorted by byte; `None`
+    /// when it leads to no directory.
+    pub fn children(&mut self, path: &[u8]) -> Result<Option<Children>, ImageError> {
+        let Some(names) = self.names(path)? else {
+            return Ok(None);
+        };
+        // What is no link is known from the listing; squashfs reads it with the names anyway.
+        let known: Vec<Option<Stat>> = match &mut self.form {
+            Form::Squashfs(listings) => {
+                let dir = listings.directory(path)?.unwrap_or_default();
+                let stat = |node: &nd_squashfs::Node| {
+                    let link = matches!(node.kind, NodeKind::Symlink { .. });
+                    (!link).then(|| of_node(node))
+                };
+                dir.iter().map(stat).collect()
+            }
+            _ => vec![None; names.len()],
+        };
+        let mut out = Vec::with_capacity(names.len());
+        for (name, known) in names.into_iter().zip(known) {
+            let stat = match known {
+                Some(stat) => Some(stat),
+                None => self.stat(&[path, b"/", &name].concat())?,
+            };
+            out.push((name, stat));
+        }
+        Ok(Some(out))
     }
 
     /// The bytes of the regular file that `path` leads to, `None` when it leads to none. A file of
