@@ -12,6 +12,7 @@ mod fuzz;
 mod launcher;
 mod machine;
 mod pipeline;
+mod reader;
 mod reproduce;
 mod setup;
 mod shpc;

@@ -7,7 +7,7 @@ use xshell::cmd;
 use crate::{
     apptainer, environment_modules,
     machine::{Machine, find_program},
-    shpc,
+    reader, shpc,
 };
 
 /// What a command is about to do, which decides what it needs.
@@ -55,6 +55,7 @@ const NEEDS: &[Need] = &[
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "debian-archive-keyring",
     ),
+    need(Purpose::Test, "openssl", "openssl"),
     need(Purpose::Test, "python3", "python3"),
     need(Purpose::Test, "g++", "g++"),
     need(Purpose::Test, "skopeo", "skopeo"),
@@ -151,6 +152,9 @@ pub(crate) fn ensure(machine: &Machine, purpose: Purpose, no_install: bool) -> R
     if purpose >= Purpose::Test {
         environment_modules::ensure(machine, no_install)?;
         shpc::ensure(machine, no_install)?;
+    }
+    if purpose >= Purpose::Test {
+        reader::ensure(machine, no_install)?;
     }
     match apptainer::ensure(machine, no_install) {
         Err(failure) if purpose == Purpose::Build => {

@@ -1,6 +1,7 @@
 //! `bench`: runs the crates' own benches, which print their tables.
 
 mod catalogue;
+mod cvmfs;
 mod launcher;
 mod neurodocker;
 mod recipes;
@@ -21,6 +22,8 @@ pub(crate) enum Bench {
     Engine(EngineArgs),
     /// Menus, searching and making the catalogue
     Catalogue(BenchArgs),
+    /// Publishing to CVMFS, against zlib over the same bytes
+    Cvmfs(cvmfs::CvmfsArgs),
     /// Reading, checking and rendering recipes, against Python
     Recipes(BenchArgs),
     /// Recipes from command lines, against Python
@@ -59,6 +62,10 @@ pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
         Bench::Catalogue(args) => {
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
             catalogue::run(machine)
+        }
+        Bench::Cvmfs(args) => {
+            setup::ensure(machine, Purpose::Bench, args.common.no_install)?;
+            cvmfs::run(machine, args)
         }
         Bench::Recipes(args) => {
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
