@@ -13,8 +13,8 @@ mod secret;
 
 pub use build::{
     BuildError, BuildOptions, Built, Devices, EngineFailure, HostMount, LayerBudget, LayerTree,
-    LookIn, StepExit, StepName, StepResult, build, forget, import_base, layer_trees, prune,
-    prune_where,
+    LookIn, SharedDir, StepExit, StepName, StepResult, build, forget, import_base, layer_trees,
+    prune, prune_where,
 };
 pub use engine::role;
 pub use explain::{Because, Known, Part, StepState};

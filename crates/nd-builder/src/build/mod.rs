@@ -3,6 +3,7 @@
 mod chain;
 mod error;
 mod record;
+mod shared;
 mod stage_inputs;
 mod trees;
 mod upkeep;
@@ -28,6 +29,8 @@ use crate::{
 pub(crate) use chain::Chain;
 pub use error::{BuildError, EngineFailure, StepExit, StepName};
 pub(crate) use record::{Slot, StepRecord};
+use shared::Shared;
+pub use shared::SharedDir;
 use stage_inputs::{Mounts, pack};
 use trees::names;
 pub use trees::{LayerTree, layer_trees};
@@ -85,6 +88,8 @@ pub struct BuildOptions<'a> {
     pub contexts: &'a Contexts,
     /// What of the machine steps see.
     pub host_mounts: Vec<HostMount>,
+    /// What scripts share while the build goes on.
+    pub shared: &'a [SharedDir],
     /// Variables of the machine (proxies); a step's own of the same name win.
     pub host_env: Vec<(String, String)>,
     /// Gives no step a network, whatever it asks for.
@@ -222,9 +227,12 @@ pub fn build(
         next: 0,
         tidied: false,
         kept_said: Cell::new(false),
+        shared: Shared::new(options.shared),
     };
     let last = plan.stages.len().saturating_sub(1);
-    builder.stage(last)?;
+    let done = builder.stage(last);
+    builder.shared.empty(&builder.desk);
+    done?;
     // Also when nothing was built: what a killed build left may be all that is left to do, and its
     // processes may have been dying still when this one began.
     builder.desk.tidy();
@@ -259,6 +267,7 @@ struct Builder<'a> {
     tidied: bool,
     /// Whether it was said what keeps steps to their limits.
     kept_said: Cell<bool>,
+    shared: Shared<'a>,
 }
 
 impl Builder<'_> {
@@ -519,13 +528,18 @@ impl Builder<'_> {
     ) -> Result<(Job, Vec<std::os::fd::OwnedFd>), BuildError> {
         let options = self.options;
         let mut mounts = Mounts::new(fd::MORE, options.ids.owner().is_some());
-        for mount in &options.host_mounts {
+        let shared = self.shared.of_script(&spec.script, &self.desk)?;
+        let settings = shared.iter().flat_map(|(dir, _)| &dir.mounts);
+        for mount in options.host_mounts.iter().chain(settings) {
             mounts
                 .host(&mount.source, &mount.target)
                 .map_err(|source| BuildError::HostMount {
                     path: mount.source.display().to_string(),
                     source,
                 })?;
+        }
+        for (dir, open) in shared {
+            mounts.shared(open, &dir.target);
         }
         for mount in &spec.mounts {
             mounts

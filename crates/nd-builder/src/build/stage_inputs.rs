@@ -198,6 +198,13 @@ impl Mounts {
         }
     }
 
+    /// Adds a directory that scripts may write to.
+    pub(crate) fn shared(&mut self, fd: OwnedFd, target: &str) {
+        let at = self.first + self.descriptors.len();
+        self.descriptors.push(fd);
+        self.list.push((MountSource::Shared(at), target.to_owned()));
+    }
+
     fn file(&mut self, mut file: File, target: &str) -> io::Result<()> {
         let meta = file.metadata()?;
         // What is executed must lie on a mount that allows it, which bytes in memory do not.

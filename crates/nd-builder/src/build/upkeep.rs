@@ -42,7 +42,8 @@ impl Desk<'_> {
         }
     }
 
-    fn empty(&self, folder: &Path) -> Result<(), BuildError> {
+    /// Removes everything in a folder.
+    pub(super) fn empty(&self, folder: &Path) -> Result<(), BuildError> {
         // A real root needs no namespace to remove anything.
         if rustix::process::geteuid().is_root() {
             return Ok(());

@@ -98,6 +98,8 @@ pub(crate) struct RunJob {
 pub(crate) enum MountSource {
     /// A descriptor.
     Descriptor(usize),
+    /// A descriptor of a directory that scripts may write to.
+    Shared(usize),
     /// A small file; the engine could not open one that only its owner may read.
     Bytes(Vec<u8>),
 }

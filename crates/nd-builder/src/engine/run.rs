@@ -161,8 +161,12 @@ impl Work {
 
     fn mounts(&self, job: &RunJob) -> Result<Vec<Mount>, EngineError> {
         let mount = |(source, target): &(MountSource, String)| {
+            let access = match source {
+                MountSource::Shared(_) => Access::ReadWrite,
+                _ => Access::ReadOnly,
+            };
             let source = match source {
-                MountSource::Descriptor(at) => {
+                MountSource::Descriptor(at) | MountSource::Shared(at) => {
                     let fd = self.fd(*at)?.try_clone_to_owned();
                     Source::Handle(Arc::new(fd.map_err(EngineError::io("copy a descriptor"))?))
                 }
@@ -175,7 +179,7 @@ impl Work {
             Ok(Mount {
                 source,
                 target: target.clone().into_bytes(),
-                access: Access::ReadOnly,
+                access,
             })
         };
         job.mounts.iter().map(mount).collect()

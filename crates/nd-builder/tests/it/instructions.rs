@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use nd_builder::HostMount;
+use nd_builder::{HostMount, SharedDir};
 use nd_instructions::{BindMount, EnvPair, Network, Op, Script};
 
 use crate::support::*;
@@ -158,4 +158,32 @@ pub(crate) fn build_only_things_leave_no_trace() {
         lab.top(&built),
         ["etc/", "etc/apt/", "etc/apt/own", "etc/own"]
     );
+}
+
+pub(crate) fn scripts_share_a_folder_that_no_layer_holds() {
+    let mut lab = Lab::new();
+    let setting = lab.root.path().join("setting");
+    fs_err::write(&setting, "shared\n").unwrap();
+    lab.shared = vec![SharedDir {
+        target: "/run/build/lists".into(),
+        mounts: vec![HostMount {
+            source: setting,
+            target: "/etc/setting".into(),
+        }],
+        wanted: |script| script.contains("list"),
+    }];
+    let built = lab.build(vec![
+        run(
+            "test $(cat /etc/setting) = shared && mkdir -m 700 /run/build/lists/partial && \
+             echo one > /run/build/lists/partial/a && echo list > /said",
+        ),
+        run("test ! -e /etc/setting && test ! -e /run/build && echo other >> /said"),
+        run("cat /run/build/lists/partial/a >> /said && echo two > /run/build/lists/b"),
+    ]);
+    assert_eq!(lab.text(&built, "said"), "list\nother\none\n");
+    for path in ["run/build", "etc/setting"] {
+        assert!(lab.index(&built).get(path).is_none(), "{path}");
+    }
+    let left = fs_err::read_dir(lab.store.temporary()).unwrap().count();
+    assert_eq!(left, 0, "something of the folder is left");
 }

@@ -43,6 +43,7 @@ fn main() {
         instructions::users_are_those_of_the_image,
         instructions::configuration_makes_no_layer,
         instructions::build_only_things_leave_no_trace,
+        instructions::scripts_share_a_folder_that_no_layer_holds,
         copies::files_and_folders_arrive_as_docker_puts_them,
         copies::links_of_the_image_are_followed_inside_it,
         copies::stages_are_copied_from,

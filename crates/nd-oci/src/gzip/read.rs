@@ -16,12 +16,15 @@ pub(crate) struct GzipReader<R> {
     plain: Cursor<Vec<u8>>,
 }
 
+/// Members one after the other, the first of them with a header that was read already.
+type Members<R> = MultiGzDecoder<io::Chain<Cursor<Vec<u8>>, BufReader<R>>>;
+
 /// What has not been looked at.
 enum Rest<R> {
     /// The next member may be one of ours.
     Members(BufReader<R>),
     /// From here on, members one after the other.
-    Other(Box<MultiGzDecoder<io::Chain<Cursor<Vec<u8>>, BufReader<R>>>>),
+    Other(Box<Members<R>>),
     End,
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn bench(starts: usize, folder: &Path, report: &mut Report) {
 fn taken(started: Instant) -> Taken {
     Taken {
         time: started.elapsed(),
+        processor: Duration::ZERO,
         memory: 0,
     }
 }

@@ -9,7 +9,8 @@ use std::{
 
 use indexmap::IndexMap;
 use nd_builder::{
-    BaseInfo, BuildError, BuildPlan, Contexts, HostMount, PlanContext, PlannedBase, import_base,
+    BaseInfo, BuildError, BuildPlan, Contexts, HostMount, PlanContext, PlannedBase, SharedDir,
+    import_base,
 };
 use nd_names::Architecture;
 use nd_records::{BuildSummary, TestReport};
@@ -24,7 +25,7 @@ use crate::{
     check::TestWish,
     downloads::{Downloads, fetch_files},
     lock::{self, LockProblem},
-    machine::{BuildOnly, Mirrors},
+    machine::{BuildOnly, Mirrors, apt_lists},
     output::Compression,
     recipes::Places,
     stage::{CACHE_CONTEXT, CACHE_FOLDER, StagePlan, StageSources},
@@ -307,26 +308,41 @@ pub(super) fn build_failed(source: BuildError) -> PipelineError {
 pub(super) struct HostFiles {
     _folder: tempfile::TempDir,
     pub(super) mounts: Vec<HostMount>,
+    pub(super) shared: Vec<SharedDir>,
 }
 
 impl HostFiles {
     pub(super) fn write(temporary: &Path, build_only: &BuildOnly) -> Result<Self, PipelineError> {
         let fail = || PipelineError::io(temporary);
         let folder = tempfile::tempdir_in(temporary).map_err(fail())?;
-        let mut mounts = Vec::new();
-        for (number, (target, content)) in build_only.files.iter().enumerate() {
+        let mut number = 0;
+        let mut mount = |target: &str, content: &[u8]| {
             let source = folder.path().join(number.to_string());
+            number += 1;
             fs_err::write(&source, content).map_err(fail())?;
             let mode = std::fs::Permissions::from_mode(0o644);
             fs_err::set_permissions(&source, mode).map_err(fail())?;
-            mounts.push(HostMount {
+            Ok(HostMount {
                 source,
-                target: target.clone(),
+                target: target.to_owned(),
+            })
+        };
+        let files = build_only.files.iter();
+        let mounts = files.map(|(target, content)| mount(target, content));
+        let mounts = mounts.collect::<Result<_, PipelineError>>()?;
+        let mut shared = Vec::new();
+        if build_only.share_lists {
+            let (target, text) = apt_lists::SETTING;
+            shared.push(SharedDir {
+                target: apt_lists::DIRECTORY.into(),
+                mounts: vec![mount(target, text.as_bytes())?],
+                wanted: apt_lists::are_thrown_away,
             });
         }
         Ok(Self {
             _folder: folder,
             mounts,
+            shared,
         })
     }
 }

@@ -79,6 +79,7 @@ fn run(
             let lists = &planned.base.lists;
             let mut only = workshop.machine.build_only(&archives.mirrors, lists);
             ForSteps::configure(&mut only);
+            only.share_lists = false;
             (&archives.mirrors, only)
         }
     };
@@ -99,6 +100,7 @@ fn run(
         compression: wish.layers.of_layers(),
         contexts: &planned.contexts,
         host_mounts,
+        shared: &files.shared,
         host_env: build_only.env,
         offline: workshop.offline,
         limits: workshop.limits,

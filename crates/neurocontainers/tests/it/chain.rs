@@ -138,11 +138,11 @@ impl Model {
             }
             _ => {
                 self.remove(&path);
-                if change.size % 5 == 0 {
+                if change.size.is_multiple_of(5) {
                     attr.xattrs.insert(*b"user.x", &b"=\n\0"[..]);
                 }
                 // Some are equal, some have holes, some are larger than a block.
-                let byte = if change.size % 3 == 0 { 0 } else { b'x' };
+                let byte = if change.size.is_multiple_of(3) { 0 } else { b'x' };
                 let mut content = vec![byte; change.size * 97];
                 content.extend(change.place.to_le_bytes());
                 self.put(&path, attr, What::File(content));
@@ -183,15 +183,12 @@ impl Model {
         }
         for (path, node) in self.tree.iter().filter(|(path, node)| !stays(path, node)) {
             let path = path.clone();
-            match first.get(&node.inode) {
-                Some(target) => {
-                    let target = target.clone();
-                    out.push(LayerEntry::Link { path, target });
-                }
-                None => {
-                    first.insert(node.inode, path.clone());
-                    out.push(LayerEntry::Entry(entry(path, node)));
-                }
+            if let Some(target) = first.get(&node.inode) {
+                let target = target.clone();
+                out.push(LayerEntry::Link { path, target });
+            } else {
+                first.insert(node.inode, path.clone());
+                out.push(LayerEntry::Entry(entry(path, node)));
             }
         }
         self.with_parents(out)
