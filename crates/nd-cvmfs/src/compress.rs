@@ -10,7 +10,7 @@ pub struct DeflateLevel(i32);
 
 impl Default for DeflateLevel {
     fn default() -> Self {
-        Self(6)
+        Self(3)
     }
 }
 

@@ -199,7 +199,7 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     record: RecordArg,
     /// How hard files are compressed, 1 to 12; other levels give other objects for equal files
-    #[arg(long, value_name = "LEVEL", default_value_t = 6)]
+    #[arg(long, value_name = "LEVEL", default_value_t = 3)]
     level: i32,
     /// Sizes between which large files are cut, in KiB: least, average, most
     #[arg(long, value_name = "MIN,AVG,MAX", value_parser = chunk_sizes)]
