@@ -142,7 +142,11 @@ impl Model {
                     attr.xattrs.insert(*b"user.x", &b"=\n\0"[..]);
                 }
                 // Some are equal, some have holes, some are larger than a block.
-                let byte = if change.size.is_multiple_of(3) { 0 } else { b'x' };
+                let byte = if change.size.is_multiple_of(3) {
+                    0
+                } else {
+                    b'x'
+                };
                 let mut content = vec![byte; change.size * 97];
                 content.extend(change.place.to_le_bytes());
                 self.put(&path, attr, What::File(content));
