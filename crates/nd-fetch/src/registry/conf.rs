@@ -20,6 +20,18 @@ pub struct RegistriesConf {
     registries: Vec<Entry>,
 }
 
+/// Which places of an image are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Places {
+    /// Those that the configuration names, then the registry of the name itself.
+    #[default]
+    All,
+    /// Those that the configuration names and that are not the registry of the name itself.
+    Configured,
+    /// The registry of the name itself, unless the configuration puts another in its place.
+    Own,
+}
+
 /// One place of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -176,6 +188,46 @@ impl RegistriesConf {
             .collect()
     }
 
+    /// Of what [`Self::resolve`] gives, what may be in a place that this configuration names and that
+    /// is not the registry of the name itself: nothing where nobody configured anything.
+    ///
+    /// # Errors
+    ///
+    /// When the name, or what it is an alias for, is no reference, or when it is blocked.
+    pub fn configured(&self, name: &str) -> Result<Vec<Reference>, RegistryError> {
+        let mut out = Vec::new();
+        for reference in self.resolve(name)? {
+            let own = name.parse::<Reference>().ok();
+            let is_own = own.is_some_and(|own| own == reference);
+            if !is_own
+                || !self
+                    .chosen_places(&reference, Places::Configured)?
+                    .is_empty()
+            {
+                out.push(reference);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The places of an image that are to be tried, in order.
+    pub(crate) fn chosen_places(
+        &self,
+        reference: &Reference,
+        which: Places,
+    ) -> Result<Vec<Place>, RegistryError> {
+        let mut places = self.places(reference)?;
+        let own = |place: &Place| {
+            place.registry == reference.registry() && place.repository == reference.repository()
+        };
+        match which {
+            Places::All => {}
+            Places::Configured => places.retain(|place| !own(place)),
+            Places::Own => places.retain(own),
+        }
+        Ok(places)
+    }
+
     /// The places of an image in the order they are to be tried: mirrors, then the place itself.
     pub(crate) fn places(&self, reference: &Reference) -> Result<Vec<Place>, RegistryError> {
         let name = format!("{}/{}", reference.registry(), reference.repository());
@@ -320,6 +372,35 @@ insecure = true
         let none = RegistriesConf::default();
         assert_eq!(names(&none, "debian"), ["docker.io/library/debian:latest"]);
         assert!(conf().resolve("Not A Name").is_err());
+    }
+
+    #[test]
+    fn what_is_configured_is_told_from_the_registry_of_the_name() {
+        let names = |conf: &RegistriesConf, name| {
+            let found = conf.configured(name).unwrap();
+            found.iter().map(Reference::whole).collect::<Vec<_>>()
+        };
+        let none = RegistriesConf::default();
+        assert!(names(&none, "debian:12").is_empty());
+        assert!(names(&none, "quay.io/a/b:1").is_empty());
+        assert_eq!(names(&conf(), "debian:12"), ["quay.io/mirror/debian:12"]);
+        assert!(names(&conf(), "quay.io/a/b:1").is_empty());
+        assert_eq!(
+            names(&conf(), "docker.io/a/b:1"),
+            ["docker.io/a/b:1"],
+            "it has a mirror"
+        );
+        // What distributions ship: names of the hub, which is asked anyway.
+        let mut shipped = RegistriesConf::default();
+        shipped
+            .add("[aliases]\n\"debian\" = \"docker.io/library/debian\"\n")
+            .unwrap();
+        assert!(names(&shipped, "debian:12").is_empty());
+        let reference = "docker.io/library/debian:12".parse().unwrap();
+        let own = conf().chosen_places(&reference, Places::Own).unwrap();
+        assert!(own.is_empty(), "another registry is in its place: {own:?}");
+        let own = shipped.chosen_places(&reference, Places::Own).unwrap();
+        assert_eq!(own.len(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Manifests are small and asked for as they are; every blob is a [`crate::Request`] with a digest,
 //! so that it is downloaded once, resumed, verified while it streams and never torn.
 
+mod attach;
 mod auth;
 mod challenge;
 mod conf;
@@ -16,10 +17,12 @@ mod talk;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
+pub use attach::Artifact;
 pub use auth::Credentials;
-pub use conf::RegistriesConf;
+pub use conf::{Places, RegistriesConf};
 pub use error::RegistryError;
 pub use oci_spec::distribution::Reference;
 pub use pull::{Pulled, Quota};
@@ -37,6 +40,11 @@ pub struct RegistryOptions {
     pub plain_http: Vec<String>,
     /// Mirrors and other places of images to pull.
     pub conf: RegistriesConf,
+    /// Which of these places are asked.
+    pub places: Places,
+    /// How long a place may take to its first answer, whatever it is; as long as anything else when
+    /// absent.
+    pub first_answer: Option<Duration>,
 }
 
 impl RegistryOptions {
@@ -47,6 +55,7 @@ impl RegistryOptions {
             credentials: Credentials::from_environment(environment)?,
             plain_http: Vec::new(),
             conf: RegistriesConf::from_environment(environment)?,
+            ..Self::default()
         })
     }
 }

@@ -37,6 +37,8 @@ pub struct Pulled {
     pub digest: Sha256,
     /// The image, checked against its digests; [`Image::load`] finds it again by its own digest.
     pub image: Image,
+    /// Where it came from, `REGISTRY/REPOSITORY`; a mirror is another than that of the name.
+    pub from: String,
     /// What the registry says about how much more it will give.
     pub quota: Option<Quota>,
 }
@@ -85,7 +87,8 @@ impl Registries {
         architecture: Architecture,
         cancel: &Cancel,
     ) -> Result<Pulled, RegistryError> {
-        let places = self.options.conf.places(reference)?;
+        let conf = &self.options.conf;
+        let places = conf.chosen_places(reference, self.options.places)?;
         let last = places.len().saturating_sub(1);
         for (n, place) in places.iter().enumerate() {
             let repository = self.repository(&place.registry, &place.repository, place.plain);
@@ -118,6 +121,11 @@ impl Registries {
         cancel: &Cancel,
     ) -> Result<Pulled, RegistryError> {
         let name = reference.whole();
+        if self.fetcher.options().network == Network::On
+            && let Some(limit) = self.options.first_answer
+        {
+            self.first_answer(repository, limit).await?;
+        }
         let top = if let Some(text) = reference.digest() {
             let digest = text.parse().map_err(|_| RegistryError::DigestAlgorithm {
                 reference: name.clone(),
@@ -141,6 +149,7 @@ impl Registries {
         Ok(Pulled {
             digest: top.digest,
             image,
+            from: format!("{}/{}", repository.registry, repository.name),
             quota: top.quota,
         })
     }

@@ -53,7 +53,7 @@ pub struct Pushed {
     pub there: usize,
 }
 
-enum Put {
+pub(super) enum Put {
     Sent,
     Mounted,
     There,
@@ -99,20 +99,20 @@ impl Registries {
         reference: &Reference,
         mount_from: Option<&str>,
     ) -> Result<Pushed, RegistryError> {
-        let repository = self.repository(reference.registry(), reference.repository(), false);
+        let repository = self.target(reference)?;
         let manifest = manifest(blobs, image)?;
         let mut digests: Vec<_> = image.layers.iter().map(|layer| layer.digest).collect();
         digests.sort();
         digests.dedup();
         digests.retain(|digest| *digest != image.config_digest);
         // The first one finds out who may push; the others share what it was given.
-        let config = Arc::new(blobs.open(&image.config_digest)?);
+        let config = Source::open(blobs, &image.config_digest)?;
         let first = self.put_blob(&repository, image.config_digest, config, mount_from);
         let mut done = vec![first.await?];
         let turns = Arc::new(tokio::sync::Semaphore::new(PARALLEL.get()));
         let mut running = tokio::task::JoinSet::new();
         for digest in digests {
-            let file = Arc::new(blobs.open(&digest)?);
+            let file = Source::open(blobs, &digest)?;
             let (alone, turns) = (self.clone(), turns.clone());
             let (repository, from) = (repository.clone(), mount_from.map(str::to_owned));
             running.spawn(async move {
@@ -169,11 +169,11 @@ impl Registries {
         self.send(repository, &url, &kind, &body, None).await
     }
 
-    async fn put_blob(
+    pub(super) async fn put_blob(
         &self,
         repository: &Repository,
         digest: Sha256,
-        file: Arc<File>,
+        body: Source,
         mount_from: Option<&str>,
     ) -> Result<Put, RegistryError> {
         let none = HeaderMap::new();
@@ -184,11 +184,6 @@ impl Registries {
             404 => {}
             _ => return Err(unexpected(&url, &answer)),
         }
-        let size = file.metadata().map_err(|source| OciError::Io {
-            path: digest.oci().into(),
-            source,
-        })?;
-        let body = Source::File(file, size.len());
         let (reporter, id) = self.fetcher.new_step();
         let started = Instant::now();
         reporter.event(Event::Started {
@@ -199,7 +194,7 @@ impl Registries {
                 repository.name,
                 &digest.hex()[..12]
             ),
-            bytes: Some(size.len()),
+            bytes: Some(body.size()),
         });
         let result = self
             .upload(
@@ -289,7 +284,7 @@ impl Registries {
     }
 
     /// Sends a body to where it is to stand; the credential only to the registry itself.
-    async fn send(
+    pub(super) async fn send(
         &self,
         repository: &Repository,
         url: &SafeUrl,
@@ -385,12 +380,21 @@ fn manifest(blobs: &dyn BlobSource, image: &Image) -> Result<Vec<u8>, RegistryEr
 }
 
 #[derive(Clone)]
-enum Source {
+pub(super) enum Source {
     Memory(Bytes),
     File(Arc<File>, u64),
 }
 
 impl Source {
+    fn open(blobs: &dyn BlobSource, digest: &Sha256) -> Result<Self, OciError> {
+        let file = blobs.open(digest)?;
+        let size = file.metadata().map_err(|source| OciError::Io {
+            path: digest.oci().into(),
+            source,
+        })?;
+        Ok(Self::File(Arc::new(file), size.len()))
+    }
+
     fn size(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,

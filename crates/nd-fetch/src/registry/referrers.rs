@@ -19,7 +19,7 @@ const IMAGES: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v2+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 impl Registries {
@@ -56,7 +56,7 @@ impl Registries {
         artifact: &str,
         cancel: &Cancel,
     ) -> Result<Option<Fetched>, RegistryError> {
-        let repository = self.repository(reference.registry(), reference.repository(), false);
+        let repository = self.target(reference)?;
         let name = reference.whole();
         let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
         let Some((_, subject)) = self.checked(&repository, &name, tag, IMAGES, None).await? else {

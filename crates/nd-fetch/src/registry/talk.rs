@@ -1,5 +1,7 @@
 //! One question to a registry: who asks, patience, small answers.
 
+use std::time::Duration;
+
 use reqwest::{
     Method,
     header::{HeaderMap, WWW_AUTHENTICATE},
@@ -69,6 +71,18 @@ impl Registries {
         }
     }
 
+    /// The repository that a name says, whatever mirrors it has: for what is written there, and for
+    /// what mirrors do not have. It may be spoken to without encryption if the configuration says so.
+    pub(crate) fn target(
+        &self,
+        reference: &oci_spec::distribution::Reference,
+    ) -> Result<Repository, RegistryError> {
+        let conf = &self.options.conf;
+        let own = conf.chosen_places(reference, super::Places::Own)?;
+        let plain = own.first().is_some_and(|place| place.plain);
+        Ok(self.repository(reference.registry(), reference.repository(), plain))
+    }
+
     /// What was accepted for a repository before.
     pub(crate) fn accepted(&self, repository: &Repository) -> Option<Credential> {
         self.locked().get(&repository.key()).cloned()
@@ -86,6 +100,31 @@ impl Registries {
         self.accepted
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks whether a registry is there at all, once: any answer will do.
+    pub(crate) async fn first_answer(
+        &self,
+        repository: &Repository,
+        limit: Duration,
+    ) -> Result<(), RegistryError> {
+        let url = repository.url("tags/list?n=1")?;
+        let fail = |cause| RegistryError::Answer {
+            url: url.clone(),
+            cause: Box::new(cause),
+        };
+        let request = self.fetcher.client()?.head(url.bare()).send();
+        match tokio::time::timeout(limit, request).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                let source = TransportError::new(error);
+                Err(fail(Cause::Transport { source, at: None }))
+            }
+            Err(_) => {
+                let what = "there was no answer";
+                Err(fail(Cause::Timeout { what, limit }))
+            }
+        }
     }
 
     /// Asks for a document, saying who we are when the registry wants to know; `None` for 404.

@@ -229,6 +229,67 @@ fn what_is_pushed_is_what_skopeo_pulls_and_only_what_is_missing_is_sent() {
 }
 
 #[test]
+fn a_file_is_attached_to_its_image_once_and_found_again() {
+    let Some(running) = start(None, false) else {
+        return;
+    };
+    let sample = Sample::new("amd64", &[1_000]);
+    let layout = layout(&running.dir.path().join("from"), &sample);
+    let image = layout.image(Some("latest")).unwrap();
+    let bench = Bench::new();
+    let registries = registries(&bench, &running.host, None);
+    let name = format!("{}/group/app:1", running.host);
+    let reference: nd_fetch::registry::Reference = name.parse().unwrap();
+    let cancel = Cancel::default();
+    registries
+        .push_blocking(&layout, &image, &reference, None, &cancel)
+        .unwrap();
+    let attach = |kind: &str, bytes: &[u8]| {
+        let path = running.dir.path().join("artifact");
+        fs_err::write(&path, bytes).unwrap();
+        let artifact = nd_fetch::registry::Artifact {
+            kind: kind.into(),
+            file: fs_err::File::open(&path).unwrap().into_file().into(),
+            digest: sha256(bytes),
+            title: "a file".into(),
+            created: "2026-01-02T00:00:00Z".into(),
+        };
+        registries
+            .attach_blocking(&layout, &image, &artifact, &reference, &cancel)
+            .unwrap()
+    };
+    let (one, other) = (vec![1; 700_000], vec![2; 10]);
+    let first = attach("application/x-one+file", &one);
+    attach("application/x-other", &other);
+    assert_eq!(attach("application/x-one+file", &one), first);
+    for (kind, bytes) in [
+        ("application/x-one+file", &one),
+        ("application/x-other", &other),
+    ] {
+        let found = registries
+            .referrer_blocking(&reference, kind, &cancel)
+            .unwrap()
+            .unwrap();
+        assert_eq!(&fs_err::read(found.path).unwrap(), bytes);
+    }
+    let none = registries.referrer_blocking(&reference, "application/x-none", &cancel);
+    assert!(none.unwrap().is_none());
+    // The tag that stands for the API, which this registry does not have, as skopeo reads it.
+    let tag = format!(
+        "docker://{}/group/app:sha256-{}",
+        running.host,
+        image.digest.hex()
+    );
+    let to = format!("dir:{}", running.dir.path().join("tag").display());
+    if skopeo(&["copy", "--all", "--src-tls-verify=false", &tag, &to]).is_some() {
+        let index = fs_err::read(running.dir.path().join("tag/manifest.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+        assert_eq!(index["manifests"][0]["digest"], first.oci());
+    }
+}
+
+#[test]
 fn encrypted_and_with_a_password() {
     let authority = Authority::new("ours");
     let Some(running) = start(Some(&authority), true) else {
