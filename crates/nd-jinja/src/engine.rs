@@ -130,15 +130,15 @@ impl Engine {
     /// Whether `{{ condition }}` renders as `True`; white space round it does not count.
     pub fn condition(&self, condition: &str, context: &Value) -> Result<bool, TemplateError> {
         let text = self
-            .render(&format!("{{{{{condition}}}}}"), context)
-            .map_err(|problem| shift(problem, condition.len()))?;
+            .render(&format!("{{{{ {condition} }}}}"), context)
+            .map_err(|problem| shift(problem, 3, condition.len()))?;
         Ok(text.trim() == "True")
     }
 
     /// Checks that a condition parses.
     pub fn check_condition(&self, condition: &str) -> Result<(), TemplateError> {
         self.check(&format!("{{{{{condition}}}}}"))
-            .map_err(|problem| shift(problem, condition.len()))
+            .map_err(|problem| shift(problem, 2, condition.len()))
     }
 
     /// The value of an expression, for callers that care for more than its text.
@@ -182,11 +182,11 @@ fn prepare(template: &str) -> Result<Cow<'_, str>, TemplateError> {
     Ok(source::prepare(template))
 }
 
-/// From bytes of `{{condition}}` to bytes of the condition.
-fn shift(mut problem: TemplateError, length: usize) -> TemplateError {
+/// From bytes of `{{condition}}`, `before` of which stand before it, to bytes of the condition.
+fn shift(mut problem: TemplateError, before: usize, length: usize) -> TemplateError {
     problem.range = problem.range.map(|range| {
-        let start = range.start.saturating_sub(2).min(length);
-        start..range.end.saturating_sub(2).clamp(start, length)
+        let start = range.start.saturating_sub(before).min(length);
+        start..range.end.saturating_sub(before).clamp(start, length)
     });
     problem
 }

@@ -19,12 +19,13 @@ pub struct ReleaseRecord {
     /// Selector of a named variant (`arm64`, `gpu_arm64`); absent for the default container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// Whether desktops show the container in their menu; absent when the recipe is silent.
+    /// Whether desktops show the container in their menu; absent when the recipe is silent. A
+    /// boolean, but for records that repeat what a recipe says without asking for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub show_in_menu: Option<bool>,
-    /// Whether lists of applications show the container; absent when the recipe is silent.
+    pub show_in_menu: Option<serde_json::Value>,
+    /// Whether lists of applications show the container; as `show_in_menu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub show_in_applist: Option<bool>,
+    pub show_in_applist: Option<serde_json::Value>,
     /// Architecture of a named variant, or of a record of the older form for `arm64`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
@@ -39,9 +40,10 @@ pub struct ReleaseApp {
     /// What the desktop entry runs; empty for the container itself.
     #[serde(default)]
     pub exec: String,
-    /// Arguments that whoever runs the container has to add; absent in older records.
+    /// Arguments that whoever runs the container has to add; absent in older records. Text, but
+    /// for records that repeat what a recipe says without asking for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub apptainer_args: Option<Vec<String>>,
+    pub apptainer_args: Option<Vec<serde_json::Value>>,
     /// Architecture, in the older form for `arm64` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,

@@ -20,7 +20,7 @@ impl Compiler<'_, '_> {
     pub(super) fn resolve_about(&mut self) -> Option<About> {
         let raw = &self.raw.about;
         let categories = self.texts(raw.categories, "categories");
-        let apptainer_args = self.texts(raw.apptainer_args, "apptainer_args");
+        let apptainer_args = self.arguments(raw.apptainer_args);
         let show_in_menu = self.visibility(raw.show_in_menu);
         let show_in_applist = self.visibility(raw.show_in_applist);
         let mut gui_apps = Vec::new();
@@ -94,11 +94,25 @@ impl Compiler<'_, '_> {
         None
     }
 
+    /// The arguments for whoever runs the container.
     #[expect(
         clippy::option_option,
         reason = "the outer one says whether rendering went well"
     )]
-    fn visibility(&mut self, node: Option<&Node>) -> Option<Option<bool>> {
+    fn arguments(&mut self, node: Option<&Node>) -> Option<Option<Vec<serde_json::Value>>> {
+        if let (true, Some(node)) = (self.upstream, node.filter(|node| node.as_seq().is_some())) {
+            let value = self.render(node)?;
+            return Some(Some(items(&value).map(|item| kept(&item)).collect()));
+        }
+        let texts = self.texts(node, "apptainer_args")?;
+        Some(texts.map(|texts| texts.into_iter().map(Into::into).collect()))
+    }
+
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one says whether rendering went well"
+    )]
+    fn visibility(&mut self, node: Option<&Node>) -> Option<Option<serde_json::Value>> {
         let Some(node) = node else {
             return Some(None);
         };
@@ -106,14 +120,22 @@ impl Compiler<'_, '_> {
         if value.is_none() {
             return Some(None);
         }
+        if self.upstream {
+            return Some(Some(kept(&value)));
+        }
         if let Some(value) = truth(&value) {
-            Some(Some(value))
+            Some(Some(value.into()))
         } else {
             let message = "visibility must be `true` or `false`";
             self.error(codes::RENDERED_TYPE, node.span, message);
             None
         }
     }
+}
+
+/// A rendered value as upstream writes it into a record; what JSON has no type for becomes text.
+fn kept(value: &Value) -> serde_json::Value {
+    serde_json::to_value(value).unwrap_or_else(|_| text_of(value).into())
 }
 
 /// A boolean, or text that a template made of one.

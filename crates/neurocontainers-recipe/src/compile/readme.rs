@@ -5,6 +5,7 @@ use nd_yaml::Node;
 
 use crate::{
     codes,
+    decode::truthy,
     load::FILE_LIMIT,
     text::{StructuredReadme, structured_readme},
     trouble::{self, Syntax},
@@ -16,8 +17,16 @@ impl Compiler<'_, '_> {
     /// The README and the URL it came from; `None` after a report.
     pub(super) fn resolve_readme(&mut self) -> Option<(String, Option<String>)> {
         let about = &self.raw.about;
-        let inline = about.readme.filter(|node| {
-            node.as_str().is_none_or(|text| !text.trim().is_empty()) && !node.is_null()
+        if let Some(node) = about
+            .readme
+            .filter(|node| self.upstream && node.as_str().is_none() && truthy(&node.value))
+        {
+            self.error(codes::WRONG_TYPE, node.span, "`readme` must be a string");
+            return None;
+        }
+        let inline = about.readme.filter(|node| match node.as_str() {
+            Some(text) => !text.trim().is_empty(),
+            None => truthy(&node.value),
         });
         let text = match inline {
             Some(node) => Some(self.render_text(node)?),

@@ -12,12 +12,14 @@ pub struct About {
     pub copyright: Vec<Copyright>,
     /// Desktop entries.
     pub gui_apps: Vec<GuiApp>,
-    /// Arguments that whoever runs the container has to add.
-    pub apptainer_args: Vec<String>,
-    /// Whether desktops show the container in their menu; absent when the recipe is silent.
-    pub show_in_menu: Option<bool>,
-    /// Whether lists of applications show the container; absent when the recipe is silent.
-    pub show_in_applist: Option<bool>,
+    /// Arguments that whoever runs the container has to add; text, but for upstream's mode, which
+    /// keeps numbers and the like.
+    pub apptainer_args: Vec<serde_json::Value>,
+    /// Whether desktops show the container in their menu; absent when the recipe is silent. A
+    /// boolean, but for upstream's mode, which keeps whatever the recipe says.
+    pub show_in_menu: Option<serde_json::Value>,
+    /// Whether lists of applications show the container; as `show_in_menu`.
+    pub show_in_applist: Option<serde_json::Value>,
     /// Data URI of the icon.
     pub icon: Option<String>,
     /// One paragraph about the tool.

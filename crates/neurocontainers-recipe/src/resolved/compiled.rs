@@ -87,8 +87,8 @@ impl Compiled {
             categories: self.about.categories.clone(),
             variant: named.then(|| variant.clone()),
             architecture: named.then(|| architecture.to_string()),
-            show_in_menu: self.about.show_in_menu,
-            show_in_applist: self.about.show_in_applist,
+            show_in_menu: self.about.show_in_menu.clone(),
+            show_in_applist: self.about.show_in_applist.clone(),
         }
     }
 }

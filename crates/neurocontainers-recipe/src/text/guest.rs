@@ -8,7 +8,13 @@ pub fn guest_filename(name: &str, url: Option<&str>) -> String {
     let Some(url) = url else {
         return name.to_owned();
     };
-    let decoded = percent_decode(path_of(url));
+    // Line breaks and tabs are no part of a URL wherever they stand, nor is space before it.
+    let url: String = url
+        .trim_start_matches(|c: char| c <= ' ')
+        .chars()
+        .filter(|c| !matches!(c, '\t' | '\n' | '\r'))
+        .collect();
+    let decoded = percent_decode(path_of(&url));
     match decoded.rsplit('/').next() {
         None | Some("" | "." | "..") => name.to_owned(),
         Some(part) => part.to_owned(),
@@ -93,6 +99,7 @@ mod tests {
         assert_eq!(name("https://h/p%2Fq"), "q");
         assert_eq!(name("https://h/b;p=1"), "b");
         assert_eq!(name("https://h/%2e%2e"), "a");
+        assert_eq!(name(" https://h/x/a\tb\n.zip\n"), "ab.zip");
         assert_eq!(guest_filename("sub/cfg.txt", None), "sub/cfg.txt");
     }
 

@@ -3,6 +3,7 @@
 use nd_instructions::{Base, Op, Script};
 use nd_names::Architecture;
 use neurocontainers_recipe::{Compat, Compiled, Request};
+use serde_json::json;
 
 use crate::recipes::outcome;
 
@@ -301,4 +302,38 @@ fn options_are_declared_and_boolean() {
             assert_eq!(version.as_deref(), expected, "{key}={value}");
         }
     }
+}
+
+#[test]
+fn release_records_repeat_what_a_recipe_says_only_in_upstreams_mode() {
+    let text = recipe(
+        "    - run: [make]",
+        "show_in_menu: \"{{ arch == 'x86_64' }}\"\napptainer_args: [1, true, \"{{ arch }}\"]",
+    );
+    let record = |compat| {
+        let compiled = compiled(&text, compat).unwrap();
+        let record = compiled.release(&"20260101".parse().unwrap());
+        let arguments = record.apps[0].apptainer_args.clone().unwrap();
+        (
+            record.show_in_menu.unwrap(),
+            serde_json::Value::from(arguments),
+        )
+    };
+    assert_eq!(
+        record(Compat::Upstream),
+        (json!("True"), json!([1, true, "x86_64"]))
+    );
+    assert_eq!(
+        record(Compat::Improved),
+        (json!(true), json!(["1", "True", "x86_64"]))
+    );
+    let odd = recipe("    - run: [make]", "show_in_applist: \"{{ arch }}\"");
+    assert!(compiled(&odd, Compat::Upstream).is_some());
+    assert!(compiled(&odd, Compat::Improved).is_none());
+}
+
+#[test]
+fn a_condition_may_begin_with_a_sign() {
+    let text = recipe("    - run: [make]\n      condition: \"-1 == -1\"", "");
+    assert_eq!(both(&text), (Some(list(&["make"])), Some(list(&["make"]))));
 }

@@ -169,7 +169,8 @@ fn release(compiled: &Compiled, recipe: &Recipe, files: &dyn RecipeFiles, sink: 
     };
     let now = compiled.release(&date);
     let names = |record: &ReleaseRecord| record.apps.keys().cloned().collect::<Vec<_>>();
-    let shown = |record: &ReleaseRecord| (record.show_in_menu, record.show_in_applist);
+    let shown =
+        |record: &ReleaseRecord| (record.show_in_menu.clone(), record.show_in_applist.clone());
     let differs = [
         ("categories", record.categories != now.categories),
         ("desktop entries", names(&record) != names(&now)),

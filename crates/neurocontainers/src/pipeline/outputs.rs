@@ -205,7 +205,16 @@ fn describe(prepared: &Prepared, planned: &Planned, built: &Built) -> ImageDescr
     if !about.apptainer_args.is_empty() {
         add(
             "org.neurodesk.apptainer-args",
-            &about.apptainer_args.join(" "),
+            &about
+                .apptainer_args
+                .iter()
+                .map(|argument| {
+                    argument
+                        .as_str()
+                        .map_or_else(|| argument.to_string(), str::to_owned)
+                })
+                .collect::<Vec<_>>()
+                .join(" "),
         );
     }
     let history = base_history(planned)
