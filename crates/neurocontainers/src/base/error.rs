@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use nd_fetch::registry::RegistryError;
 use nd_host::ProgramError;
 use nd_oci::OciError;
 use nd_rootfs::ContentsError;
@@ -74,12 +75,43 @@ pub enum BaseError {
         /// What is built.
         wanted: &'static str,
     },
-    /// The recipe's base image is to come from a registry.
-    #[error("base image `{reference}` is neither in a file nor bootstrapped")]
-    Registry {
+    /// A definition without a base image.
+    #[error("`{reference}` is no base image of this container")]
+    NoBase {
         /// The reference.
         reference: String,
     },
+    /// The recipe does not say what its base image is bootstrapped from.
+    #[error("the recipe does not say what `{reference}` is bootstrapped from")]
+    NoBootstrap {
+        /// The reference.
+        reference: String,
+    },
+    /// No registry gave the base image.
+    #[error("failed to pull base image `{reference}`")]
+    Registry {
+        /// The reference.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<RegistryError>,
+    },
+    /// Settings of connections.
+    #[error(transparent)]
+    Fetch(#[from] nd_fetch::FetchError),
+    /// A registry's image is for another architecture.
+    #[error("base image `{reference}` is for {found}, not for {wanted}")]
+    OtherArchitecture {
+        /// The reference.
+        reference: String,
+        /// What it is for.
+        found: String,
+        /// What is built.
+        wanted: &'static str,
+    },
+    /// Somebody asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] nd_report::Cancelled),
     /// A file.
     #[error("failed to access `{}`", path.display())]
     Io {
@@ -128,9 +160,12 @@ impl BaseError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Tool { package, .. } => Some(format!("install the package `{package}`")),
+            Self::NoBootstrap { .. } => {
+                Some("add `bootstrap: debian:SUITE` to the recipe's `build`".into())
+            }
             Self::Registry { .. } => Some(
-                "give an OCI layout or archive with `--base PATH`, or add `bootstrap: debian:SUITE` to \
-                 the recipe's `build`"
+                "name a mirror in `registries.conf`, give an OCI layout or archive with `--base PATH`, \
+                 or add `bootstrap: debian:SUITE` to the recipe's `build`"
                     .into(),
             ),
             Self::Unreachable { .. } => {

@@ -39,6 +39,18 @@ pub fn import(
             wanted: architecture.oci(),
         });
     }
+    described(image, reference, kind, cached, store, programs)
+}
+
+/// What a build needs to know of an image in the store.
+pub(super) fn described(
+    image: Image,
+    reference: &str,
+    kind: BaseKind,
+    cached: bool,
+    store: &Store,
+    programs: &dyn Programs,
+) -> Result<Base, BaseError> {
     let facts = Facts::of(store, &image)?;
     // Without the tool nobody knows the public archives; the image's own lists stay as they are.
     let public = match &facts.suite {

@@ -7,6 +7,7 @@ mod facts;
 mod import;
 mod inside;
 mod layer;
+mod registry;
 
 use nd_oci::Image;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use bootstrap::{Bootstrap, Bootstrapper, LockedState};
 pub use error::BaseError;
 pub use import::import;
+pub use registry::{FromRegistry, RegistryPlaces};
 
 use crate::machine::AptSource;
 
@@ -61,9 +63,30 @@ pub enum BaseKind {
     Layout,
     /// An OCI archive.
     Archive,
+    /// Pulled from a registry.
+    Registry {
+        /// What the name stands for, with its registry. Mirrors are settings of one machine and
+        /// no part of this.
+        reference: String,
+        /// Digest of what the name stood for, `sha256:…`: an index of several architectures, or the
+        /// manifest.
+        index: String,
+        /// Why it was taken from there.
+        why: String,
+    },
 }
 
 impl BaseOrigin {
+    /// What packagings depend on: the origin without what chance decides.
+    pub(crate) fn identity(&self) -> Self {
+        let mut same = self.clone();
+        if let BaseKind::Registry { index, why, .. } = &mut same.how {
+            index.clear();
+            why.clear();
+        }
+        same
+    }
+
     /// The origin in one line.
     pub fn describe(&self) -> String {
         match &self.how {
@@ -74,6 +97,9 @@ impl BaseOrigin {
             } => format!("{bootstrap}, bootstrapped from the archive of {archive_date}"),
             BaseKind::Layout => format!("{}, from an OCI layout", self.name),
             BaseKind::Archive => format!("{}, from an OCI archive", self.name),
+            BaseKind::Registry { reference, .. } => {
+                format!("{reference}@{}, from a registry", self.digest)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{limits::LimitArgs, looking::SecretArgs};
 use crate::{
     check::{Retest, TestWish},
     output::Compression,
-    pipeline::{BaseChoice, BuildWish, Dating, Wish},
+    pipeline::{BaseChoice, BaseFrom, BuildWish, Dating, Wish},
 };
 
 /// Where recipes are and where outputs go.
@@ -114,9 +114,8 @@ impl CompressionArg {
 pub(super) struct BuildArgs {
     #[command(flatten)]
     pub(super) recipe: RecipeArgs,
-    /// Take a base image from an OCI layout or archive instead of bootstrapping it
-    #[arg(long = "base", value_name = "[REF=]PATH")]
-    pub(super) bases: Vec<String>,
+    #[command(flatten)]
+    pub(super) base: BaseArgs,
     /// Ask the distribution's archive for changes even if it was asked within a day
     #[arg(long)]
     pub(super) refresh: bool,
@@ -186,7 +185,7 @@ impl BuildArgs {
 
     pub(super) fn wish(&self) -> BuildWish {
         BuildWish {
-            bases: self.bases.iter().map(|text| base_choice(text)).collect(),
+            bases: self.base.choices(),
             refresh: self.refresh,
             layers: self
                 .compression
@@ -199,17 +198,39 @@ impl BuildArgs {
     }
 }
 
-/// `[REF=]PATH`.
-pub(super) fn base_choice(text: &str) -> BaseChoice {
+/// Where base images come from.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct BaseArgs {
+    /// Where base images come from: `auto` (the cache or a registry that your configuration names,
+    /// else the distribution's archive where the recipe says so, else the registry of the name),
+    /// `registry`, `bootstrap`, or an OCI layout or archive
+    #[arg(long = "base", value_name = "[REF=]auto|registry|bootstrap|PATH")]
+    bases: Vec<String>,
+}
+
+impl BaseArgs {
+    pub(super) fn choices(&self) -> Vec<BaseChoice> {
+        self.bases.iter().map(|text| base_choice(text)).collect()
+    }
+}
+
+/// `[REF=]auto|registry|bootstrap|PATH`; a path of such a name is written `./auto`.
+fn base_choice(text: &str) -> BaseChoice {
+    let from = |text: &str| match text {
+        "auto" => BaseFrom::Auto,
+        "registry" => BaseFrom::Registry,
+        "bootstrap" => BaseFrom::Bootstrap,
+        path => BaseFrom::Path(path.into()),
+    };
     match text.split_once('=') {
         // A path may hold `=`, too; a reference holds no `/` before its first `=` that exists.
         Some((reference, path)) if !std::path::Path::new(text).exists() => BaseChoice {
             reference: Some(reference.to_owned()),
-            path: path.into(),
+            from: from(path),
         },
         _ => BaseChoice {
             reference: None,
-            path: text.into(),
+            from: from(text),
         },
     }
 }
@@ -270,5 +291,24 @@ mod tests {
         assert_eq!("a=b=c".parse(), Ok(KeyValue("a".into(), "b=c".into())));
         assert!("=x".parse::<KeyValue>().is_err());
         assert!("x".parse::<KeyValue>().is_err());
+    }
+
+    #[test]
+    fn bases() {
+        let choice = |reference: Option<&str>, from| BaseChoice {
+            reference: reference.map(str::to_owned),
+            from,
+        };
+        for (text, expected) in [
+            ("registry", choice(None, BaseFrom::Registry)),
+            (
+                "./registry",
+                choice(None, BaseFrom::Path("./registry".into())),
+            ),
+            ("a:1=bootstrap", choice(Some("a:1"), BaseFrom::Bootstrap)),
+            ("a:1=b/c", choice(Some("a:1"), BaseFrom::Path("b/c".into()))),
+        ] {
+            assert_eq!(base_choice(text), expected);
+        }
     }
 }

@@ -7,7 +7,7 @@ use nd_builder::{BuildError, LookIn, Secret, StepExit, StepName};
 use nd_terminal::{Failure, FailureKind, Pty, has_terminal};
 
 use super::{
-    args::{CompressionArg, NetworkArg, RecipeArgs, base_choice},
+    args::{BaseArgs, CompressionArg, NetworkArg, RecipeArgs},
     session::Session,
 };
 use crate::{
@@ -21,9 +21,8 @@ use crate::{
 pub(super) struct LookArgs {
     #[command(flatten)]
     pub(super) recipe: RecipeArgs,
-    /// Take a base image from an OCI layout or archive instead of bootstrapping it
-    #[arg(long = "base", value_name = "[REF=]PATH")]
-    bases: Vec<String>,
+    #[command(flatten)]
+    base: BaseArgs,
     /// Compression of the build that is looked into
     #[arg(long, value_name = "NAME")]
     compression: Option<CompressionArg>,
@@ -43,7 +42,7 @@ impl LookArgs {
     pub(super) fn wish(&self) -> BuildWish {
         let packed = |default| self.compression.map_or(default, CompressionArg::packed);
         BuildWish {
-            bases: self.bases.iter().map(|text| base_choice(text)).collect(),
+            bases: self.base.choices(),
             refresh: false,
             layers: packed(Compression::Gzip),
             sif: packed(Compression::Zstd),

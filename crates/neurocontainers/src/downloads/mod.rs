@@ -1,6 +1,7 @@
 //! Downloads of recipes: files and READMEs behind URLs, in the store by their digests.
 
 mod recipe;
+mod registry;
 mod relay;
 mod remote;
 
@@ -10,6 +11,7 @@ use nd_fetch::{FetchError, FetchOptions, Fetched, Fetcher, Network, Request};
 use nd_report::Reporter;
 
 pub use recipe::{Download, Downloads, README, fetch_files};
+pub use registry::with_registries;
 pub use remote::WithRemote;
 
 use crate::pipeline::Workshop;

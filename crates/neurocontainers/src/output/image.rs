@@ -103,7 +103,7 @@ impl ImageDescription {
             self.epoch,
             &self.state,
             &self.layers,
-            (&self.history, &self.labels, &self.base, self.ids),
+            (&self.history, &self.labels, self.base.identity(), self.ids),
             more,
         ))
     }

@@ -12,16 +12,15 @@ use nd_builder::{
     BaseInfo, BuildError, BuildPlan, Contexts, HostMount, PlanContext, PlannedBase, SharedDir,
     import_base,
 };
-use nd_names::Architecture;
 use nd_records::{BuildSummary, TestReport};
 use nd_sandbox::IdMode;
-use neurocontainers_recipe::lock::{LockedBase, LockedContainer};
 
 use super::{
-    PipelineError, Prepared, Workshop, alone::Alone, history, outputs, steps::steps, summary,
+    PipelineError, Prepared, Workshop, alone::Alone, bases::base, history, outputs, steps::steps,
+    summary,
 };
 use crate::{
-    base::{Base, BaseError, Bootstrap, Bootstrapper, LockedState, import},
+    base::{Base, BaseError},
     check::TestWish,
     downloads::{Downloads, fetch_files},
     lock::{self, LockProblem},
@@ -31,19 +30,35 @@ use crate::{
     stage::{CACHE_CONTEXT, CACHE_FOLDER, StagePlan, StageSources},
 };
 
-/// Where a base image is taken from in place of what the recipe says.
+/// Where a base image is taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseChoice {
-    /// The reference it stands for; the recipe's base image when absent.
+    /// The reference it stands for; the recipe's base image when absent, or every one for a way that
+    /// fits all.
     pub reference: Option<String>,
+    /// From where.
+    pub from: BaseFrom,
+}
+
+/// Ways to a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum BaseFrom {
+    /// The cache or a registry that the user's configuration names; then the distribution's archive,
+    /// where the recipe says so; then the registry of the name itself.
+    #[default]
+    Auto,
+    /// A registry: one that the user's configuration names, then that of the name itself.
+    Registry,
+    /// The distribution's archive, as the recipe says.
+    Bootstrap,
     /// An OCI layout or archive.
-    pub path: PathBuf,
+    Path(PathBuf),
 }
 
 /// How a container is built.
 #[derive(Debug, Clone)]
 pub struct BuildWish {
-    /// Base images from disk.
+    /// Where base images are taken from; the later one counts.
     pub bases: Vec<BaseChoice>,
     /// Whether archives are asked for changes even if they were today.
     pub refresh: bool,
@@ -113,7 +128,7 @@ pub fn plan(
             main = Some(base);
         }
     }
-    let base = main.ok_or_else(|| BaseError::Registry {
+    let base = main.ok_or_else(|| BaseError::NoBase {
         reference: compiled.base_image.clone(),
     })?;
     let folder = prepared.build_folder(places);
@@ -192,109 +207,6 @@ fn references(compiled: &neurocontainers_recipe::Compiled) -> Vec<String> {
         }
     }
     out
-}
-
-fn base(
-    workshop: &Workshop<'_>,
-    prepared: &Prepared,
-    wish: &BuildWish,
-    reference: &str,
-    architecture: Architecture,
-) -> Result<Base, PipelineError> {
-    let compiled = &prepared.compiled;
-    let is_main = reference == compiled.base_image;
-    let chosen = wish.bases.iter().find(|choice| match &choice.reference {
-        Some(other) => other == reference,
-        None => is_main,
-    });
-    if let Some(choice) = chosen {
-        let path = workshop.environment.absolute(&choice.path);
-        return Ok(import(
-            &path,
-            reference,
-            architecture,
-            workshop.store,
-            &**workshop.programs,
-        )?);
-    }
-    let Some(bootstrap) = compiled.bootstrap.as_ref().filter(|_| is_main) else {
-        let reference = reference.to_owned();
-        return Err(BaseError::Registry { reference }.into());
-    };
-    let bootstrap: Bootstrap = match bootstrap {
-        neurocontainers_recipe::raw::Bootstrap::Debian { suite } => {
-            format!("debian:{suite}").parse()?
-        }
-    };
-    let bootstrapper = Bootstrapper {
-        programs: &**workshop.programs,
-        store: workshop.store,
-        clock: workshop.clock,
-        machine: workshop.machine,
-        reporter: workshop.reporter,
-        cancel: workshop.cancel,
-        ids: IdMode::choose(workshop.environment, &**workshop.programs),
-        refresh: wish.refresh,
-        offline: workshop.offline,
-        locked: None,
-        compression: wish.layers.of_layers(),
-    };
-    if let Some(lock) = &prepared.lock {
-        let known = lock.bases.iter().find(|base| base.reference == reference);
-        let Some(state) = known.and_then(locked_state) else {
-            return Err(LockProblem::Missing {
-                path: lock::shown(&prepared.folder),
-                container: format!("{}, base {reference}", lock.name),
-            }
-            .into());
-        };
-        return locked_base(workshop, &bootstrapper, &bootstrap, lock, state);
-    }
-    Ok(bootstrapper.prepare(&bootstrap, reference, architecture)?)
-}
-
-/// The base of a locked state: what is in the store, else made from the archives as they were.
-fn locked_base(
-    workshop: &Workshop<'_>,
-    bootstrapper: &Bootstrapper<'_>,
-    bootstrap: &Bootstrap,
-    lock: &LockedContainer,
-    (reference, state): (&str, LockedState<'_>),
-) -> Result<Base, PipelineError> {
-    let architecture = lock
-        .architecture
-        .parse()
-        .map_err(|_| BaseError::Distribution {
-            what: lock.architecture.clone(),
-        })?;
-    let known = Bootstrapper {
-        locked: Some(state),
-        ..*bootstrapper
-    };
-    match known.prepare(bootstrap, reference, architecture) {
-        Err(BaseError::Offline { .. }) => {}
-        other => return Ok(other?),
-    }
-    let archives = lock::archives(workshop, lock)?;
-    let anew = Bootstrapper {
-        locked: Some(LockedState {
-            archives: Some(&archives),
-            ..state
-        }),
-        ..known
-    };
-    Ok(anew.prepare(bootstrap, reference, architecture)?)
-}
-
-/// What a lock says of the archives of a bootstrapped base.
-fn locked_state(base: &LockedBase) -> Option<(&str, LockedState<'static>)> {
-    let date: jiff::Timestamp = base.archive_date.as_deref()?.parse().ok()?;
-    let state = LockedState {
-        digest: base.archive_state.as_deref()?.parse().ok()?,
-        date: date.as_second(),
-        archives: None,
-    };
-    Some((&base.reference, state))
 }
 
 pub(super) fn build_failed(source: BuildError) -> PipelineError {

@@ -3,6 +3,7 @@
 //! Each part gives a value that the next one takes; nothing that is up to date is done again.
 
 mod alone;
+mod bases;
 mod build;
 mod error;
 mod history;
@@ -18,7 +19,7 @@ use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
 use nd_sandbox::Limits;
 use nd_store::Store;
 
-pub use build::{BaseChoice, BuildWish, Finished, Planned, build, plan};
+pub use build::{BaseChoice, BaseFrom, BuildWish, Finished, Planned, build, plan};
 pub use error::PipelineError;
 pub use history::{Maker, PastBuild, PastLayer, history};
 pub use outputs::{OutputState, Outputs};

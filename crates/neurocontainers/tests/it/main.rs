@@ -18,6 +18,7 @@ mod lock;
 mod looking;
 mod lsp;
 mod outputs;
+mod peer_registry;
 mod people;
 mod readme;
 mod software;
