@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The annotation that names an image in a layout.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Documents above this size are refused, as registries do.
 pub(crate) const DOCUMENT_LIMIT: u64 = 4 << 20;
 
@@ -212,7 +212,7 @@ impl Layout {
         Ok(layer)
     }
 
-    fn put(
+    pub(crate) fn put(
         &self,
         mut input: impl Read,
         expected: Option<Sha256>,
@@ -292,7 +292,12 @@ impl Layout {
     }
 
     /// Names an image, whose blobs are there, in `index.json`.
-    fn list(&self, image: &Image, size: u64, reference: Option<&str>) -> Result<(), OciError> {
+    pub(crate) fn list(
+        &self,
+        image: &Image,
+        size: u64,
+        reference: Option<&str>,
+    ) -> Result<(), OciError> {
         let kind = image.manifest.media_type().clone();
         let kind = kind.unwrap_or(MediaType::ImageManifest);
         let mut entry = json!(descriptor(kind, image.digest, size));
@@ -499,7 +504,7 @@ fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, OciError> {
 }
 
 /// JSON with sorted keys, so that maps without an order give equal bytes.
-fn canonical(what: &str, value: &impl Serialize) -> Result<Vec<u8>, OciError> {
+pub(crate) fn canonical(what: &str, value: &impl Serialize) -> Result<Vec<u8>, OciError> {
     let fail = |source| OciError::Json {
         what: what.into(),
         source,

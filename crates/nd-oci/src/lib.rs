@@ -3,6 +3,7 @@
 //! No network, no async. Everything read is hostile until parsed: errors name the entry, sizes are
 //! limited, digests are verified.
 
+mod archive;
 mod compression;
 mod contents;
 mod digest;

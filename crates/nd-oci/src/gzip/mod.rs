@@ -54,7 +54,8 @@ mod tests {
     #[test]
     fn members_of_other_writers_are_read_before_between_and_after_ours() {
         let other = |bytes: &[u8]| {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap()
         };

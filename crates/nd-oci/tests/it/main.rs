@@ -6,6 +6,7 @@
     reason = "helpers of tests unwrap and say what they skip, as the tests do"
 )]
 
+mod archives;
 mod golden;
 mod hostile;
 mod overlay;
