@@ -27,7 +27,8 @@ pub(super) struct PlaceArgs {
 /// Which container of which recipe.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RecipeArgs {
-    /// Name of a recipe, `NAME/VERSION`, or the path of its folder
+    /// Name of a recipe, `NAME/VERSION`, or the path of its folder; else the one where you stand
+    #[arg(default_value = ".", hide_default_value = true)]
     pub(super) recipe: String,
     /// Architecture of the container
     #[arg(long, value_name = "ARCH")]
@@ -269,7 +270,8 @@ pub(super) struct ListArgs {
 /// Arguments of `variants`.
 #[derive(Debug, Args)]
 pub(super) struct VariantsArgs {
-    /// Name of a recipe, or the path of its folder
+    /// Name of a recipe, or the path of its folder; else the one where you stand
+    #[arg(default_value = ".", hide_default_value = true)]
     pub(super) recipe: String,
     #[command(flatten)]
     pub(super) places: PlaceArgs,

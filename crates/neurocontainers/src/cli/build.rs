@@ -65,7 +65,7 @@ fn finish(
     args: &BuildArgs,
     until: &UntilArgs,
 ) -> Result<Option<Finished>, Failure> {
-    let places = session.places(&args.recipe.places)?;
+    let places = session.places_of(&args.recipe.recipe, &args.recipe.places)?;
     let store = session.store()?;
     let secrets = args.secrets.read(session)?;
     let shell = ShellOnError(session);

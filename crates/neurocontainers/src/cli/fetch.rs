@@ -28,7 +28,7 @@ pub(super) struct FetchArgs {
 
 /// The command `fetch`.
 pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<(), Failure> {
-    let places = session.places(&args.recipe.places)?;
+    let places = session.places_of(&args.recipe.recipe, &args.recipe.places)?;
     let store = session.store()?;
     let workshop = session.workshop(&store);
     let fail = |error| session.failure(error);

@@ -22,7 +22,7 @@ pub(super) fn list(session: &Session, args: &ListArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn variants(session: &Session, args: &VariantsArgs) -> Result<(), Failure> {
-    let places = session.places(&args.places)?;
+    let places = session.places_of(&args.recipe, &args.places)?;
     let folder = places
         .recipe(&args.recipe, &session.environment)
         .map_err(|error| session.failure(error.into()))?;

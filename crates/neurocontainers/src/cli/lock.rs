@@ -28,7 +28,7 @@ pub(super) struct LockArgs {
 
 /// The command `lock`: builds what is missing, and reads the lock from it.
 pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
-    let places = session.places(&args.build.recipe.places)?;
+    let places = session.places_of(&args.build.recipe.recipe, &args.build.recipe.places)?;
     let store = session.store()?;
     let secrets = args.build.secrets.read(session)?;
     let workshop = Workshop {

@@ -59,7 +59,7 @@ impl LookArgs {
         session: &Session,
         workshop: &Workshop<'_>,
     ) -> Result<(Prepared, Planned), Failure> {
-        let places = session.places(&self.recipe.places)?;
+        let places = session.places_of(&self.recipe.recipe, &self.recipe.places)?;
         session.plan(workshop, &places, &self.recipe.wish(), &self.wish())
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::pipeline::{self, Dating, Wish};
 
 pub(super) fn run(session: &Session, args: &RenderArgs) -> Result<(), Failure> {
-    let places = session.places(&args.recipe.places)?;
+    let places = session.places_of(&args.recipe.recipe, &args.recipe.places)?;
     let store = session.store()?;
     let workshop = session.workshop(&store);
     let wish = Wish {

@@ -14,6 +14,7 @@ use nd_terminal::{
 use super::args::PlaceArgs;
 use crate::{
     machine::Machine,
+    output::ImagePlace,
     pipeline::{self, BuildWish, PipelineError, Planned, Prepared, Wish, Workshop},
     recipes::Places,
 };
@@ -77,6 +78,17 @@ impl Session {
         places.map_err(|error| self.failure(error.into()))
     }
 
+    /// The places for one recipe.
+    pub(super) fn places_of(&self, recipe: &str, args: &PlaceArgs) -> Result<Places, Failure> {
+        let places = Places::find_for(
+            recipe,
+            &self.environment,
+            args.recipes.as_deref(),
+            args.output_root.as_deref(),
+        );
+        places.map_err(|error| self.failure(error.into()))
+    }
+
     /// A container and its plan; what is odd about the recipe is shown.
     pub(super) fn plan(
         &self,
@@ -90,6 +102,19 @@ impl Session {
         self.show(&prepared.warnings, &sources(&prepared.sources));
         let planned = pipeline::plan(workshop, places, &prepared, wish).map_err(fail)?;
         Ok((prepared, planned))
+    }
+
+    /// A place of an image as seen from the working directory.
+    pub(super) fn absolute(&self, place: &ImagePlace) -> ImagePlace {
+        let at = |path: &std::path::PathBuf| self.environment.absolute(path);
+        match place {
+            ImagePlace::Oci(path) => ImagePlace::Oci(at(path)),
+            ImagePlace::OciArchive(path) => ImagePlace::OciArchive(at(path)),
+            ImagePlace::DockerArchive(path) => ImagePlace::DockerArchive(at(path)),
+            ImagePlace::Folder(path) => ImagePlace::Folder(at(path)),
+            ImagePlace::Sif(path) => ImagePlace::Sif(at(path)),
+            ImagePlace::Registry(name) => ImagePlace::Registry(name.clone()),
+        }
     }
 
     /// Programs of others.

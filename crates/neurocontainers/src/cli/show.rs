@@ -12,7 +12,7 @@ use super::{
 use crate::pipeline;
 
 pub(super) fn run(session: &Session, args: &ShowArgs) -> Result<(), Failure> {
-    let places = session.places(&args.recipe.places)?;
+    let places = session.places_of(&args.recipe.recipe, &args.recipe.places)?;
     let store = session.store()?;
     let workshop = session.workshop(&store);
     let prepared = pipeline::prepare(&workshop, &places, &args.recipe.wish())

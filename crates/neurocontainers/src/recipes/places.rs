@@ -41,6 +41,9 @@ pub enum PlaceError {
     /// No folder of recipes.
     #[error("there is no folder `recipes` here or above that belongs to a repository")]
     NoRepository,
+    /// No recipe where the caller stands.
+    #[error("there is no `build.yaml` here")]
+    NotHere,
     /// No recipe of that name or at that place.
     #[error("recipe not found: {asked}")]
     NotFound {
@@ -86,6 +89,39 @@ impl Places {
         })
     }
 
+    /// Like [`Places::find`] for the recipe `asked`: where you stand in no repository, a path names
+    /// the repository that the recipe lies in, or else the recipe's folder and its neighbours.
+    pub fn find_for(
+        asked: &str,
+        environment: &Environment,
+        recipes: Option<&Path>,
+        output: Option<&Path>,
+    ) -> Result<Self, PlaceError> {
+        let found = Self::find(environment, recipes, output);
+        let Err(PlaceError::NoRepository) = found else {
+            return found;
+        };
+        let path = environment.absolute(asked);
+        let path = fs_err::canonicalize(&path).unwrap_or(path);
+        let folder = match path.file_name() {
+            Some(name) if name == "build.yaml" => path.parent(),
+            _ => Some(path.as_path()),
+        };
+        let Some(folder) = folder.filter(|folder| folder.join("build.yaml").is_file()) else {
+            return found;
+        };
+        let above = folder.parent().unwrap_or(folder);
+        let (root, recipes) = match above.ancestors().find(|folder| is_repository(folder)) {
+            Some(root) => (root, root.join("recipes")),
+            None => (above, above.to_path_buf()),
+        };
+        Ok(Self {
+            recipes,
+            output: output.map_or_else(|| root.to_path_buf(), |path| environment.absolute(path)),
+            root: root.to_path_buf(),
+        })
+    }
+
     /// The recipe that `asked` names: a path, `NAME`, or `NAME/VERSION`.
     pub fn recipe(
         &self,
@@ -114,9 +150,12 @@ impl Places {
             found = by_name(name);
             version = Some(wanted.to_owned());
         }
-        let path = found.ok_or_else(|| PlaceError::NotFound {
-            asked: asked.into(),
-            similar: self.similar(asked),
+        let path = found.ok_or_else(|| match asked {
+            "." => PlaceError::NotHere,
+            _ => PlaceError::NotFound {
+                asked: asked.into(),
+                similar: self.similar(asked),
+            },
         })?;
         let path = fs_err::canonicalize(&path).unwrap_or(path);
         let root = fs_err::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
@@ -164,6 +203,7 @@ impl PlaceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoRepository => Some("name the folder with `--recipes DIR`".into()),
+            Self::NotHere => Some("name a recipe, or go to its folder".into()),
             Self::NotFound { similar, .. } if !similar.is_empty() => {
                 Some(format!("similar names: {}", similar.join(", ")))
             }
@@ -220,5 +260,28 @@ mod tests {
         );
         assert!(places.recipe("..", &environment).is_err());
         assert_eq!(places.names().unwrap(), ["demo", "demolition"]);
+    }
+
+    #[test]
+    fn a_path_names_its_repository_from_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs_err::canonicalize(folder.path()).unwrap();
+        for recipe in ["tree/recipes/demo", "alone/x"] {
+            fs_err::create_dir_all(root.join(recipe)).unwrap();
+            fs_err::write(root.join(recipe).join("build.yaml"), "").unwrap();
+        }
+        fs_err::create_dir_all(root.join("tree/releases")).unwrap();
+        let environment = Environment::new([("A", "b")], root.clone());
+        let find = |asked: &str| Places::find_for(asked, &environment, None, None);
+        for asked in ["tree/recipes/demo", "tree/recipes/demo/build.yaml"] {
+            let places = find(asked).unwrap();
+            assert_eq!(places.output, root.join("tree"));
+            let found = places.recipe(asked, &environment).unwrap();
+            assert_eq!(found.shown, "recipes/demo");
+        }
+        let places = find("./alone/x").unwrap();
+        assert_eq!(places.root, root.join("alone"));
+        assert!(matches!(find("demo"), Err(PlaceError::NoRepository)));
+        assert!(matches!(find("."), Err(PlaceError::NoRepository)));
     }
 }

@@ -9,6 +9,7 @@
 
 mod build;
 mod chain;
+mod checkout;
 mod deploy;
 mod diagnose;
 mod downloads;

@@ -17,6 +17,14 @@ use super::{
 const PASSES: usize = 20;
 
 pub(super) fn expand(templates: &Templates, call: &Call<'_>) -> Result<Expansion, Vec<Problem>> {
+    if let Some(why) = templates.refused.get(call.name) {
+        return Err(vec![Problem {
+            kind: ProblemKind::UnreadableTemplate,
+            argument: Some("name".to_owned()),
+            message: format!("template `{}` cannot be used: {why}", call.name),
+            valid: Vec::new(),
+        }]);
+    }
     let template = templates
         .find(call.name)
         .ok_or_else(|| vec![unknown_template(templates, call)])?;

@@ -24,6 +24,7 @@ pub(crate) use words::{quote, split};
 #[derive(Debug, Clone, Default)]
 pub struct Templates {
     added: BTreeMap<String, Arc<Template>>,
+    refused: BTreeMap<String, String>,
     without_built_in: bool,
 }
 
@@ -110,6 +111,8 @@ pub struct Expansion {
 pub enum ProblemKind {
     /// There is no such template.
     UnknownTemplate,
+    /// The file that holds the template could not be read as one.
+    UnreadableTemplate,
     /// The template has no such method.
     UnknownMethod,
     /// A required argument is missing.
@@ -165,6 +168,13 @@ impl Templates {
             }
             None => false,
         }
+    }
+
+    /// Makes every call of `name` a problem that gives `why`: for a file that should hold the
+    /// template and does not, so that no other template of the name stands in for it.
+    pub fn refuse(&mut self, name: &str, why: String) {
+        self.added.remove(name);
+        self.refused.insert(name.to_owned(), why);
     }
 
     /// Names of all templates, sorted.
