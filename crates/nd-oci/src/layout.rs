@@ -291,6 +291,23 @@ impl Layout {
         Ok(image)
     }
 
+    /// The same from anything that holds blobs; they are copied, and verified.
+    pub fn take_image(
+        &self,
+        blobs: &dyn BlobSource,
+        image: &Image,
+        reference: Option<&str>,
+    ) -> Result<(), OciError> {
+        let layers = image.layers.iter().map(|layer| layer.digest);
+        for digest in layers.chain([image.config_digest]) {
+            if !self.blob_path(&digest).is_file() {
+                self.put(blobs.open(&digest)?, Some(digest))?;
+            }
+        }
+        let (_, size) = self.put(blobs.open(&image.digest)?, Some(image.digest))?;
+        self.list(image, size, reference)
+    }
+
     /// Names an image, whose blobs are there, in `index.json`.
     pub(crate) fn list(
         &self,

@@ -21,6 +21,9 @@ pub struct BuildSummary {
     pub sif: OutputFile,
     /// The release record.
     pub release: OutputFile,
+    /// Where else the image was delivered to, `KIND:PLACE`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outputs: Vec<OutputFile>,
     /// Identity of the content, `tree1:sha256:…`.
     pub tree_digest: String,
     /// Identity of content and attributes, `tree1full:sha256:…`.

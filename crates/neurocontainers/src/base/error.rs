@@ -112,6 +112,12 @@ pub enum BaseError {
     /// Somebody asked to stop.
     #[error(transparent)]
     Cancelled(#[from] nd_report::Cancelled),
+    /// A SIF.
+    #[error(transparent)]
+    Sif(#[from] nd_sif::SifError),
+    /// The file system of a SIF.
+    #[error("failed to read the file system of the SIF")]
+    Squashfs(#[from] nd_squashfs::ReadError),
     /// A file.
     #[error("failed to access `{}`", path.display())]
     Io {

@@ -1,6 +1,6 @@
-//! Base images from disk: an OCI layout, or an archive of OCI's or Docker's kind.
+//! Base images from disk: an OCI layout, a plain folder, an archive of OCI's or Docker's kind, a SIF.
 
-use std::{os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
+use std::{io::Read as _, os::unix::fs::MetadataExt as _, path::Path, sync::Arc};
 
 use nd_host::Programs;
 use nd_names::{Architecture, Sha256};
@@ -8,7 +8,7 @@ use nd_oci::{BlobSource as _, Image, ImageTree, Layout, Limits};
 use nd_store::Store;
 use sha2::Digest as _;
 
-use super::{Base, BaseError, BaseKind, BaseOrigin, archive, facts::Facts};
+use super::{Base, BaseError, BaseKind, BaseOrigin, archive, facts::Facts, sif};
 
 /// Kind of the records that remember which image an archive holds.
 const ARCHIVES: &str = "base-archive";
@@ -22,13 +22,19 @@ pub fn import(
     programs: &dyn Programs,
 ) -> Result<Base, BaseError> {
     let meta = fs_err::metadata(path).map_err(BaseError::io(path))?;
-    let (image, kind, cached) = if meta.is_dir() {
+    let (image, kind, cached) = if meta.is_dir() && Layout::is_plain_folder(path) {
+        let (image, cached) = folder_image(path, store)?;
+        (image, BaseKind::Folder, cached)
+    } else if meta.is_dir() {
         let layout = Layout::open(path)?;
         let image = only_image(&layout, path)?;
         let cached = take(&layout, &image, store)?;
         (image, BaseKind::Layout, cached)
+    } else if is_sif(path)? {
+        let (image, cached) = remembered(path, &meta, store, || sif::image(path, store))?;
+        (image, BaseKind::Sif, cached)
     } else {
-        let (image, cached) = archive_image(path, &meta, store)?;
+        let (image, cached) = remembered(path, &meta, store, || archive_image(path, store))?;
         (image, BaseKind::Archive, cached)
     };
     let found = image.config.architecture().to_string();
@@ -107,11 +113,20 @@ fn take(layout: &Layout, image: &Image, store: &Store) -> Result<bool, BaseError
     Ok(!lacking)
 }
 
-/// An archive that has not changed since it was last taken is not read again.
-fn archive_image(
+/// Whether a file begins as a SIF does.
+fn is_sif(path: &Path) -> Result<bool, BaseError> {
+    let mut start = [0; 64];
+    let mut file = fs_err::File::open(path).map_err(BaseError::io(path))?;
+    let read = file.read(&mut start).map_err(BaseError::io(path))?;
+    Ok(start[..read].windows(8).any(|bytes| bytes == b"SIF_MAGI"))
+}
+
+/// A file that has not changed since it was last taken is not read again.
+fn remembered(
     path: &Path,
     meta: &std::fs::Metadata,
     store: &Store,
+    take: impl FnOnce() -> Result<Image, BaseError>,
 ) -> Result<(Image, bool), BaseError> {
     let identity = format!(
         "{} {} {} {} {}",
@@ -134,12 +149,26 @@ fn archive_image(
     {
         return Ok((image, true));
     }
+    let image = take()?;
+    store.put_record(ARCHIVES, &key, image.digest.hex().as_bytes())?;
+    Ok((image, false))
+}
+
+fn archive_image(path: &Path, store: &Store) -> Result<Image, BaseError> {
     let temporary = store.temporary();
     let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
     let file = fs_err::File::open(path).map_err(BaseError::io(path))?;
     let layout = Layout::unpack_any_archive(file, folder.path().join("layout"))?;
     let image = only_image(&layout, path)?;
     take(&layout, &image, store)?;
-    store.put_record(ARCHIVES, &key, image.digest.hex().as_bytes())?;
-    Ok((image, false))
+    Ok(image)
+}
+
+fn folder_image(path: &Path, store: &Store) -> Result<(Image, bool), BaseError> {
+    let temporary = store.temporary();
+    let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
+    let layout = Layout::take_folder(path, folder.path().join("layout"))?;
+    let image = only_image(&layout, path)?;
+    let cached = take(&layout, &image, store)?;
+    Ok((image, cached))
 }

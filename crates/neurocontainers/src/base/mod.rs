@@ -8,6 +8,7 @@ mod import;
 mod inside;
 mod layer;
 mod registry;
+mod sif;
 
 use nd_oci::Image;
 use serde::{Deserialize, Serialize};
@@ -61,8 +62,12 @@ pub enum BaseKind {
     },
     /// An OCI layout.
     Layout,
-    /// An OCI archive.
+    /// An OCI archive, or one of Docker.
     Archive,
+    /// A folder of `manifest.json` and blobs, which the containers tools call `dir:`.
+    Folder,
+    /// A SIF.
+    Sif,
     /// Pulled from a registry.
     Registry {
         /// What the name stands for, with its registry. Mirrors are settings of one machine and
@@ -97,6 +102,8 @@ impl BaseOrigin {
             } => format!("{bootstrap}, bootstrapped from the archive of {archive_date}"),
             BaseKind::Layout => format!("{}, from an OCI layout", self.name),
             BaseKind::Archive => format!("{}, from an OCI archive", self.name),
+            BaseKind::Folder => format!("{}, from a folder", self.name),
+            BaseKind::Sif => format!("{}, from a SIF", self.name),
             BaseKind::Registry { reference, .. } => {
                 format!("{reference}@{}, from a registry", self.digest)
             }

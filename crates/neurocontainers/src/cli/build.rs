@@ -1,6 +1,9 @@
 //! `build` and `test`.
 
 use clap::Args;
+use nd_names::Sha256;
+use nd_oci::Layout;
+use nd_records::OutputFile;
 use nd_store::Store;
 use nd_terminal::{Failure, FailureKind};
 use serde_json::json;
@@ -11,7 +14,10 @@ use super::{
     session::Session,
     text,
 };
-use crate::pipeline::{self, BuildWish, Finished, Planned, Wish, Workshop};
+use crate::{
+    output::{Delivery, ImagePlace, deliver},
+    pipeline::{self, BuildWish, Finished, Planned, Wish, Workshop},
+};
 
 /// Arguments of `build`.
 #[derive(Debug, Args)]
@@ -20,19 +26,69 @@ pub(super) struct BuildCommand {
     build: BuildArgs,
     #[command(flatten)]
     until: UntilArgs,
+    /// Deliver the image to another place, too, when its tests have passed: `oci:DIR`,
+    /// `oci-archive:FILE`, `docker-archive:FILE`, `sif:FILE`, `dir:DIR` or `registry:REF`
+    #[arg(long = "output", value_name = "KIND:PLACE", conflicts_with_all = ["until", "dry_run"])]
+    outputs: Vec<ImagePlace>,
 }
 
 /// The command `build`.
 pub(super) fn run(session: &Session, args: &BuildCommand) -> Result<(), Failure> {
-    let Some(finished) = finish(session, &args.build, &args.until)? else {
+    let Some(mut finished) = finish(session, &args.build, &args.until)? else {
         return Ok(());
     };
+    if verdict(&finished, "").is_ok() {
+        deliver_all(session, args, &mut finished)?;
+    }
     if session.json() {
         session.printer.json(&finished.summary)?;
     } else {
         session.printer.data(&text::summary(&finished.summary))?;
     }
     verdict(&finished, "the container was built, but tests failed")
+}
+
+/// Delivers the image to where else it is wanted.
+fn deliver_all(
+    session: &Session,
+    args: &BuildCommand,
+    finished: &mut Finished,
+) -> Result<(), Failure> {
+    if args.outputs.is_empty() {
+        return Ok(());
+    }
+    let store = session.store()?;
+    let workshop = Workshop {
+        offline: args.build.offline(),
+        ..session.workshop(&store)
+    };
+    let summary = &finished.summary;
+    let layout = Layout::open(&summary.oci.path)?;
+    let image = layout.image(None)?;
+    let sif: Sha256 = summary.sif.digest.parse()?;
+    let name = format!(
+        "{}:{}_{}",
+        summary.container, summary.version, summary.build_date
+    );
+    let mut outputs = Vec::new();
+    for place in &args.outputs {
+        let place = session.absolute(place);
+        let delivery = Delivery {
+            blobs: &layout,
+            image: &image,
+            name: &name,
+            sif: Some((summary.sif.path.as_ref(), sif)),
+        };
+        let delivered = deliver(&workshop, &place, &delivery)?;
+        outputs.push(OutputFile {
+            path: place.to_string(),
+            bytes: delivered.bytes,
+            digest: delivered.digest.oci(),
+            cached: false,
+        });
+    }
+    finished.summary.outputs = outputs;
+    Ok(())
 }
 
 /// The command `test`.

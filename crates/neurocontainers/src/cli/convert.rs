@@ -1,19 +1,25 @@
 //! `convert`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use indexmap::IndexMap;
 use nd_builder::{ImageState, import_base};
 use nd_names::{Architecture, ImageName};
 use nd_report::{Event, Reporter as _, StepId, StepOutcome};
+use nd_rootfs::TreeDigests;
+use nd_store::Store;
 use nd_terminal::{Failure, FailureKind, human_bytes};
 use serde_json::json;
 
 use super::{args::CompressionArg, session::Session};
 use crate::{
-    base,
-    output::{Compression, ImageDescription, SifInputs, tree_facts, write_sif},
+    base::{self, Base, BaseKind, FromRegistry},
+    output::{
+        Delivered, Delivery, ImageDescription, ImagePlace, SifInputs, deliver, file_digest,
+        in_oci_types, tree_facts, write_sif,
+    },
+    pipeline::Workshop,
 };
 
 /// Name of images whose file is not called as a container is; part of the SIF's id alone.
@@ -22,10 +28,11 @@ const NAMELESS: &str = "image_0_20000101";
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
-    /// An OCI layout (`oci:DIR`) or OCI archive (`oci-archive:FILE`)
+    /// An image: `oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE`, `sif:FILE`, `dir:DIR`,
+    /// `registry:REF`, or the path of any but the last
     source: String,
-    /// The SIF to write, in place of what is there
-    destination: PathBuf,
+    /// Where it goes, in the same words; a path is that of a SIF. An image of that kind is replaced
+    destination: String,
     /// Architecture of the image
     #[arg(long, value_name = "ARCH")]
     architecture: Option<Architecture>,
@@ -34,37 +41,93 @@ pub(super) struct ConvertArgs {
     compression: CompressionArg,
 }
 
-/// The command `convert`: writes an image on disk as a SIF, by its layers, without an unpacked copy.
+/// The command `convert`: writes an image in another form, by its layers, without an unpacked copy.
 pub(super) fn run(session: &Session, args: &ConvertArgs) -> Result<(), Failure> {
+    let source = place(&args.source, |path| ImagePlace::Oci(path.into()))?;
+    let destination = place(&args.destination, |path| ImagePlace::Sif(path.into()))?;
+    let destination = session.absolute(&destination);
     let store = session.store()?;
     let workshop = session.workshop(&store);
-    let plain = ["oci:", "oci-archive:"]
-        .iter()
-        .find_map(|word| args.source.strip_prefix(word))
-        .unwrap_or(&args.source);
-    if !args.source.starts_with("oci") && args.source.contains(':') {
-        let text = format!("`{}` is no image on disk", args.source);
-        return Err(
-            Failure::new(FailureKind::Usage, text).hint("write `oci:DIR` or `oci-archive:FILE`")
-        );
-    }
-    let source = session.environment.absolute(plain);
     let host = Architecture::of_this_program().unwrap_or(Architecture::X86_64);
     let architecture = args.architecture.unwrap_or(host);
-    let name = Path::new(plain)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let base = base::import(&source, &name, architecture, &store, &**workshop.programs)?;
-    let layers = import_base(&store, &store, &base.image)?.layers;
+    let (base, name) = open(&workshop, &source, architecture)?;
+    if let ImagePlace::Sif(path) = &destination {
+        return sif(session, args, &store, &base, (path, &name), architecture);
+    }
+    let image = in_oci_types(&store, base.image.clone())?;
+    // A SIF that becomes an image of a registry stays beside it.
+    let own = source.path().map(|path| session.environment.absolute(path));
+    let own = own.filter(|_| base.origin.how == BaseKind::Sif);
+    let sif = match &own {
+        Some(path) => Some((path.as_path(), file_digest(path)?.0)),
+        None => None,
+    };
+    let delivery = Delivery {
+        blobs: &store,
+        image: &image,
+        name: &format!("{}:latest", tagged(&name)),
+        sif,
+    };
+    let delivered = deliver(&workshop, &destination, &delivery)?;
+    let layers = import_base(&store, &store, &image)?.layers;
     let facts = tree_facts(&store, &layers)?;
     let digests = facts.digests();
     let digests = digests.ok_or_else(|| Failure::new(FailureKind::Internal, "no tree digest"))?;
-    let destination = session.environment.absolute(&args.destination);
+    say(session, &destination.to_string(), &delivered, &digests)
+}
+
+/// The place that words name; what has no kind is a path, for `plain` to say of what.
+fn place(text: &str, plain: fn(&str) -> ImagePlace) -> Result<ImagePlace, Failure> {
+    match text.parse::<ImagePlace>() {
+        Ok(place) => Ok(place),
+        Err(_) if !text.contains(':') => Ok(plain(text)),
+        Err(error) => Err(Failure::new(FailureKind::Usage, error)),
+    }
+}
+
+/// The image in the store, and what it is called.
+fn open(
+    workshop: &Workshop<'_>,
+    source: &ImagePlace,
+    architecture: Architecture,
+) -> Result<(Base, String), Failure> {
+    if let ImagePlace::Registry(reference) = source {
+        let registry = FromRegistry {
+            workshop,
+            reference,
+            architecture,
+            refresh: true,
+            pinned: None,
+        };
+        let name = reference.rsplit('/').next().unwrap_or(reference);
+        let name = name.split(['@', ':']).next().unwrap_or(name);
+        return Ok((registry.any(workshop.offline)?, name.to_owned()));
+    }
+    let path = source.path().cloned().unwrap_or_default();
+    let path = workshop.environment.absolute(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let programs = &**workshop.programs;
+    let base = base::import(&path, &name, architecture, workshop.store, programs)?;
+    Ok((base, name.into_owned()))
+}
+
+/// Writes the SIF.
+fn sif(
+    session: &Session,
+    args: &ConvertArgs,
+    store: &Store,
+    base: &Base,
+    (destination, name): (&Path, &str),
+    architecture: Architecture,
+) -> Result<(), Failure> {
+    let layers = import_base(store, store, &base.image)?.layers;
+    let facts = tree_facts(store, &layers)?;
+    let digests = facts.digests();
+    let digests = digests.ok_or_else(|| Failure::new(FailureKind::Internal, "no tree digest"))?;
     let config = serde_json::to_value(&base.image.config)?;
     let created = config["created"].as_str().unwrap_or_default();
     let image = ImageDescription {
-        name: called(&destination)?,
+        name: called(destination)?,
         architecture,
         epoch: created
             .parse()
@@ -82,10 +145,7 @@ pub(super) fn run(session: &Session, args: &ConvertArgs) -> Result<(), Failure> 
         facts: &facts,
         digests: &digests,
         definition: &definition,
-        compression: match args.compression {
-            CompressionArg::Zstd => Compression::Zstd,
-            CompressionArg::Gzip => Compression::Gzip,
-        },
+        compression: args.compression.packed(),
     };
     let (id, started) = (StepId(0), std::time::Instant::now());
     session.reporter.event(Event::Started {
@@ -94,8 +154,8 @@ pub(super) fn run(session: &Session, args: &ConvertArgs) -> Result<(), Failure> 
         bytes: Some(facts.bytes),
     });
     let written = write_sif(
-        &destination,
-        &store,
+        destination,
+        store,
         &inputs,
         &session.reporter,
         id,
@@ -110,22 +170,53 @@ pub(super) fn run(session: &Session, args: &ConvertArgs) -> Result<(), Failure> 
         took: started.elapsed(),
     });
     let written = written?;
+    let delivered = Delivered {
+        bytes: written.bytes,
+        digest: written.digest,
+    };
+    say(
+        session,
+        &destination.display().to_string(),
+        &delivered,
+        &digests,
+    )
+}
+
+fn say(
+    session: &Session,
+    place: &str,
+    delivered: &Delivered,
+    digests: &TreeDigests,
+) -> Result<(), Failure> {
     if session.json() {
         return session.printer.json(&json!({
-            "path": destination.display().to_string(),
-            "bytes": written.bytes,
-            "digest": written.digest.oci(),
+            "path": place,
+            "bytes": delivered.bytes,
+            "digest": delivered.digest.oci(),
             "tree": digests.tree.to_string(),
             "tree_full": digests.full.to_string(),
         }));
     }
     session.printer.data(&format!(
-        "{} ({})\n{}\n{}\n",
-        destination.display(),
-        human_bytes(written.bytes),
-        written.digest.oci(),
+        "{place} ({})\n{}\n{}\n",
+        human_bytes(delivered.bytes),
+        delivered.digest.oci(),
         digests.tree
     ))
+}
+
+/// A name as registries and Docker allow it.
+fn tagged(name: &str) -> String {
+    let stem = Path::new(name).file_stem().unwrap_or_default();
+    let lower = stem.to_string_lossy().to_ascii_lowercase();
+    let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let plain: String = lower.chars().map(word).collect();
+    let parts: Vec<&str> = plain.split('-').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        "image".to_owned()
+    } else {
+        parts.join("-")
+    }
 }
 
 /// What a file is called, if it is called as a container is.

@@ -74,7 +74,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Name the files that differ between two builds, and the line that made each
     Diff(diff::DiffArgs),
-    /// Write an image on disk as a SIF
+    /// Write an image in another form, or into a registry
     Convert(convert::ConvertArgs),
     /// Look at or clear what is kept between builds
     #[command(subcommand)]

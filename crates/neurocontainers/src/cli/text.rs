@@ -53,6 +53,9 @@ pub(super) fn summary(summary: &BuildSummary) -> String {
     line("oci", &summary.oci);
     line("sif", &summary.sif);
     line("release", &summary.release);
+    for output in &summary.outputs {
+        line("output", output);
+    }
     out.extend(["tree     ", &summary.tree_digest, "\n"]);
     let end = if summary.all_cached {
         "all cached"

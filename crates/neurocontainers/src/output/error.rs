@@ -19,6 +19,27 @@ pub enum OutputError {
         #[source]
         source: io::Error,
     },
+    /// A place that holds something else.
+    #[error("`{}` holds something else than an image of this kind, and is left alone", path.display())]
+    Occupied {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A SIF that nobody made.
+    #[error("there is no SIF of this image")]
+    NoSif,
+    /// A registry.
+    #[error("failed to push `{reference}`")]
+    Registry {
+        /// What was pushed.
+        reference: String,
+        /// Why.
+        #[source]
+        source: Box<nd_fetch::registry::RegistryError>,
+    },
+    /// Settings of connections.
+    #[error(transparent)]
+    Fetch(#[from] nd_fetch::FetchError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,21 +1,26 @@
 //! What a build leaves behind: the OCI layout, the SIF, the release record; all from the same
 //! layers, all with the same identity.
 
+mod deliver;
 mod error;
 mod files;
 mod image;
 mod oci;
+mod place;
 mod record;
 mod runtime_files;
 mod sif;
 mod tree;
 
+pub(crate) use deliver::file_digest;
+pub use deliver::{Delivered, Delivery, SIF_ARTIFACT, deliver, in_oci_types};
 pub use error::OutputError;
 pub use files::WithFiles;
 pub(crate) use image::digest_of;
 pub use image::{History, ImageDescription};
 pub(crate) use oci::WRITING;
 pub use oci::write_layout;
+pub use place::{ImagePlace, NoPlace};
 pub use record::release_json;
 pub use sif::{Compression, SifInputs, WrittenSif, write_sif};
 pub use tree::{TreeFacts, tree_facts};

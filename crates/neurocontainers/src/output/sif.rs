@@ -173,6 +173,14 @@ fn make_executable(file: &AtomicFile) -> io::Result<()> {
     file.file().set_permissions(permissions)
 }
 
+/// The same for a file that has its name.
+pub(super) fn make_executable_at(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs_err::metadata(path)?.permissions().mode();
+    let permissions = std::fs::Permissions::from_mode(mode | ((mode & 0o444) >> 2));
+    fs_err::set_permissions(path, permissions)
+}
+
 fn added(runtime: &RuntimeFiles<'_>) -> Vec<(TreePath, Added)> {
     // All of these are constants in normal form.
     let path = |text: &str| TreePath::new(text).ok();

@@ -50,6 +50,7 @@ pub(super) fn write(
             digest: crate::output::sha256(&release).oci(),
             cached: outputs.release_cached,
         },
+        outputs: Vec::new(),
         tree_digest: outputs.digests.tree.to_string(),
         tree_full_digest: outputs.digests.full.to_string(),
         image_digest: outputs.state.image.oci(),

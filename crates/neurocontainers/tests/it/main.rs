@@ -10,6 +10,7 @@
 mod build;
 mod chain;
 mod checkout;
+mod deliver;
 mod deploy;
 mod diagnose;
 mod downloads;

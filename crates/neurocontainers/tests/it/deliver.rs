@@ -1,0 +1,164 @@
+//! Images in every form and place, judged by skopeo and umoci.
+
+use std::path::Path;
+
+use nd_fetch::{
+    FetchOptions, Fetcher,
+    registry::{Registries, RegistryOptions},
+};
+use nd_oci::Layout;
+use nd_report::Cancel;
+use nd_store::Store;
+use nd_testkit::peer;
+use neurocontainers::output::SIF_ARTIFACT;
+use serde_json::Value;
+
+use crate::{
+    build::Fixture,
+    peer_registry::{Registry, skopeo},
+};
+
+fn convert(fixture: &Fixture, conf: &str, from: &str, to: &str) -> Value {
+    let mut command = fixture.command(&["convert", from, to, "--json"]);
+    let output = command.env("CONTAINERS_REGISTRIES_CONF", conf).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{from} to {to}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn an_image_goes_from_every_form_into_every_form_and_keeps_its_tree() {
+    let (Some(fixture), Some(registry)) = (Fixture::new(), Registry::start()) else {
+        return;
+    };
+    let conf = registry.conf(&fixture.env.work().join("registries.conf"));
+    let base = format!("oci:{}", fixture.base.display());
+    let tree = convert(&fixture, &conf, &base, "first.sif")["tree"].clone();
+    let forms = |n: usize| {
+        [
+            format!("oci:o{n}"),
+            format!("oci-archive:o{n}.tar"),
+            format!("docker-archive:d{n}.tar"),
+            format!("sif:s{n}.sif"),
+            format!("dir:p{n}"),
+            format!("registry:{}/group/app{n}:1", registry.host),
+        ]
+    };
+    let sources = forms(0);
+    for to in &sources {
+        assert_eq!(convert(&fixture, &conf, &base, to)["tree"], tree, "{to}");
+    }
+    for (n, from) in sources.iter().enumerate() {
+        for to in forms(n + 1) {
+            let made = convert(&fixture, &conf, from, &to);
+            assert_eq!(made["tree"], tree, "{from} to {to}");
+        }
+    }
+    // What peers make of what came from a SIF, which has gone the longest way.
+    let at = |name: &str| fixture.env.work().join(name).display().to_string();
+    for place in [
+        format!("oci:{}", at("o4")),
+        format!("oci-archive:{}", at("o4.tar")),
+        format!("docker-archive:{}", at("d4.tar")),
+        format!("dir:{}", at("p4")),
+        format!("docker://{}/group/app4:1", registry.host),
+    ] {
+        let Some(text) = skopeo(&["inspect", "--tls-verify=false", "--config", &place]) else {
+            return;
+        };
+        let config: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(config["config"]["Env"][0], "PATH=/bin:/usr/bin", "{place}");
+        assert_eq!(config["config"]["Cmd"][0], "/.singularity.d/runscript");
+        let to = format!("dir:{}", at("peer"));
+        skopeo(&["copy", "--src-tls-verify=false", &place, &to]).unwrap();
+    }
+    let Some(umoci) = peer("umoci") else { return };
+    let output = std::process::Command::new(umoci)
+        .args(["unpack", "--rootless", "--image"])
+        .args([format!("{}:latest", at("o4")), at("bundle")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(Path::new(&at("bundle/rootfs/bin/busybox")).is_file());
+}
+
+#[test]
+fn what_is_no_image_is_left_alone() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let mine = fixture.env.work().join("mine");
+    fs_err::create_dir(&mine).unwrap();
+    fs_err::write(mine.join("thesis.tex"), "years").unwrap();
+    let base = format!("oci:{}", fixture.base.display());
+    for to in ["oci:mine", "dir:mine"] {
+        let output = fixture.command(&["convert", &base, to]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("is left alone"), "{said}");
+    }
+    let names: Vec<_> = fs_err::read_dir(&mine).unwrap().collect();
+    assert_eq!(names.len(), 1);
+}
+
+#[test]
+fn a_build_goes_to_a_registry_with_its_sif() {
+    let (Some(fixture), Some(registry)) = (Fixture::new(), Registry::start()) else {
+        return;
+    };
+    let conf = registry.conf(&fixture.env.work().join("registries.conf"));
+    let name = format!("{}/neurodesk/demo:1", registry.host);
+    let to = format!("registry:{name}");
+    let base = fixture.base.to_str().unwrap();
+    let words = [
+        "build",
+        "demo",
+        "--json",
+        "--base",
+        base,
+        "--output",
+        &to,
+        "--output",
+        "sif:copy.sif",
+        "--output",
+        "oci-archive:demo.tar",
+    ];
+    let mut command = fixture.command(&words);
+    let output = command.env("CONTAINERS_REGISTRIES_CONF", &conf).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let summary: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let outputs = summary["outputs"].as_array().unwrap();
+    assert_eq!(outputs.len(), 3);
+    assert_eq!(outputs[0]["path"], to);
+    assert_eq!(outputs[0]["digest"], summary["image_digest"]);
+    assert_eq!(outputs[1]["digest"], summary["sif"]["digest"]);
+    let archive = fs_err::File::open(fixture.env.work().join("demo.tar")).unwrap();
+    let read = Layout::unpack_archive(archive, fixture.env.work().join("read")).unwrap();
+    let digest = read.image(Some("1.0.0_20260102")).unwrap().digest;
+    assert_eq!(summary["image_digest"], digest.oci());
+
+    // Whoever asks for the SIF of the image gets it.
+    let store = Store::open(fixture.env.work().join("other-store")).unwrap();
+    let silent = std::sync::Arc::new(nd_report::Silent);
+    let fetcher = Fetcher::new(FetchOptions::default(), store, silent);
+    let options = RegistryOptions {
+        plain_http: vec![registry.host.clone()],
+        ..RegistryOptions::default()
+    };
+    let registries = Registries::new(fetcher, options);
+    let reference = name.parse().unwrap();
+    let found = registries.referrer_blocking(&reference, SIF_ARTIFACT, &Cancel::default());
+    let found = found.unwrap().unwrap();
+    assert_eq!(summary["sif"]["digest"], found.digest.oci());
+    let from = format!("docker://{name}");
+    let Some(text) = skopeo(&["inspect", "--tls-verify=false", &from]) else {
+        return;
+    };
+    let there: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(there["Digest"], summary["image_digest"]);
+}
