@@ -140,8 +140,8 @@ rules! {
     PACKAGE_MANAGER = 218 "package-manager": "packages cannot be installed with this package manager",
         "Packages are installed with `apt` or `yum`; `rpm` and `dnf` mean `yum`. Recipes that install \
          none may name another one.";
-    NO_BASE_IMAGE = 219 "no-base-image": "the base image is empty after rendering",
-        "Every image starts from a base.";
+    NO_BASE_IMAGE = 219 "no-base-image": "the base image is empty after rendering, or no reference",
+        "Every image starts from a base, which has a name without blanks.";
     PACKAGE_WORDS = 220 "package-words": "an entry of an install list holds several words",
         "The entries of a list are not split; an entry with several packages is sorted as one word. \
          Write one package in each entry.";
@@ -151,6 +151,10 @@ rules! {
     LIMIT = 222 "recipe-limit": "a recipe grows beyond all bounds when rendered",
         "Rendered text, instructions and files are limited, so that a recipe cannot exhaust the machine \
          that only reads it.";
+    ENVIRONMENT_NAME = 223 "environment-name": "the name of an environment variable is none",
+        "A name with `=`, blanks or line breaks ends elsewhere than meant, or breaks the file that it \
+         is written to. Shells know only names of letters, digits and `_` that begin with no digit; \
+         other variables cannot be used in commands.";
 
     DUPLICATE_FILE = 300 "duplicate-file": "a file is declared twice",
         "Two declarations with the same name exist for this container. Conditions that exclude each \

@@ -178,7 +178,9 @@ impl Compiler<'_, '_> {
         for entry in map {
             let name = self.render_text(&entry.key);
             let value = self.render_text(&entry.value);
-            if let (Some(name), Some(value)) = (name, value) {
+            if let (Some(name), Some(value)) = (name, value)
+                && (self.upstream || self.check_variable(&name, entry.key.span))
+            {
                 let at = if map.len() == 1 {
                     place
                 } else {
@@ -192,6 +194,24 @@ impl Compiler<'_, '_> {
                 );
             }
         }
+    }
+
+    /// Whether a variable can have this name; says so where no command can use it.
+    fn check_variable(&mut self, name: &str, span: Span) -> bool {
+        let broken = name.is_empty()
+            || name.contains(|c: char| c == '=' || c.is_whitespace() || c.is_control());
+        let usual = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let shown: String = name.chars().take(60).collect();
+        let shown = shown.escape_debug();
+        if broken {
+            let message = format!("`{shown}` cannot be the name of a variable");
+            self.error(codes::ENVIRONMENT_NAME, span, message);
+        } else if !usual {
+            let message = format!("no command can use a variable with the name `{shown}`");
+            self.warn(codes::ENVIRONMENT_NAME, span, message);
+        }
+        !broken
     }
 
     fn copy(&mut self, node: &Node, place: Span) {

@@ -233,6 +233,9 @@ impl Compiler<'_, '_> {
     fn base_image(&mut self) -> Option<String> {
         let node = self.raw.build.base_image;
         let mut image = self.render_text(node)?;
+        if !self.upstream {
+            image = image.trim().to_owned();
+        }
         if image.is_empty() {
             self.error(
                 codes::NO_BASE_IMAGE,
@@ -241,10 +244,15 @@ impl Compiler<'_, '_> {
             );
             return None;
         }
+        if !self.upstream && image.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            let shown: String = image.chars().take(60).collect();
+            let message = format!("`{}` names no image", shown.escape_debug());
+            self.error(codes::NO_BASE_IMAGE, node.span, message);
+            return None;
+        }
         let tagged = if self.upstream {
             image.contains(':')
         } else {
-            image = image.trim().to_owned();
             let last = image.rsplit('/').next().unwrap_or_default();
             image.contains('@') || last.contains(':')
         };

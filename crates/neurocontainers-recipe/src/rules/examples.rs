@@ -116,6 +116,11 @@ const EXAMPLES: &[(Code, &str, &str)] = &[
         "environment:\n  TOOL_QUIET: null\n",
         "environment:\n  TOOL_QUIET: \"\"\n",
     ),
+    (
+        codes::ENVIRONMENT_NAME,
+        "environment:\n  TOOL HOME: /opt/tool\n",
+        "environment:\n  TOOL_HOME: /opt/tool\n",
+    ),
     (codes::NOTHING_TO_RUN, "run: []\n", "run: [make]\n"),
     (codes::BAD_WORDS, "copy: tool's /opt/\n", "workdir: /opt\n"),
     (

@@ -337,3 +337,24 @@ fn a_condition_may_begin_with_a_sign() {
     let text = recipe("    - run: [make]\n      condition: \"-1 == -1\"", "");
     assert_eq!(both(&text), (Some(list(&["make"])), Some(list(&["make"]))));
 }
+
+#[test]
+fn names_that_would_break_the_file_are_refused() {
+    for (directive, fine) in [
+        ("environment: {\"A{{ 1 }}\": x}", true),
+        ("environment: {\"1A\": x}", true),
+        ("environment: {\"A=B\": x}", false),
+        ("environment: {\"A{{ ' ' }}B\": x}", false),
+        ("environment: {\"A\\nRUN x\": x}", false),
+    ] {
+        let text = recipe(&format!("    - {directive}"), "");
+        assert!(compiled(&text, Compat::Upstream).is_some(), "{directive}");
+        let improved = compiled(&text, Compat::Improved);
+        assert_eq!(improved.is_some(), fine, "{directive}");
+    }
+    for image in ["{{ ' ' }}", "debian:12 x", "debian\\nRUN x"] {
+        let text = recipe("    - run: [make]", "")
+            .replace("base-image: debian:12", &format!("base-image: \"{image}\""));
+        assert!(compiled(&text, Compat::Improved).is_none(), "{image}");
+    }
+}
