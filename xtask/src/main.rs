@@ -6,9 +6,9 @@ mod build;
 mod checks;
 mod codegen;
 mod corpus;
-mod dist;
 mod environment_modules;
 mod fuzz;
+mod install;
 mod launcher;
 mod machine;
 mod pipeline;
@@ -60,8 +60,10 @@ enum Command {
     Fuzz(fuzz::FuzzArgs),
     /// Install what building and testing need
     Setup(setup::SetupArgs),
-    /// Write man pages, completions and the static launcher
-    Dist(dist::DistArgs),
+    /// Place all programs with their manual pages and completions in a folder
+    Install(install::InstallArgs),
+    /// Make an archive of all programs that runs wherever it is unpacked
+    Dist(install::DistArgs),
 }
 
 fn main() -> ExitCode {
@@ -85,7 +87,8 @@ fn main() -> ExitCode {
             Command::Pipeline(pipeline) => pipeline::run(&machine, &pipeline),
             Command::Fuzz(args) => fuzz::run(&machine, &args),
             Command::Setup(args) => setup::run(&machine, &args),
-            Command::Dist(args) => dist::run(&machine, &args),
+            Command::Install(args) => install::install(&machine, &args),
+            Command::Dist(args) => install::dist(&machine, &args),
         }
     })
 }

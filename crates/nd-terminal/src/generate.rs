@@ -22,6 +22,24 @@ pub fn man_pages(command: &Command) -> Result<Vec<(String, String)>, Failure> {
     Ok(pages)
 }
 
+/// Prints the man pages of `command`, or writes them to `folder`, which is made.
+pub fn give_man_pages(
+    command: &Command,
+    folder: Option<&std::path::Path>,
+    printer: &crate::Printer,
+) -> Result<(), Failure> {
+    let pages = man_pages(command)?;
+    let Some(folder) = folder else {
+        let texts: Vec<String> = pages.into_iter().map(|(_, text)| text).collect();
+        return printer.data(&texts.concat());
+    };
+    fs_err::create_dir_all(folder)?;
+    for (name, text) in pages {
+        fs_err::write(folder.join(name), text)?;
+    }
+    Ok(())
+}
+
 fn page(command: &Command, name: &str, pages: &mut Vec<(String, String)>) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut text)?;

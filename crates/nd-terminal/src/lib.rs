@@ -41,7 +41,7 @@ mod table;
 pub use args::{ColorArg, OutputArgs, OutputFormat};
 pub use diagnostics::{DiagnosticStyle, Sources, render_diagnostic, render_diagnostics};
 pub use failure::{Failure, FailureKind, OrFail};
-pub use generate::{completions, man_pages, reference};
+pub use generate::{completions, give_man_pages, man_pages, reference};
 pub use human::{human_bytes, human_duration};
 pub use interrupt::cancel_when_interrupted;
 pub use printer::{Printer, Verbosity};

@@ -63,6 +63,12 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: std::path::PathBuf,
     },
+    /// Print the manual pages, or write them to a folder
+    #[command(hide = true)]
+    Man {
+        /// Where to write them
+        folder: Option<std::path::PathBuf>,
+    },
     /// Print the completion script for a shell
     Completions {
         /// The shell
@@ -80,6 +86,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Completions { shell } => {
             return printer.data(&nd_terminal::completions(Cli::command(), *shell));
+        }
+        Command::Man { folder } => {
+            return nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer);
         }
         Command::Docs { out } => return docs(&printer, out),
         _ => {}
@@ -101,7 +110,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Log(args) => look::log(&context, args),
         Command::Diff(args) => look::diff(&context, args),
         Command::Catalogs(args) => look::catalogs(&context, args),
-        Command::Docs { .. } | Command::Completions { .. } => Ok(()),
+        Command::Man { .. } | Command::Docs { .. } | Command::Completions { .. } => Ok(()),
     }
 }
 

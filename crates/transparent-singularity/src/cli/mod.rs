@@ -90,6 +90,12 @@ pub enum Verb {
     /// Write what other tools read
     #[command(subcommand)]
     Export(shell::ExportVerb),
+    /// Print the manual pages, or write them to a folder
+    #[command(hide = true)]
+    Man {
+        /// Where to write them
+        folder: Option<std::path::PathBuf>,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -128,6 +134,9 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Completions { shell } => {
             return printer.data(&nd_terminal::completions(Cli::command(), *shell));
         }
+        Verb::Man { folder } => {
+            return nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer);
+        }
         Verb::Docs { out } => return docs(out, &printer),
         _ => {}
     }
@@ -153,7 +162,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::ShellInit(args) => shell::shell_init(&context, args),
         Verb::Import(args) => import::import(&context, args),
         Verb::Export(verb) => shell::export(&context, verb),
-        Verb::Completions { .. } | Verb::Docs { .. } => Ok(()),
+        Verb::Man { .. } | Verb::Docs { .. } | Verb::Completions { .. } => Ok(()),
     }
 }
 
