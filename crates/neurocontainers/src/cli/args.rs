@@ -9,6 +9,7 @@ use neurocontainers_recipe::Compat;
 use super::{limits::LimitArgs, looking::SecretArgs};
 use crate::{
     check::{Retest, TestWish},
+    engines::EngineKind,
     output::Compression,
     pipeline::{BaseChoice, BaseFrom, BuildWish, Dating, Wish},
 };
@@ -110,6 +111,33 @@ impl CompressionArg {
     }
 }
 
+/// Engines by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineArg {
+    /// This program: cached steps, limits, secrets, locks
+    Embedded,
+    /// `buildah`, without a daemon
+    Buildah,
+    /// The daemon of Docker
+    Docker,
+    /// A daemon of BuildKit, through `buildctl`
+    Buildkit,
+    /// `apptainer build`, which gets the definition
+    Apptainer,
+}
+
+impl EngineArg {
+    pub(super) fn kind(self) -> EngineKind {
+        match self {
+            Self::Embedded => EngineKind::Embedded,
+            Self::Buildah => EngineKind::Buildah,
+            Self::Docker => EngineKind::Docker,
+            Self::Buildkit => EngineKind::Buildkit,
+            Self::Apptainer => EngineKind::Apptainer,
+        }
+    }
+}
+
 /// Arguments of `build` and `test`.
 #[derive(Debug, Args)]
 pub(super) struct BuildArgs {
@@ -117,6 +145,14 @@ pub(super) struct BuildArgs {
     pub(super) recipe: RecipeArgs,
     #[command(flatten)]
     pub(super) base: BaseArgs,
+    /// Who builds: this program, or one of the machine that gets the Dockerfile or definition
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "embedded",
+        conflicts_with = "locked"
+    )]
+    pub(super) engine: EngineArg,
     /// Ask the distribution's archive for changes even if it was asked within a day
     #[arg(long)]
     pub(super) refresh: bool,
@@ -195,6 +231,7 @@ impl BuildArgs {
                 .compression
                 .map_or(Compression::Zstd, CompressionArg::packed),
             tests: self.tests.wish(),
+            engine: self.engine.kind(),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     text,
 };
 use crate::{
+    engines::EngineKind,
     output::{Delivery, ImagePlace, deliver},
     pipeline::{self, BuildWish, Finished, Planned, Wish, Workshop},
 };
@@ -145,6 +146,10 @@ fn finish(
     let (prepared, mut planned) = session.plan(&workshop, &places, &asked, &wish)?;
     check_secrets(&planned, &secrets)?;
     let all = planned.plan.steps().len();
+    if wish.engine != EngineKind::Embedded && (until.until.is_some() || until.shell_on_error) {
+        let message = "only the embedded engine can be looked into";
+        return Err(Failure::new(FailureKind::Usage, message));
+    }
     let until = match &until.until {
         Some(text) => Some(step(&planned, text)?),
         None => None,

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     check::{Retest, TestWish},
+    engines::EngineKind,
     output::Compression,
     pipeline::{BuildWish, Planned, Prepared, Workshop},
 };
@@ -50,6 +51,7 @@ impl LookArgs {
                 run: false,
                 retest: Retest::WhenChanged,
             },
+            engine: EngineKind::Embedded,
         }
     }
 

@@ -193,6 +193,9 @@ fn kind(error: &PipelineError) -> Option<FailureKind> {
             | BaseError::Program(_)
             | BaseError::Failed(_)
             | BaseError::Unreachable { .. },
+        )
+        | PipelineError::Engine(
+            crate::engines::EngineError::Missing { .. } | crate::engines::EngineError::Failed(_),
         ) => Some(FailureKind::Tool),
         PipelineError::Store(nd_store::StoreError::Busy(_)) => Some(FailureKind::Busy),
         _ => None,

@@ -23,6 +23,7 @@ use crate::{
     base::{Base, BaseError},
     check::TestWish,
     downloads::{Downloads, fetch_files},
+    engines::EngineKind,
     lock::{self, LockProblem},
     machine::{BuildOnly, Mirrors, apt_lists},
     output::Compression,
@@ -68,6 +69,8 @@ pub struct BuildWish {
     pub sif: Compression,
     /// What is tested.
     pub tests: TestWish,
+    /// Who builds.
+    pub engine: EngineKind,
 }
 
 /// A plan with all it needs.
@@ -83,9 +86,10 @@ pub struct Planned {
     pub ids: IdMode,
     /// What was downloaded for it.
     pub downloads: Downloads,
+    pub(crate) images: Vec<(String, nd_oci::Image)>,
     pub(super) contexts: Contexts,
-    pub(super) mirrors: Mirrors,
-    pub(super) build_only: BuildOnly,
+    pub(crate) mirrors: Mirrors,
+    pub(crate) build_only: BuildOnly,
     staged_from_cache: bool,
     _alone: Alone,
 }
@@ -118,12 +122,14 @@ pub fn plan(
     }
     let architecture = compiled.identity.architecture;
     let mut bases: IndexMap<String, BaseInfo> = IndexMap::new();
+    let mut images = Vec::new();
     let mut main = None;
     for reference in references(compiled) {
         let base = base(workshop, prepared, wish, &reference, architecture)?;
         let info =
             import_base(workshop.store, workshop.store, &base.image).map_err(build_failed)?;
         bases.insert(reference.clone(), info);
+        images.push((reference.clone(), base.image.clone()));
         if main.is_none() || reference == compiled.base_image {
             main = Some(base);
         }
@@ -169,6 +175,7 @@ pub fn plan(
         base,
         ids,
         downloads,
+        images,
         contexts,
         mirrors,
         build_only,
@@ -217,14 +224,14 @@ pub(super) fn build_failed(source: BuildError) -> PipelineError {
 }
 
 /// Settings of the machine as files that steps see; they go when the build ends.
-pub(super) struct HostFiles {
+pub(crate) struct HostFiles {
     _folder: tempfile::TempDir,
-    pub(super) mounts: Vec<HostMount>,
+    pub(crate) mounts: Vec<HostMount>,
     pub(super) shared: Vec<SharedDir>,
 }
 
 impl HostFiles {
-    pub(super) fn write(temporary: &Path, build_only: &BuildOnly) -> Result<Self, PipelineError> {
+    pub(crate) fn write(temporary: &Path, build_only: &BuildOnly) -> Result<Self, PipelineError> {
         let fail = || PipelineError::io(temporary);
         let folder = tempfile::tempdir_in(temporary).map_err(fail())?;
         let mut number = 0;

@@ -63,6 +63,9 @@ pub enum PipelineError {
     /// There is no base image.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// An engine of the machine.
+    #[error(transparent)]
+    Engine(#[from] crate::engines::EngineError),
     /// Downloads cannot be made at all, or the caller stopped them.
     #[error(transparent)]
     Fetch(#[from] nd_fetch::FetchError),

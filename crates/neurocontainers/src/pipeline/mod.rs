@@ -19,6 +19,7 @@ use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
 use nd_sandbox::Limits;
 use nd_store::Store;
 
+pub(crate) use build::HostFiles;
 pub use build::{BaseChoice, BaseFrom, BuildWish, Finished, Planned, build, plan};
 pub use error::PipelineError;
 pub use history::{Maker, PastBuild, PastLayer, history};

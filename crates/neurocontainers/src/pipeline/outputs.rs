@@ -217,7 +217,14 @@ fn describe(prepared: &Prepared, planned: &Planned, built: &Built) -> ImageDescr
                 .join(" "),
         );
     }
-    let history = base_history(planned)
+    // An engine may have made one layer of all.
+    let on_base = planned.base_layers() + built.steps.iter().filter(|s| s.layer.is_some()).count();
+    let base = if on_base == built.layers.len() {
+        base_history(planned)
+    } else {
+        Vec::new()
+    };
+    let history = base
         .into_iter()
         .chain(built.steps.iter().map(|step| History {
             created_by: step.name.title.clone(),

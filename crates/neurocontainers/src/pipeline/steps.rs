@@ -5,6 +5,7 @@ use neurocontainers_recipe::lock::LockedContainer;
 
 use super::{BuildWish, PipelineError, Planned, Prepared, Workshop, build::HostFiles};
 use crate::{
+    engines::{Engine, EngineKind, Job, Outside},
     lock::{self, ForSteps, LockProblem},
     machine::Redacted,
 };
@@ -17,8 +18,17 @@ pub fn steps(
     planned: &Planned,
     wish: &BuildWish,
 ) -> Result<Built, PipelineError> {
+    let job = Job {
+        workshop,
+        prepared,
+        planned,
+        wish,
+    };
     let Some(lock) = &prepared.lock else {
-        return run(workshop, planned, wish, None);
+        return match wish.engine {
+            EngineKind::Embedded => Embedded { archives: None }.build(&job),
+            other => Outside(other).build(&job),
+        };
     };
     let compression = wish.layers.of_layers();
     let states = planned
@@ -26,7 +36,8 @@ pub fn steps(
         .states(workshop.store, planned.ids, compression)?;
     let missing = states.iter().any(|state| *state != StepState::Cached);
     let archives = archives_for(workshop, lock, missing)?;
-    let built = run(workshop, planned, wish, archives.as_ref())?;
+    let archives = archives.as_ref();
+    let built = Embedded { archives }.build(&job)?;
     let mut changes = lock::compare(workshop, prepared, planned, &built, lock)?;
     if changes.is_empty() {
         return Ok(built);
@@ -35,7 +46,8 @@ pub fn steps(
         // They may have been done when the archives were in another state.
         forget(&planned.plan, workshop.store, compression).map_err(super::build::build_failed)?;
         let archives = archives_for(workshop, lock, true)?;
-        let built = run(workshop, planned, wish, archives.as_ref())?;
+        let archives = archives.as_ref();
+        let built = Embedded { archives }.build(&job)?;
         changes = lock::compare(workshop, prepared, planned, &built, lock)?;
         if changes.is_empty() {
             return Ok(built);
@@ -65,6 +77,17 @@ fn archives_for(
         return Ok(None);
     }
     Ok(Some(lock::archives(workshop, lock)?.for_steps(workshop)?))
+}
+
+/// This program, with archives that were locked.
+struct Embedded<'a> {
+    archives: Option<&'a ForSteps>,
+}
+
+impl Engine for Embedded<'_> {
+    fn build(&self, job: &Job<'_>) -> Result<Built, PipelineError> {
+        run(job.workshop, job.planned, job.wish, self.archives)
+    }
 }
 
 fn run(

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{BUSYBOX, busybox_layout, debian};
 
-const DIRECTIVES: &str = r#"    - file: {name: greeting, contents: "hello from a file\n"}
+pub(crate) const DIRECTIVES: &str = r#"    - file: {name: greeting, contents: "hello from a file\n"}
     - run:
         - mkdir -p /opt/demo
         - cp {{ get_file("greeting") }} /opt/demo/greeting
@@ -58,6 +58,11 @@ impl Fixture {
     pub(crate) fn command(&self, words: &[&str]) -> assert_cmd::Command {
         let mut command = self.env.command(env!("CARGO_BIN_EXE_neurocontainers"));
         command.args(words).env("BUILDDATE", "20260102");
+        // No test asks a registry of the world.
+        let conf = self.env.root().join("no-registries.conf");
+        let text = "[[registry]]\nprefix = \"docker.io\"\nlocation = \"127.0.0.1:1\"\n";
+        fs_err::write(&conf, text).unwrap();
+        command.env("CONTAINERS_REGISTRIES_CONF", conf);
         if let Some(peers) = std::env::var_os("ND_PEERS") {
             command.env("ND_PEERS", peers);
         }

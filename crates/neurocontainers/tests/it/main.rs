@@ -14,6 +14,7 @@ mod deliver;
 mod deploy;
 mod diagnose;
 mod downloads;
+mod engines;
 mod kills;
 mod leaks;
 mod lock;

@@ -1,0 +1,135 @@
+//! One recipe through several engines.
+
+use nd_testkit::peer;
+use serde_json::Value;
+
+use crate::{
+    build::{DIRECTIVES, Fixture},
+    people::{Kind, Place},
+    support::{BUSYBOX, busybox_layout},
+};
+
+/// Builds in a folder of its own, with the engine on the search path; the summary.
+fn build(fixture: &Fixture, engine: &str) -> Result<Value, (Option<i32>, String)> {
+    let base = fixture.base.to_str().unwrap();
+    let out = format!("out-{engine}");
+    let mut command = fixture.command(&[
+        "build",
+        "demo",
+        "--json",
+        "--base",
+        base,
+        "--engine",
+        engine,
+        "--output-root",
+        &out,
+    ]);
+    if let Some(apptainer) = peer("apptainer") {
+        let own = apptainer.parent().unwrap().to_path_buf();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(own).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(path).unwrap());
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err((output.status.code(), said));
+    }
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(serde_json::from_str(stdout.lines().last().unwrap()).unwrap())
+}
+
+fn passes(summary: &Value) {
+    let tests = summary["tests"].as_array().unwrap();
+    assert!(!tests.is_empty());
+    assert!(tests.iter().all(|suite| suite["failed"] == 0), "{tests:?}");
+}
+
+#[test]
+fn buildah_builds_the_same_tree() {
+    let (Some(fixture), Some(_)) = (Fixture::new(), peer("buildah")) else {
+        return;
+    };
+    let ours = build(&fixture, "embedded").unwrap();
+    let theirs = build(&fixture, "buildah").unwrap();
+    passes(&theirs);
+    let layout = |summary: &Value| summary["oci"]["path"].as_str().unwrap().to_owned();
+    let output = fixture
+        .command(&["diff", &layout(&ours), &layout(&theirs)])
+        .output()
+        .unwrap();
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(theirs["tree_digest"], ours["tree_digest"]);
+    // Nothing of ours stays mounted.
+    let mounts = fs_err::read_to_string("/proc/self/mounts").unwrap();
+    let cache = fixture.env.cache().display().to_string();
+    assert!(!mounts.contains(&cache), "{mounts}");
+}
+
+/// Apptainer needs a range of ids to be root of what it builds.
+#[test]
+fn apptainer_builds_the_same_tree_for_a_user_with_a_range_of_ids() {
+    let Some(place) = Place::new() else { return };
+    let Some(base) = busybox_layout(place.folder.path()) else {
+        return;
+    };
+    let text = crate::support::recipe(BUSYBOX, DIRECTIVES, "path: [/opt/demo]");
+    let person = place.person(Kind::Ranged, &text, "");
+    let Some(apptainer) = person.apptainer(&[]) else {
+        return;
+    };
+    let base = base.to_str().unwrap();
+    let recipe = person.home.join("repo/recipes/demo");
+    fs_err::write(recipe.join("data.txt"), "some data\n").unwrap();
+    let ours = person.build(&["--base", base]);
+    // This copy's own helpers are for another system; those of the machine stand in.
+    let prefix = std::path::Path::new(apptainer.get_program())
+        .parent()
+        .unwrap()
+        .to_path_buf();
+    assert!(prefix.starts_with(place.folder.path()));
+    for helper in ["newuidmap", "newgidmap"] {
+        let _ = fs_err::remove_file(prefix.join(helper));
+        let own = std::path::Path::new("/usr/bin").join(helper);
+        std::os::unix::fs::symlink(own, prefix.join(helper)).unwrap();
+    }
+    let mut command = person.command(&["build", "demo", "--json", "--base", base]);
+    command.args(["--engine", "apptainer"]);
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        prefix.display()
+    );
+    let output = command.env("PATH", path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let theirs: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let first = &theirs["steps"][0]["title"];
+    assert_eq!(first, "layer 1 by an engine of the machine");
+    assert_eq!(theirs["tree_digest"], ours["tree_digest"]);
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_named() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let base = fixture.base.to_str().unwrap();
+    let nothing = fixture.env.work().join("no-programs");
+    fs_err::create_dir(&nothing).unwrap();
+    let output = fixture
+        .command(&["build", "demo", "--base", base, "--engine", "buildkit"])
+        .env("PATH", &nothing)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("there is no `buildctl`"), "{said}");
+    let output = fixture
+        .command(&[
+            "build", "demo", "--engine", "buildah", "--until", "1", "--base", base,
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
