@@ -5,7 +5,7 @@ use nd_terminal::{Failure, FailureKind, OrFail as _, env};
 use xshell::cmd;
 
 use crate::{
-    build, codegen, corpus, fuzz,
+    build, codegen, corpus, downstream, fuzz,
     machine::{Machine, find_program, run_tool},
     pipeline, reproduce,
     setup::{self, Purpose},
@@ -35,6 +35,7 @@ pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     totals += documents(machine);
     totals += derived(machine);
     totals += recorded(machine);
+    totals += downstream::run(machine)?;
     totals += fuzz(machine, args.slow)?;
     if !args.no_recipes {
         totals += recipes(machine)?;

@@ -6,6 +6,7 @@ mod build;
 mod checks;
 mod codegen;
 mod corpus;
+mod downstream;
 mod environment_modules;
 mod fuzz;
 mod install;
