@@ -89,7 +89,7 @@ const NEEDS: &[Need] = &[
         "/usr/share/doc/python3-venv/copyright",
         "python3-venv",
     ),
-    need(Purpose::Bench, "buildah", "buildah"),
+    need(Purpose::Test, "buildah", "buildah"),
     need(
         Purpose::Bench,
         "/usr/lib/python3/dist-packages/jinja2/__init__.py",
