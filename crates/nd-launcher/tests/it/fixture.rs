@@ -24,6 +24,8 @@ pub(crate) struct Fixture {
     pub(crate) folder: PathBuf,
     /// Where the runtime is.
     runtime: PathBuf,
+    /// The folder of a made-up runtime.
+    _made_up: Option<TempDir>,
 }
 
 impl Fixture {
@@ -31,7 +33,7 @@ impl Fixture {
     pub(crate) fn real(form: Form) -> Option<Self> {
         let apptainer = nd_testkit::peer("apptainer")?;
         let folder = apptainer.parent().unwrap().to_owned();
-        let fixture = Self::with_runtime(folder);
+        let fixture = Self::with_runtime(folder, None);
         let image = fixture.root.path().join("image");
         let busybox = nd_testkit::peer("busybox")?;
         for name in [
@@ -67,12 +69,12 @@ impl Fixture {
 
     /// A container whose runtime prints its arguments and variables, one a line, quoted.
     pub(crate) fn recording() -> Self {
-        let runtime = tempfile::tempdir().unwrap().keep();
+        let runtime = tempfile::tempdir().unwrap();
         program(
-            &runtime.join("apptainer"),
+            &runtime.path().join("apptainer"),
             "#!/bin/sh\nfor word; do printf '<%s>\\n' \"$word\"; done\nenv | grep -E '^(APPTAINER|SINGULARITY)' | sort\n",
         );
-        let fixture = Self::with_runtime(runtime);
+        let fixture = Self::with_runtime(runtime.path().to_owned(), Some(runtime));
         fs_err::write(fixture.folder.join("abc_1.0_20240131.simg"), "an image").unwrap();
         fixture.write(&LaunchFile::new(
             "abc_1.0_20240131",
@@ -82,7 +84,7 @@ impl Fixture {
         fixture
     }
 
-    fn with_runtime(runtime: PathBuf) -> Self {
+    fn with_runtime(runtime: PathBuf, made_up: Option<TempDir>) -> Self {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a prefix/abc_1.0_20240131");
         for name in ["home", "work"] {
@@ -98,6 +100,7 @@ impl Fixture {
             root,
             folder,
             runtime,
+            _made_up: made_up,
         }
     }
 
@@ -136,14 +139,6 @@ impl Fixture {
     /// A wrapper.
     pub(crate) fn wrapper(&self, name: &str) -> Command {
         self.program(self.folder.join(name))
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        if self.runtime.starts_with(std::env::temp_dir()) {
-            let _ = fs_err::remove_dir_all(&self.runtime);
-        }
     }
 }
 
