@@ -68,3 +68,5 @@ pub const REFLOG: &str = ".cvmfsreflog";
 pub(crate) const MARKER: &[u8] = b".cvmfscatalog";
 /// The largest manifest, whitelist or certificate, in bytes.
 pub(crate) const SMALL: u64 = 1 << 20;
+/// The largest object that is copied, in bytes; it is held in memory while it is.
+pub(crate) const MAX_OBJECT: u64 = 1 << 30;

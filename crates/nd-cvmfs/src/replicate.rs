@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use nd_report::{Cancel, Cancelled};
 
 use crate::{
-    REFLOG, SMALL, WHITELIST,
+    MAX_OBJECT, REFLOG, SMALL, WHITELIST,
     catalog::{Catalog, CatalogError},
     hash::{ObjectHash, ObjectKind},
     keys::MasterPublicKey,
@@ -21,9 +21,6 @@ use crate::{
     repository::{ReadError, Repository, TrustError},
     storage::{Source, Storage, StorageError, read_all},
 };
-
-/// The largest object that is copied, in bytes; it is held in memory while it is.
-const MAX_OBJECT: u64 = 1 << 30;
 
 /// What is copied, and on whose word.
 #[derive(Debug, Clone)]
@@ -144,7 +141,7 @@ pub fn replicate(
     if let (Some(bytes), Some(expected)) = (&reflog, manifest.reflog)
         && expected.algorithm.hash(bytes) == expected
     {
-        storage.put(crate::publish::PENDING, expected.to_string().as_bytes())?;
+        crate::publish::note_pending(storage, expected)?;
         storage.put(REFLOG, bytes)?;
         guard.reflog_written(&expected.to_string())?;
     }

@@ -27,7 +27,7 @@ use crate::{
     keys::MasterPublicKey,
     manifest::Manifest,
     name::RepositoryName,
-    publish::pending,
+    publish::is_pending,
     repository::{ObjectStream, ReadError, Repository, TrustError, shown},
     storage::{Source, StorageError, read_all},
 };
@@ -246,7 +246,7 @@ impl Walk<'_, '_> {
             Ok(Some((log, bytes))) => {
                 if let Some(expected) = manifest.reflog {
                     let found = expected.algorithm.hash(&bytes);
-                    if found != expected && pending(self.repository.source())? == Some(found) {
+                    if found != expected && is_pending(self.repository.source(), found)? {
                         notes.push("a change was interrupted; the next one clears that".into());
                     } else if found != expected {
                         self.document(&"the reference log has another hash than the manifest says");

@@ -18,11 +18,20 @@ use crate::{
 /// that names it lies one moment at which only the log is new.
 pub(crate) const PENDING: &str = "data/txn/pending";
 
-/// The hash of a reference log that a change was about to write when it was interrupted.
-pub(crate) fn pending(source: &dyn Source) -> Result<Option<ObjectHash>, StorageError> {
-    let bytes = read_all(source, PENDING, crate::SMALL)?;
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    Ok(text.and_then(|text| text.trim().parse().ok()))
+/// Whether a change that was interrupted left, or was about to write, the reference log of this hash.
+pub(crate) fn is_pending(source: &dyn Source, hash: ObjectHash) -> Result<bool, StorageError> {
+    let bytes = read_all(source, PENDING, crate::SMALL)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().any(|line| line.trim().parse() == Ok(hash)))
+}
+
+/// Notes that the reference log is about to become the one of this hash. The log that is there stays
+/// noted, too: it may be what an earlier change left that was interrupted, and this one may be next.
+pub(crate) fn note_pending(storage: &dyn Storage, hash: ObjectHash) -> Result<(), StorageError> {
+    let there = read_all(storage, REFLOG, crate::MAX_OBJECT)?;
+    let there = there.map(|bytes| format!("{}\n", hash.algorithm.hash(&bytes)));
+    let text = format!("{}{hash}\n", there.unwrap_or_default());
+    storage.put(PENDING, text.as_bytes())
 }
 
 /// The reference log as it should be: what the manifest names, or what an interrupted change left.
@@ -33,7 +42,7 @@ pub(crate) fn load_reflog(repository: &Repository<'_>) -> Result<Reflog, Publish
     };
     if let Some(expected) = manifest.reflog {
         let found = expected.algorithm.hash(&bytes);
-        if found != expected && pending(repository.source())? != Some(found) {
+        if found != expected && !is_pending(repository.source(), found)? {
             return Err(ReadError::Not {
                 path: REFLOG.into(),
                 expected: "reference log of this manifest: its hash is another",
@@ -115,7 +124,7 @@ impl Switch<'_> {
         manifest.reflog = Some(hash);
         let sealed = self.release.seal(&manifest)?;
         // Everything that the new manifest leads to is on the disk before anything says so.
-        self.storage.put(PENDING, hash.to_string().as_bytes())?;
+        note_pending(self.storage, hash)?;
         self.storage.sync()?;
         self.storage.put(REFLOG, &bytes)?;
         self.guard.reflog_written(&hash.to_string())?;

@@ -8,7 +8,7 @@ mod objects;
 mod session;
 mod tree;
 
-pub(crate) use commit::{PENDING, load_reflog, pending};
+pub(crate) use commit::{PENDING, is_pending, load_reflog, note_pending};
 pub use cut::CutOptions;
 pub use error::PublishError;
 pub(crate) use objects::{AtomicCounts, put_object};
