@@ -17,22 +17,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if entry.is_directory() {
                 waiting.push(path);
             } else if entry.is_file() && !entry.is_symlink() && entry.mode & 0o170000 == 0o100000 {
-                let file = repository.get_file(&path)?;
-                let (mut digest, mut offset) = (Sha256::new(), 0);
-                let mut bytes = vec![0; 1 << 20];
-                while offset < file.file_size() {
-                    let read = file.read_at(offset, &mut bytes)?;
-                    if read == 0 {
-                        return Err(format!("`{path}` ends at {offset}").into());
+                let mut hex = digest(&repository, &path);
+                // The crate fetches chunks ahead on threads of its own, and may meet one half written.
+                for _ in 0..10 {
+                    if hex.is_err() {
+                        std::thread::sleep(std::time::Duration::from_millis(100));
+                        hex = digest(&repository, &path);
                     }
-                    digest.update(&bytes[..read]);
-                    offset += read as u64;
                 }
-                let digest = digest.finalize();
-                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hex = hex?;
                 println!("{hex}  {path}");
             }
         }
     }
     Ok(())
+}
+
+/// SHA-256 of a file, in hexadecimal.
+fn digest(repository: &Repository, path: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let file = repository.get_file(path)?;
+    let (mut digest, mut offset) = (Sha256::new(), 0);
+    let mut bytes = vec![0; 1 << 20];
+    while offset < file.file_size() {
+        let read = file.read_at(offset, &mut bytes)?;
+        if read == 0 {
+            return Err(format!("`{path}` ends at {offset}").into());
+        }
+        digest.update(&bytes[..read]);
+        offset += read as u64;
+    }
+    Ok(digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
