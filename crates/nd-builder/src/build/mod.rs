@@ -1,5 +1,6 @@
 //! Building: the steps of a plan that the store does not hold yet, one after the other.
 
+mod budget;
 mod chain;
 mod error;
 mod record;
@@ -16,7 +17,6 @@ use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
 use nd_rootfs::{Kind, LayerEntry};
 use nd_sandbox::{IdMode, Limits};
 use nd_store::Store;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::message::{Done, Ended, Job, RunJob, fd},
@@ -26,6 +26,7 @@ use crate::{
     },
     secret::{Secret, Veil},
 };
+pub use budget::{Devices, LayerBudget};
 pub(crate) use chain::Chain;
 pub use error::{BuildError, EngineFailure, StepExit, StepName};
 pub(crate) use record::{Slot, StepRecord};
@@ -45,36 +46,6 @@ pub struct HostMount {
     pub source: PathBuf,
     /// Absolute path in the image.
     pub target: String,
-}
-
-/// What one layer that is unpacked may hold at most: more is refused before the disk is full of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayerBudget {
-    /// Entries.
-    pub entries: u64,
-    /// Bytes of all files.
-    pub bytes: u64,
-    /// What becomes of device nodes.
-    pub devices: Devices,
-}
-
-/// What becomes of device nodes in the layers of a base, which no user namespace may make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Devices {
-    /// Steps do not see them, which a note says; the image has them.
-    LeftOut,
-    /// Nothing is built on such a layer.
-    Refused,
-}
-
-impl Default for LayerBudget {
-    fn default() -> Self {
-        Self {
-            entries: 4_000_000,
-            bytes: 1 << 40,
-            devices: Devices::LeftOut,
-        }
-    }
 }
 
 /// Everything about a build that does not change its result.
