@@ -27,21 +27,23 @@ pub(crate) struct TestArgs {
     no_recipes: bool,
 }
 
-/// The command `test`: the workspace's tests, the rules of the house, the recipes.
+/// The command `test`: the recipes, whose images further tests take, the workspace's tests, the rules
+/// of the house.
 pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     setup::ensure(machine, Purpose::Test, args.no_install)?;
-    let mut totals = workspace(machine, args.slow)?;
+    let mut totals = Totals::default();
+    if !args.no_recipes {
+        totals += recipes(machine)?;
+    }
+    totals += workspace(machine, args.slow)?;
     totals += Totals::one(tidy::run(machine)? == 0);
     totals += documents(machine);
     totals += derived(machine);
     totals += recorded(machine);
     totals += downstream::run(machine)?;
     totals += fuzz(machine, args.slow)?;
-    if !args.no_recipes {
-        totals += recipes(machine)?;
-        if args.slow {
-            totals += reproduce::all(machine)?;
-        }
+    if args.slow && !args.no_recipes {
+        totals += reproduce::all(machine)?;
     }
     finish(machine, totals)
 }
@@ -148,16 +150,16 @@ pub(crate) fn ci(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
         }
     }
     setup::ensure(machine, Purpose::Test, args.no_install)?;
+    if !args.no_recipes {
+        totals += recipes(machine)?;
+    }
     totals += workspace(machine, args.slow)?;
     totals += Totals::one(tidy::run(machine)? == 0);
     totals += documents(machine);
     totals += recorded(machine);
     totals += fuzz(machine, args.slow)?;
-    if !args.no_recipes {
-        totals += recipes(machine)?;
-        if args.slow {
-            totals += reproduce::all(machine)?;
-        }
+    if args.slow && !args.no_recipes {
+        totals += reproduce::all(machine)?;
     }
     finish(machine, totals)
 }
