@@ -116,22 +116,31 @@ const CHUNK: usize = 256 * 1024;
 /// Digest of bytes and their number.
 pub(crate) type Passed = (nd_names::Sha256, u64);
 
-/// Whether digests are taken on the way.
+/// Which digests are taken on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Digests {
-    Take,
+    /// Of the blob and of the tar in it: what `work` leaves is unpacked, too.
+    Both,
+    /// Of the blob: what `work` leaves is read.
+    Blob,
+    /// None: reading stops as soon as `work` does.
     Skip,
 }
 
-/// Unpacks `input` on a second thread while `work` reads the result. Gives the digests of the
-/// compressed and of the uncompressed bytes, both of all bytes: what `work` leaves is drained. With
-/// [`Digests::Skip`] reading stops as soon as `work` does.
+/// The digests that were taken, each of all bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Taken {
+    pub(crate) blob: Option<Passed>,
+    pub(crate) tar: Option<Passed>,
+}
+
+/// Unpacks `input` on a second thread while `work` reads the result, and takes digests there.
 pub(crate) fn unpack_beside<T>(
     input: impl Read + Send,
     compression: Compression,
     digests: Digests,
     work: impl FnOnce(&mut dyn Read) -> T,
-) -> (T, io::Result<Option<(Passed, Passed)>>) {
+) -> (T, io::Result<Taken>) {
     let (sender, receiver) = sync_channel(8);
     std::thread::scope(|scope| {
         let unpacker = scope.spawn(move || unpack(input, compression, digests, &sender));
@@ -141,7 +150,7 @@ pub(crate) fn unpack_beside<T>(
             at: 0,
         };
         let result = work(&mut chunks);
-        if digests == Digests::Take {
+        if digests == Digests::Both {
             // An error reaches the caller through the thread's own result.
             let _ = io::copy(&mut chunks, &mut io::sink());
         }
@@ -158,23 +167,34 @@ fn unpack(
     compression: Compression,
     digests: Digests,
     sender: &SyncSender<io::Result<Vec<u8>>>,
-) -> io::Result<Option<(Passed, Passed)>> {
+) -> io::Result<Taken> {
     let result = match digests {
         Digests::Skip => {
             let decoder = compression.decoder(input)?;
-            send_all(decoder, sender).map(|()| None)
+            send_all(decoder, sender).map(|()| Taken::default())
         }
-        Digests::Take => {
+        Digests::Blob => {
+            let mut blob = Hashing::new(input);
+            let decoder = compression.decoder(&mut blob)?;
+            let sent = send_all(decoder, sender);
+            sent.and_then(|()| {
+                Ok(Taken {
+                    blob: Some(whole(blob)?),
+                    tar: None,
+                })
+            })
+        }
+        Digests::Both => {
             let mut blob = Hashing::new(input);
             let decoder = compression.decoder(&mut blob)?;
             let mut plain = Hashing::new(decoder);
             let sent = send_all(&mut plain, sender);
             let (_, digest, bytes) = plain.finish();
             sent.and_then(|()| {
-                // Bytes after the last frame belong to the blob, too.
-                io::copy(&mut blob, &mut io::sink())?;
-                let (_, blob_digest, blob_bytes) = blob.finish();
-                Ok(Some(((blob_digest, blob_bytes), (digest, bytes))))
+                Ok(Taken {
+                    blob: Some(whole(blob)?),
+                    tar: Some((digest, bytes)),
+                })
             })
         }
     };
@@ -182,6 +202,13 @@ fn unpack(
         let _ = sender.send(Err(io::Error::new(error.kind(), error.to_string())));
     }
     result
+}
+
+/// Bytes after the last frame, and those that nobody unpacked, belong to the blob, too.
+fn whole(mut blob: Hashing<impl Read>) -> io::Result<Passed> {
+    io::copy(&mut blob, &mut io::sink())?;
+    let (_, digest, bytes) = blob.finish();
+    Ok((digest, bytes))
 }
 
 fn send_all(mut plain: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {

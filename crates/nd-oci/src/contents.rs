@@ -8,6 +8,7 @@ use std::{
 
 use nd_names::Sha256;
 use nd_rootfs::{ContentSink, Contents, ContentsError, Location, Wanted, WantedFile};
+use nd_store::Store;
 
 use crate::{
     BlobSource, Compression, Limits, OciError,
@@ -30,6 +31,8 @@ pub struct LayerBlob {
 pub struct LayerContents {
     blobs: Arc<dyn BlobSource>,
     layers: Vec<LayerBlob>,
+    /// Layers whose index is certainly that of the blob.
+    known: Vec<bool>,
     limits: Limits,
 }
 
@@ -46,16 +49,27 @@ impl LayerContents {
     pub fn new(blobs: Arc<dyn BlobSource>, layers: Vec<LayerBlob>, limits: Limits) -> Self {
         Self {
             blobs,
+            known: vec![false; layers.len()],
             layers,
             limits,
         }
+    }
+
+    /// Learns from `store` which blobs are for certain the layers of these diff ids, one for each
+    /// layer. The indexes then belong to the blobs, and where most of a layer is wanted the digest of
+    /// the blob, which is shorter, stands for those of all its contents.
+    pub fn known_to(mut self, store: &Store, diff_ids: &[Sha256]) -> Result<Self, OciError> {
+        for ((known, layer), diff_id) in self.known.iter_mut().zip(&self.layers).zip(diff_ids) {
+            *known = store.is_layer(&layer.digest, diff_id)?;
+        }
+        Ok(self)
     }
 }
 
 impl Contents for LayerContents {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
         let mut seen = 0;
-        for (number, layer) in (0..).zip(&self.layers) {
+        for ((number, layer), known) in (0..).zip(&self.layers).zip(&self.known) {
             let mut files: BTreeMap<u64, WantedFile> = wanted.of_layer(number).collect();
             if files.is_empty() {
                 continue;
@@ -70,13 +84,27 @@ impl Contents for LayerContents {
                 .open(&layer.digest)
                 .map_err(|e| read(io::Error::other(e)))?;
             let limits = self.limits;
-            let (result, unpacked) = unpack_beside(blob, layer.compression, Digests::Skip, |tar| {
-                visit_layer(tar, limits, number, &mut files, sink)
+            let bytes: u64 = files.values().map(|file| file.size).sum();
+            let digests = if *known && bytes > blob.metadata().map_err(read)?.len() {
+                Digests::Blob
+            } else {
+                Digests::Skip
+            };
+            let each = digests == Digests::Skip;
+            let (result, taken) = unpack_beside(blob, layer.compression, digests, |tar| {
+                visit_layer(tar, limits, number, &mut files, sink, each)
             });
-            match result {
-                Ok(()) => unpacked.map(|_| ()).map_err(read)?,
+            let taken = match result {
+                Ok(()) => taken.map_err(read)?,
                 Err(Stop::Contents(error)) => return Err(error),
                 Err(Stop::Tar(error)) => return Err(read(io::Error::other(error))),
+            };
+            if let Some((found, _)) = taken.blob
+                && found != layer.digest
+            {
+                let expected = layer.digest;
+                let other = OciError::Digest { expected, found };
+                return Err(read(io::Error::other(other)));
             }
             if let Some((offset, _)) = files.first_key_value() {
                 let at = Location::Layer {
@@ -101,12 +129,14 @@ enum Stop {
     Tar(OciError),
 }
 
+/// Hands over `files`; `each` of them is checked by its digest, unless that of the blob is taken.
 fn visit_layer(
     tar: &mut dyn Read,
     limits: Limits,
     layer: u32,
     files: &mut BTreeMap<u64, WantedFile>,
     sink: &mut dyn ContentSink,
+    each: bool,
 ) -> Result<(), Stop> {
     let mut reader = TarReader::new(tar, limits);
     while !files.is_empty() {
@@ -132,15 +162,22 @@ fn visit_layer(
         if header.size != file.size {
             return Err(changed());
         }
-        let mut bytes = Hashing::new(reader.contents(&header));
+        let refused = |source| {
+            Stop::Contents(ContentsError::Sink {
+                at,
+                content: file.content,
+                source,
+            })
+        };
+        let mut bytes = reader.contents(&header);
+        if !each {
+            sink.file(at, file.size, &file.content, &mut bytes)
+                .map_err(refused)?;
+            continue;
+        }
+        let mut bytes = Hashing::new(bytes);
         sink.file(at, file.size, &file.content, &mut bytes)
-            .map_err(|source| {
-                Stop::Contents(ContentsError::Sink {
-                    at,
-                    content: file.content,
-                    source,
-                })
-            })?;
+            .map_err(refused)?;
         let (_, content, read) = bytes.finish();
         if read == file.size && content != file.content {
             return Err(changed());

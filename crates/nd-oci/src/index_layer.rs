@@ -29,6 +29,26 @@ pub struct IndexedLayer {
     pub size: u64,
 }
 
+impl IndexedLayer {
+    /// Fails unless this is the layer `diff_id` out of the blob `digest`.
+    pub fn check(&self, digest: &Sha256, diff_id: &Sha256) -> Result<(), OciError> {
+        if self.digest != *digest {
+            return Err(OciError::Digest {
+                expected: *digest,
+                found: self.digest,
+            });
+        }
+        if self.diff_id != *diff_id {
+            return Err(OciError::DiffId {
+                layer: *digest,
+                expected: *diff_id,
+                found: self.diff_id,
+            });
+        }
+        Ok(())
+    }
+}
+
 /// Reads a layer once: unpacks it on a second thread, hashes every content, and takes the digests
 /// of blob and tar. The caller compares those with what it expects.
 pub fn index_layer(
@@ -79,7 +99,7 @@ pub(crate) fn visit_layer<V: Visitor>(
     limits: Limits,
     visitor: &mut V,
 ) -> Result<IndexedLayer, V::Error> {
-    let (index, digests) = unpack_beside(input, compression, Digests::Take, |tar| {
+    let (index, digests) = unpack_beside(input, compression, Digests::Both, |tar| {
         read(tar, limits, visitor)
     });
     let index = index?;
@@ -92,7 +112,9 @@ pub(crate) fn visit_layer<V: Visitor>(
         after,
         source: io::ErrorKind::UnexpectedEof.into(),
     };
-    let ((digest, size), (diff_id, uncompressed)) = digests.ok_or_else(missing)?;
+    let Some(((digest, size), (diff_id, uncompressed))) = digests.blob.zip(digests.tar) else {
+        return Err(missing().into());
+    };
     Ok(IndexedLayer {
         index,
         diff_id,

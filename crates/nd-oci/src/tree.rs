@@ -47,27 +47,18 @@ impl ImageTree {
                 continue;
             }
             let read = index_layer(blobs.open(&layer.digest)?, layer.compression, limits)?;
-            if read.digest != layer.digest {
-                return Err(OciError::Digest {
-                    expected: layer.digest,
-                    found: read.digest,
-                });
-            }
-            if read.diff_id != *diff_id {
-                let (layer, expected, found) = (layer.digest, *diff_id, read.diff_id);
-                return Err(OciError::DiffId {
-                    layer,
-                    expected,
-                    found,
-                });
-            }
+            read.check(&layer.digest, diff_id)?;
             if let Some(store) = store {
-                store.put_layer_index(diff_id, &read.index)?;
+                store.put_layer(&layer.digest, diff_id, &read.index)?;
             }
             indexes.push(read.index);
         }
         let merged = merge(&indexes.iter().collect::<Vec<_>>(), Duplicates::Refuse)?;
         let contents = LayerContents::new(blobs, image.layers.clone(), limits);
+        let contents = match store {
+            Some(store) => contents.known_to(store, &image.diff_ids)?,
+            None => contents,
+        };
         Ok(Self {
             index: merged.index,
             contents,

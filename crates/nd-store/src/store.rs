@@ -17,6 +17,8 @@ use crate::{
 
 /// The format of the folders below a store.
 const VERSION: u32 = 1;
+/// Kind of the records that say which layer a blob unpacks to.
+const LAYER_OF_BLOB: &str = "layer-of-blob";
 
 /// An open store; clones share it.
 #[derive(Debug, Clone)]
@@ -122,9 +124,23 @@ impl Store {
         Ok(bytes.and_then(|bytes| decode_layer_index(&bytes).ok()))
     }
 
-    /// Keeps the index of a layer. The caller has checked that it belongs to this diff id.
-    pub fn put_layer_index(&self, diff_id: &Sha256, index: &LayerIndex) -> Result<(), StoreError> {
-        self.write_checked(&self.path("indexes", diff_id), encode_layer_index(index))
+    /// Keeps the index of the layer `diff_id`, and that `blob` unpacks to this layer: the caller has
+    /// read the blob and checked both digests.
+    pub fn put_layer(
+        &self,
+        blob: &Sha256,
+        diff_id: &Sha256,
+        index: &LayerIndex,
+    ) -> Result<(), StoreError> {
+        self.write_checked(&self.path("indexes", diff_id), encode_layer_index(index))?;
+        self.put_record(LAYER_OF_BLOB, blob, diff_id.as_bytes())
+    }
+
+    /// Whether `blob` was once read here and is the layer `diff_id`. What an image says of the two is
+    /// only a claim, and an index belongs to the diff id alone.
+    pub fn is_layer(&self, blob: &Sha256, diff_id: &Sha256) -> Result<bool, StoreError> {
+        let known = self.record(LAYER_OF_BLOB, blob)?;
+        Ok(known.is_some_and(|known| known == diff_id.as_bytes()))
     }
 
     pub(crate) fn path(&self, folder: &str, key: &Sha256) -> PathBuf {

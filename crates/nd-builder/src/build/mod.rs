@@ -441,7 +441,7 @@ impl Builder<'_> {
                 // Blob, index, tree, and the record, which says that all are there, last.
                 if let (Some(layer), Some(index)) = (done.layer, index) {
                     store.keep_blob(blob, &layer.digest)?;
-                    store.put_layer_index(&layer.diff_id, &index)?;
+                    store.put_layer(&layer.digest, &layer.diff_id, &index)?;
                     drop(tree.keep(&chain.key_of(&layer.diff_id, self.options.ids))?);
                     record.entries = layer.entries;
                     record.uncompressed = layer.uncompressed;

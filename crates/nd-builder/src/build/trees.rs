@@ -222,8 +222,11 @@ impl Desk<'_> {
                 });
             }
         }
-        if self.store.layer_index(&layer.diff_id)?.is_none() {
-            self.store.put_layer_index(&layer.diff_id, &index)?;
+        if !self.store.is_layer(&layer.digest, &layer.diff_id)?
+            || self.store.layer_index(&layer.diff_id)?.is_none()
+        {
+            self.store
+                .put_layer(&layer.digest, &layer.diff_id, &index)?;
         }
         Ok(tree.keep(&chain.keys[number])?)
     }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use nd_builder::{ImageState, import_base};
-use nd_host::{Environment, SystemPrograms};
 use nd_names::Architecture;
 use nd_report::{Cancel, Silent, StepId};
 use nd_store::Store;
@@ -16,9 +15,8 @@ use neurocontainers::{
 /// Converts; `folder` takes a store of its own.
 pub(crate) fn run(layout: &Path, sif: &Path, folder: &Path) {
     let store = Store::open(folder).unwrap();
-    let programs = SystemPrograms::new(&Environment::of_process().unwrap());
     let architecture = Architecture::of_this_program().unwrap();
-    let base = import(layout, "image", architecture, &store, &programs).unwrap();
+    let base = import(layout, "image", architecture, &store).unwrap();
     let info = import_base(&store, &store, &base.image).unwrap();
     let facts = tree_facts(&store, &info.layers).unwrap();
     let image = ImageDescription {

@@ -206,8 +206,11 @@ impl<'a> Buildah<'a> {
             String::from_utf8_lossy(&pulled.stderr)
         );
         run(&mut own.command(&["tag", &id, &base.origin.name]));
-        let mirrors = Mirrors::find(&base.public, machine.sources());
-        let build_only = machine.build_only(&mirrors, &base.lists);
+        let archives = base
+            .archives(&store, &SystemPrograms::new(&environment))
+            .unwrap();
+        let mirrors = Mirrors::find(&archives.public, machine.sources());
+        let build_only = machine.build_only(&mirrors, &archives.lists);
         let folder = place.fresh("mounts");
         fs_err::create_dir_all(&folder).unwrap();
         let mounts = build_only

@@ -19,7 +19,7 @@ use serde_json::json;
 use sha2::Digest as _;
 
 use super::{
-    Base, BaseError, BaseKind, BaseOrigin,
+    Base, BaseArchives, BaseError, BaseKind, BaseOrigin,
     archive::{self, ArchiveState},
     inside, layer,
 };
@@ -312,9 +312,11 @@ impl Bootstrapper<'_> {
                 },
             },
             image,
-            public: parse_list(&made.public),
-            lists: vec![("/etc/apt/sources.list".into(), made.public.clone())],
             cached,
+            made_from: Some(BaseArchives {
+                public: parse_list(&made.public),
+                lists: vec![("/etc/apt/sources.list".into(), made.public.clone())],
+            }),
         }))
     }
 

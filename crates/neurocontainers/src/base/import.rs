@@ -8,7 +8,7 @@ use nd_oci::{BlobSource as _, Image, ImageTree, Layout, Limits};
 use nd_store::Store;
 use sha2::Digest as _;
 
-use super::{Base, BaseError, BaseKind, BaseOrigin, archive, facts::Facts, sif};
+use super::{Base, BaseArchives, BaseError, BaseKind, BaseOrigin, archive, facts::Facts, sif};
 
 /// Kind of the records that remember which image an archive holds.
 const ARCHIVES: &str = "base-archive";
@@ -19,7 +19,6 @@ pub fn import(
     reference: &str,
     architecture: Architecture,
     store: &Store,
-    programs: &dyn Programs,
 ) -> Result<Base, BaseError> {
     let meta = fs_err::metadata(path).map_err(BaseError::io(path))?;
     let (image, kind, cached) = if meta.is_dir() && Layout::is_plain_folder(path) {
@@ -45,19 +44,30 @@ pub fn import(
             wanted: architecture.oci(),
         });
     }
-    described(image, reference, kind, cached, store, programs)
+    Ok(described(image, reference, kind, cached))
 }
 
-/// What a build needs to know of an image in the store.
-pub(super) fn described(
-    image: Image,
-    reference: &str,
-    kind: BaseKind,
-    cached: bool,
+/// An image that came from somewhere else.
+pub(super) fn described(image: Image, reference: &str, kind: BaseKind, cached: bool) -> Base {
+    Base {
+        origin: BaseOrigin {
+            name: reference.into(),
+            digest: image.digest.oci(),
+            how: kind,
+        },
+        image,
+        cached,
+        made_from: None,
+    }
+}
+
+/// The archives that the files of an image in the store tell of.
+pub(super) fn archives_of(
+    image: &Image,
     store: &Store,
     programs: &dyn Programs,
-) -> Result<Base, BaseError> {
-    let facts = Facts::of(store, &image)?;
+) -> Result<BaseArchives, BaseError> {
+    let facts = Facts::of(store, image)?;
     // Without the tool nobody knows the public archives; the image's own lists stay as they are.
     let public = match &facts.suite {
         Some(suite) if !facts.lists.is_empty() => {
@@ -65,16 +75,9 @@ pub(super) fn described(
         }
         _ => Vec::new(),
     };
-    Ok(Base {
-        origin: BaseOrigin {
-            name: reference.into(),
-            digest: image.digest.oci(),
-            how: kind,
-        },
-        image,
+    Ok(BaseArchives {
         public,
         lists: facts.lists,
-        cached,
     })
 }
 

@@ -86,7 +86,7 @@ pub(super) fn write_base_layer(
     let mut blob = store.new_blob()?;
     let layer = write_layer(&entries, &mut source, options, &mut blob)?;
     blob.finish()?;
-    store.put_layer_index(&layer.diff_id, &layer.index)?;
+    store.put_layer(&layer.digest, &layer.diff_id, &layer.index)?;
     Ok(layer)
 }
 

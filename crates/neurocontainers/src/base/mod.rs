@@ -10,11 +10,14 @@ mod layer;
 mod registry;
 mod sif;
 
+use nd_host::Programs;
 use nd_oci::Image;
+use nd_store::Store;
 use serde::{Deserialize, Serialize};
 
 pub use bootstrap::{Bootstrap, Bootstrapper, LockedState};
 pub use error::BaseError;
+use import::archives_of;
 pub use import::import;
 pub use registry::{FromRegistry, RegistryPlaces};
 
@@ -27,12 +30,34 @@ pub struct Base {
     pub image: Image,
     /// What it is and where it came from.
     pub origin: BaseOrigin,
+    /// Whether it was in the store already.
+    pub cached: bool,
+    /// The archives that it was made from, if it was made here.
+    made_from: Option<BaseArchives>,
+}
+
+/// Where the packages of a base image come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BaseArchives {
     /// The archives that its distribution names by default; empty where that is unknown.
     pub public: Vec<AptSource>,
     /// Its own lists of archives: absolute path and text.
     pub lists: Vec<(String, String)>,
-    /// Whether it was in the store already.
-    pub cached: bool,
+}
+
+impl Base {
+    /// The archives of its packages. Where it was not made from them, its files are read and the
+    /// bootstrap tool is asked, which only a build has a use for.
+    pub fn archives(
+        &self,
+        store: &Store,
+        programs: &dyn Programs,
+    ) -> Result<BaseArchives, BaseError> {
+        match &self.made_from {
+            Some(archives) => Ok(archives.clone()),
+            None => archives_of(&self.image, store, programs),
+        }
+    }
 }
 
 /// What a base image is and where it came from; recorded in the image and its release.

@@ -168,9 +168,7 @@ impl FromRegistry<'_> {
             index: came.index,
             why: came.why,
         };
-        let store = self.workshop.store;
-        let programs = &**self.workshop.programs;
-        described(pulled.image, self.reference, kind, cached, store, programs)
+        Ok(described(pulled.image, self.reference, kind, cached))
     }
 
     /// The first of these names that is an image, each asked for at its places.

@@ -67,7 +67,7 @@ pub(super) fn image(path: &Path, store: &Store) -> Result<Image, BaseError> {
     let mut blob = store.new_blob()?;
     let layer = write_layer(&entries, &mut source, options, &mut blob)?;
     blob.finish()?;
-    store.put_layer_index(&layer.diff_id, &layer.index)?;
+    store.put_layer(&layer.digest, &layer.diff_id, &layer.index)?;
     let mut config = config;
     config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.diff_id.oci()]});
     let config = serde_json::to_vec(&config)?;

@@ -106,8 +106,7 @@ fn open(
     let path = source.path().cloned().unwrap_or_default();
     let path = workshop.environment.absolute(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let programs = &**workshop.programs;
-    let base = base::import(&path, &name, architecture, workshop.store, programs)?;
+    let base = base::import(&path, &name, architecture, workshop.store)?;
     Ok((base, name.into_owned()))
 }
 

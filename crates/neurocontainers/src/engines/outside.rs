@@ -51,7 +51,6 @@ impl Engine for Outside {
             &inputs.tag,
             inputs.architecture,
             workshop.store,
-            &**workshop.programs,
         )?;
         let image = in_oci_types(workshop.store, image.image)?;
         let mut built = built(job, &image, started)?;

@@ -76,7 +76,7 @@ pub(super) fn without_stubs(
     let layer =
         write_layer(&entries, &mut source, options, &mut blob).map_err(OutputError::from)?;
     blob.finish()?;
-    store.put_layer_index(&layer.diff_id, &layer.index)?;
+    store.put_layer(&layer.digest, &layer.diff_id, &layer.index)?;
     Ok(Some(ImageLayer {
         diff_id: layer.diff_id,
         digest: layer.digest,

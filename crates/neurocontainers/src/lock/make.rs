@@ -40,7 +40,7 @@ pub fn make(
     // Without a database there is no use for an archive.
     let uses_apt = has_debs(workshop, planned, built)?;
     let archives = if uses_apt {
-        Archives::ask(workshop, &planned.base.public, architecture)?
+        Archives::ask(workshop, &planned.archives.public, architecture)?
     } else {
         Archives::default()
     };
@@ -258,7 +258,7 @@ fn has_debs(
     planned: &Planned,
     built: &Built,
 ) -> Result<bool, PipelineError> {
-    if planned.base.public.is_empty() {
+    if planned.archives.public.is_empty() {
         return Ok(false);
     }
     for layer in &built.layers {

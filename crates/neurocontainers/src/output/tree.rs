@@ -83,7 +83,8 @@ pub(crate) fn indexes(
         } else {
             let blob = nd_oci::BlobSource::open(store, &layer.digest)?;
             let read = nd_oci::index_layer(blob, layer.compression, Limits::default())?;
-            store.put_layer_index(&layer.diff_id, &read.index)?;
+            read.check(&layer.digest, &layer.diff_id)?;
+            store.put_layer(&layer.digest, &layer.diff_id, &read.index)?;
             read.index
         };
         indexes.push(index);
@@ -99,7 +100,9 @@ pub(crate) fn merged(
     let indexes = indexes(store, layers)?;
     let merged = merge(&indexes.iter().collect::<Vec<_>>(), Duplicates::Refuse)?;
     let blobs = layers.iter().map(ImageLayer::blob).collect();
+    let diff_ids: Vec<Sha256> = layers.iter().map(|layer| layer.diff_id).collect();
     let contents = LayerContents::new(Arc::new(store.clone()), blobs, Limits::default());
+    let contents = contents.known_to(store, &diff_ids)?;
     Ok((merged.index, contents))
 }
 

@@ -33,13 +33,7 @@ pub(super) fn base(
     let from = chosen.map(|choice| choice.from.clone()).unwrap_or_default();
     if let BaseFrom::Path(path) = &from {
         let path = workshop.environment.absolute(path);
-        return Ok(import(
-            &path,
-            reference,
-            architecture,
-            workshop.store,
-            &**workshop.programs,
-        )?);
+        return Ok(import(&path, reference, architecture, workshop.store)?);
     }
     let bootstrap = compiled.bootstrap.as_ref().filter(|_| is_main);
     let bootstrap: Option<Bootstrap> = match bootstrap {

@@ -20,7 +20,7 @@ use super::{
     summary,
 };
 use crate::{
-    base::{Base, BaseError},
+    base::{Base, BaseArchives, BaseError},
     check::TestWish,
     downloads::{Downloads, fetch_files},
     engines::EngineKind,
@@ -82,6 +82,8 @@ pub struct Planned {
     pub folder: PathBuf,
     /// The recipe's base.
     pub base: Base,
+    /// Where the packages of the recipe's base come from.
+    pub archives: BaseArchives,
     /// Ids of the build.
     pub ids: IdMode,
     /// What was downloaded for it.
@@ -167,12 +169,14 @@ pub fn plan(
         build_args: &IndexMap::new(),
     };
     let plan = BuildPlan::new(&compiled.definition, &context, &contexts)?;
-    let mirrors = Mirrors::find(&base.public, workshop.machine.sources());
-    let build_only = workshop.machine.build_only(&mirrors, &base.lists);
+    let archives = base.archives(workshop.store, &**workshop.programs)?;
+    let mirrors = Mirrors::find(&archives.public, workshop.machine.sources());
+    let build_only = workshop.machine.build_only(&mirrors, &archives.lists);
     Ok(Planned {
         plan,
         folder,
         base,
+        archives,
         ids,
         downloads,
         images,

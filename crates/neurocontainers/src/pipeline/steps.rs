@@ -99,7 +99,7 @@ fn run(
     let (mirrors, build_only) = match archives {
         None => (&planned.mirrors, planned.build_only.clone()),
         Some(archives) => {
-            let lists = &planned.base.lists;
+            let lists = &planned.archives.lists;
             let mut only = workshop.machine.build_only(&archives.mirrors, lists);
             ForSteps::configure(&mut only);
             only.share_lists = false;

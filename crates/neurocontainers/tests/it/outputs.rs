@@ -7,7 +7,6 @@ use std::{
 
 use indexmap::IndexMap;
 use nd_builder::{ImageLayer, ImageState};
-use nd_host::{Environment, SystemPrograms};
 use nd_names::Architecture;
 use nd_report::{Cancel, Silent, StepId};
 use nd_store::Store;
@@ -33,8 +32,7 @@ impl Fixture {
         let layout = busybox_layout(folder.path())?;
         let store = Store::open(folder.path().join("store")).unwrap();
         let architecture = Architecture::of_this_program().unwrap();
-        let programs = SystemPrograms::new(&Environment::of_process().unwrap());
-        let base = import(&layout, "busybox", architecture, &store, &programs).unwrap();
+        let base = import(&layout, "busybox", architecture, &store).unwrap();
         let layers = base.image.layers.iter().zip(&base.image.diff_ids);
         let layers = layers.map(|(layer, diff_id)| ImageLayer {
             diff_id: *diff_id,

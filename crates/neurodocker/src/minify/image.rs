@@ -201,7 +201,7 @@ pub(super) fn put_layer(
     let mut blob = store.new_blob()?;
     let written = write_layer(entries, source, options, &mut blob)?;
     let (digest, size) = blob.finish()?;
-    store.put_layer_index(&written.diff_id, &written.index)?;
+    store.put_layer(&digest, &written.diff_id, &written.index)?;
     Ok(ImageLayer {
         diff_id: written.diff_id,
         digest,
