@@ -61,7 +61,7 @@ fn deliver_all(
     let store = session.store()?;
     let workshop = Workshop {
         offline: args.build.offline(),
-        ..session.workshop(&store)
+        ..session.workshop(&store)?
     };
     let summary = &finished.summary;
     let layout = Layout::open(&summary.oci.path)?;
@@ -136,7 +136,7 @@ fn finish(
         } else {
             None
         },
-        ..session.workshop(&store)
+        ..session.workshop(&store)?
     };
     let wish = args.wish();
     let asked = Wish {

@@ -47,7 +47,7 @@ pub(super) fn run(session: &Session, args: &ConvertArgs) -> Result<(), Failure> 
     let destination = place(&args.destination, |path| ImagePlace::Sif(path.into()))?;
     let destination = session.absolute(&destination);
     let store = session.store()?;
-    let workshop = session.workshop(&store);
+    let workshop = session.workshop(&store)?;
     let host = Architecture::of_this_program().unwrap_or(Architecture::X86_64);
     let architecture = args.architecture.unwrap_or(host);
     let (base, name) = open(&workshop, &source, architecture)?;

@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, args: &ExplainArgs) -> Result<(), Failure> 
     let store = session.store()?;
     let workshop = Workshop {
         offline: args.look.offline(),
-        ..session.workshop(&store)
+        ..session.workshop(&store)?
     };
     let (prepared, planned) = args.look.plan(session, &workshop)?;
     let compression = args.look.wish().layers.of_layers();

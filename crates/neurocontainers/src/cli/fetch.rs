@@ -30,13 +30,13 @@ pub(super) struct FetchArgs {
 pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<(), Failure> {
     let places = session.places_of(&args.recipe.recipe, &args.recipe.places)?;
     let store = session.store()?;
-    let workshop = session.workshop(&store);
+    let workshop = session.workshop(&store)?;
     let fail = |error| session.failure(error);
     let asked = Wish {
         locked: args.locked,
         ..args.recipe.wish()
     };
-    let prepared = pipeline::prepare(&workshop, &places, &asked).map_err(fail)?;
+    let prepared = pipeline::prepare(&workshop.desk(), &places, &asked).map_err(fail)?;
     session.show(&prepared.warnings, &sources(&prepared.sources));
     let mut expected = BTreeMap::new();
     let mut archives = None;

@@ -36,14 +36,14 @@ pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
         limits: args.build.limits.limits(),
         budget: args.build.limits.budget(),
         secrets: &secrets,
-        ..session.workshop(&store)
+        ..session.workshop(&store)?
     };
     let wish = Wish {
         locked: args.check,
         ..args.build.recipe.wish()
     };
     let fail = |error| session.failure(error);
-    let prepared = pipeline::prepare(&workshop, &places, &wish).map_err(fail)?;
+    let prepared = pipeline::prepare(&workshop.desk(), &places, &wish).map_err(fail)?;
     session.show(&prepared.warnings, &sources(&prepared.sources));
     if args.check {
         return check(session, &workshop, &places, &prepared, args);

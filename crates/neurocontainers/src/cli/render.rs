@@ -11,8 +11,6 @@ use crate::pipeline::{self, Dating, Wish};
 
 pub(super) fn run(session: &Session, args: &RenderArgs) -> Result<(), Failure> {
     let places = session.places_of(&args.recipe.recipe, &args.recipe.places)?;
-    let store = session.store()?;
-    let workshop = session.workshop(&store);
     let wish = Wish {
         dating: Dating::Today,
         compat: if args.compat {
@@ -22,8 +20,8 @@ pub(super) fn run(session: &Session, args: &RenderArgs) -> Result<(), Failure> {
         },
         ..args.recipe.wish()
     };
-    let prepared =
-        pipeline::prepare(&workshop, &places, &wish).map_err(|error| session.failure(error))?;
+    let prepared = pipeline::prepare(&session.desk(), &places, &wish)
+        .map_err(|error| session.failure(error))?;
     session.show(&prepared.warnings, &sources(&prepared.sources));
     match args.format {
         RenderFormat::Docker => session.printer.data(&prepared.dockerfile),

@@ -1,8 +1,13 @@
 //! What every command opens first.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use nd_host::{Environment, Programs, SystemClock, SystemPrograms};
+use nd_names::Sha256;
 use nd_report::{Cancel, Diagnostic};
 use nd_sandbox::Limits;
 use nd_store::Store;
@@ -10,12 +15,14 @@ use nd_terminal::{
     DiagnosticStyle, Failure, FailureKind, OutputFormat, Printer, Sources, TerminalReporter,
     render_diagnostics,
 };
+use neurocontainers_recipe::ReadError;
 
 use super::args::PlaceArgs;
 use crate::{
+    downloads::Remote,
     machine::Machine,
     output::ImagePlace,
-    pipeline::{self, BuildWish, PipelineError, Planned, Prepared, Wish, Workshop},
+    pipeline::{self, BuildWish, Desk, PipelineError, Planned, Prepared, Wish, Workshop},
     recipes::Places,
 };
 
@@ -26,38 +33,54 @@ pub(super) struct Session {
     programs: Arc<dyn Programs>,
     pub(super) reporter: TerminalReporter,
     pub(super) cancel: Cancel,
-    machine: Machine,
+    machine: OnceLock<Machine>,
 }
 
 impl Session {
     pub(super) fn open(printer: Printer) -> Result<Self, Failure> {
         let environment = Environment::of_process()?;
         let programs = Arc::new(SystemPrograms::new(&environment));
-        let machine = Machine::read(&machine_root(&environment), &environment)?;
-        let cancel = Cancel::default();
-        nd_terminal::cancel_when_interrupted(&cancel, &printer)?;
         Ok(Self {
             reporter: printer.reporter(),
             printer,
             programs,
-            machine,
+            machine: OnceLock::new(),
             environment,
-            cancel,
+            cancel: Cancel::default(),
         })
     }
 
-    /// The store below the cache folder.
+    /// The store below the cache folder. From here on there is something to clean up, so that a wish
+    /// to stop is heard instead of ending the process.
     pub(super) fn store(&self) -> Result<Store, Failure> {
+        nd_terminal::cancel_when_interrupted(&self.cancel, &self.printer)?;
         let folder = self.environment.cache_dir()?.join("store");
         Ok(Store::open(folder)?)
     }
 
-    pub(super) fn workshop<'a>(&'a self, store: &'a Store) -> Workshop<'a> {
-        Workshop {
+    /// What reads a recipe.
+    pub(super) fn desk(&self) -> Desk<'_> {
+        Desk {
             environment: &self.environment,
             programs: &self.programs,
             clock: &SystemClock,
-            machine: &self.machine,
+            remote: self,
+        }
+    }
+
+    pub(super) fn workshop<'a>(&'a self, store: &'a Store) -> Result<Workshop<'a>, Failure> {
+        let machine = if let Some(machine) = self.machine.get() {
+            machine
+        } else {
+            let root = machine_root(&self.environment);
+            let read = Machine::read(&root, &self.environment)?;
+            self.machine.get_or_init(|| read)
+        };
+        Ok(Workshop {
+            environment: &self.environment,
+            programs: &self.programs,
+            clock: &SystemClock,
+            machine,
             store,
             reporter: &self.reporter,
             cancel: &self.cancel,
@@ -66,7 +89,7 @@ impl Session {
             budget: nd_builder::LayerBudget::default(),
             secrets: &[],
             look_in: None,
-        }
+        })
     }
 
     pub(super) fn places(&self, args: &PlaceArgs) -> Result<Places, Failure> {
@@ -98,7 +121,7 @@ impl Session {
         wish: &BuildWish,
     ) -> Result<(Prepared, Planned), Failure> {
         let fail = |error| self.failure(error);
-        let prepared = pipeline::prepare(workshop, places, asked).map_err(fail)?;
+        let prepared = pipeline::prepare(&workshop.desk(), places, asked).map_err(fail)?;
         self.show(&prepared.warnings, &sources(&prepared.sources));
         let planned = pipeline::plan(workshop, places, &prepared, wish).map_err(fail)?;
         Ok((prepared, planned))
@@ -182,6 +205,16 @@ impl Session {
             failure = failure.hint(hint);
         }
         failure
+    }
+}
+
+impl Remote for Session {
+    /// Only now a store is needed, which most recipes do without.
+    fn get(&self, url: &str, sha256: Option<Sha256>, limit: usize) -> Result<Vec<u8>, ReadError> {
+        let failed = |failure: Failure| io::Error::other(failure.render().trim().to_owned());
+        let store = self.store().map_err(failed)?;
+        let workshop = self.workshop(&store).map_err(failed)?;
+        workshop.get(url, sha256, limit)
     }
 }
 

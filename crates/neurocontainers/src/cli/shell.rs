@@ -47,7 +47,7 @@ pub(super) fn run(session: &Session, args: &ShellArgs) -> Result<(), Failure> {
     let workshop = Workshop {
         offline: args.look.offline(),
         secrets: &secrets,
-        ..session.workshop(&store)
+        ..session.workshop(&store)?
     };
     let (prepared, mut planned) = args.look.plan(session, &workshop)?;
     check_secrets(&planned, &secrets)?;

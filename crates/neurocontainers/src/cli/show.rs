@@ -13,9 +13,7 @@ use crate::pipeline;
 
 pub(super) fn run(session: &Session, args: &ShowArgs) -> Result<(), Failure> {
     let places = session.places_of(&args.recipe.recipe, &args.recipe.places)?;
-    let store = session.store()?;
-    let workshop = session.workshop(&store);
-    let prepared = pipeline::prepare(&workshop, &places, &args.recipe.wish())
+    let prepared = pipeline::prepare(&session.desk(), &places, &args.recipe.wish())
         .map_err(|error| session.failure(error))?;
     session.show(&prepared.warnings, &sources(&prepared.sources));
     let compiled = &prepared.compiled;

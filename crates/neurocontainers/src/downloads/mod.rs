@@ -12,7 +12,8 @@ use nd_report::Reporter;
 
 pub use recipe::{Download, Downloads, README, fetch_files};
 pub use registry::with_registries;
-pub use remote::WithRemote;
+pub use remote::Remote;
+pub(crate) use remote::WithRemote;
 
 use crate::pipeline::Workshop;
 

@@ -12,15 +12,21 @@ use crate::pipeline::Workshop;
 /// Attempts where a recipe says nothing.
 const ATTEMPTS: u32 = 3;
 
+/// Whoever can read what is behind a URL.
+pub trait Remote {
+    /// The bytes behind `url`, at most `limit` of them, which have to have the digest `sha256` if one
+    /// is given.
+    fn get(&self, url: &str, sha256: Option<Sha256>, limit: usize) -> Result<Vec<u8>, ReadError>;
+}
+
 /// Files of a recipe, and what is behind its URLs.
-#[derive(Debug)]
-pub struct WithRemote<'a, F> {
+pub(crate) struct WithRemote<'a, F> {
     /// The files.
-    pub files: F,
-    /// What downloads are made with.
-    pub workshop: &'a Workshop<'a>,
+    pub(crate) files: F,
+    /// Who fetches.
+    pub(crate) remote: &'a dyn Remote,
     /// Digests that a lock promises, by URL.
-    pub expected: BTreeMap<String, Sha256>,
+    pub(crate) expected: BTreeMap<String, Sha256>,
 }
 
 impl<F: RecipeFiles> RecipeFiles for WithRemote<'_, F> {
@@ -34,6 +40,12 @@ impl<F: RecipeFiles> RecipeFiles for WithRemote<'_, F> {
 
     fn remote(&self, url: &str, limit: usize) -> Result<Cow<'_, [u8]>, ReadError> {
         let sha256 = self.expected.get(url).copied();
+        self.remote.get(url, sha256, limit).map(Cow::Owned)
+    }
+}
+
+impl Remote for Workshop<'_> {
+    fn get(&self, url: &str, sha256: Option<Sha256>, limit: usize) -> Result<Vec<u8>, ReadError> {
         let url: SafeUrl = url.parse().map_err(io::Error::other)?;
         let request = Request {
             name: Some("README".into()),
@@ -42,7 +54,7 @@ impl<F: RecipeFiles> RecipeFiles for WithRemote<'_, F> {
             freshness: Freshness::Any,
             ..Request::new(url)
         };
-        let fetched = fetch_all(self.workshop, &[request], ATTEMPTS).map_err(io::Error::other)?;
+        let fetched = fetch_all(self, &[request], ATTEMPTS).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
         for one in fetched {
             let one = one.map_err(io::Error::other)?;
@@ -53,6 +65,6 @@ impl<F: RecipeFiles> RecipeFiles for WithRemote<'_, F> {
             }
             file.take(limit as u64).read_to_end(&mut bytes)?;
         }
-        Ok(Cow::Owned(bytes))
+        Ok(bytes)
     }
 }

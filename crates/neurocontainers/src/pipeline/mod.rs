@@ -27,7 +27,20 @@ pub use outputs::{OutputState, Outputs};
 pub use prepare::{Dating, Prepared, Wish, prepare};
 pub use steps::{forget_steps, steps};
 
-use crate::machine::Machine;
+use crate::{downloads::Remote, machine::Machine};
+
+/// What it takes to read a recipe: neither a store nor the machine's settings.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// Variables and working directory.
+    pub environment: &'a Environment,
+    /// Programs of others.
+    pub programs: &'a Arc<dyn Programs>,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who fetches the few recipes' READMEs that lie behind a URL.
+    pub remote: &'a dyn Remote,
+}
 
 /// What every part works with.
 #[derive(Clone, Copy)]
@@ -56,6 +69,24 @@ pub struct Workshop<'a> {
     pub secrets: &'a [nd_builder::Secret],
     /// Who looks in when a step fails.
     pub look_in: Option<&'a dyn nd_builder::LookIn>,
+}
+
+impl Workshop<'_> {
+    /// The part of it that reads recipes.
+    pub fn desk(&self) -> Desk<'_> {
+        Desk {
+            environment: self.environment,
+            programs: self.programs,
+            clock: self.clock,
+            remote: self,
+        }
+    }
+}
+
+impl std::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Workshop<'_> {

@@ -10,7 +10,7 @@ use neurocontainers_recipe::{
 };
 use neurodocker::{ApptainerOptions, render_apptainer};
 
-use super::{PipelineError, Workshop};
+use super::{Desk, PipelineError};
 use crate::downloads::WithRemote;
 use crate::lock::{self, LockProblem};
 use crate::recipes::{
@@ -99,12 +99,8 @@ impl Prepared {
 }
 
 /// Reads, checks and compiles the recipe, and renders it.
-pub fn prepare(
-    workshop: &Workshop<'_>,
-    places: &Places,
-    wish: &Wish,
-) -> Result<Prepared, PipelineError> {
-    let folder = places.recipe(&wish.recipe, workshop.environment)?;
+pub fn prepare(desk: &Desk<'_>, places: &Places, wish: &Wish) -> Result<Prepared, PipelineError> {
+    let folder = places.recipe(&wish.recipe, desk.environment)?;
     let files = DiskFiles::open(&folder.path, &[&places.root, &places.root.join("macros")])
         .map_err(PipelineError::io(&folder.path))?;
     let file = if wish.locked {
@@ -114,7 +110,7 @@ pub fn prepare(
     };
     let files = WithRemote {
         files,
-        workshop,
+        remote: desk.remote,
         expected: lock::promised(&file),
     };
     let mut sink = Sink::new();
@@ -132,7 +128,7 @@ pub fn prepare(
     let locals: Vec<(String, PathBuf)> = wish
         .locals
         .iter()
-        .map(|(key, path)| (key.clone(), workshop.environment.absolute(path)))
+        .map(|(key, path)| (key.clone(), desk.environment.absolute(path)))
         .collect();
     let request = Request {
         architecture: wish.architecture,
@@ -171,13 +167,13 @@ pub fn prepare(
         Vec::new()
     };
     let state = match wish.dating {
-        Dating::Today => without_history(workshop.environment, workshop.clock)?,
+        Dating::Today => without_history(desk.environment, desk.clock)?,
         Dating::History => recipe_state(
             &folder.path,
             &includes,
-            workshop.environment,
-            &**workshop.programs,
-            workshop.clock,
+            desk.environment,
+            &**desk.programs,
+            desk.clock,
         )?,
     };
     let name = ImageName {
