@@ -13,6 +13,9 @@ use crate::{
     totals::Totals,
 };
 
+/// What recipes are compiled for besides the machine: an editor in a web page reads and checks them.
+const WEB: &str = "wasm32-unknown-unknown";
+
 /// Arguments of `test` and `ci`.
 #[derive(Debug, Args)]
 pub(crate) struct TestArgs {
@@ -30,6 +33,11 @@ pub(crate) struct TestArgs {
 /// The command `test`: the recipes, whose images further tests take, the workspace's tests, the rules
 /// of the house.
 pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
+    let totals = everything(machine, args)?;
+    finish(machine, totals)
+}
+
+fn everything(machine: &Machine, args: &TestArgs) -> Result<Totals, Failure> {
     setup::ensure(machine, Purpose::Test, args.no_install)?;
     let mut totals = Totals::default();
     if !args.no_recipes {
@@ -45,7 +53,7 @@ pub(crate) fn test(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
     if args.slow && !args.no_recipes {
         totals += reproduce::all(machine)?;
     }
-    finish(machine, totals)
+    Ok(totals)
 }
 
 /// Whether the catalogue is what the release records give; skipped where no commit holds them.
@@ -135,6 +143,19 @@ pub(crate) fn ci(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
             "cargo clippy --quiet --workspace --all-targets -- -D warnings"
         ),
     );
+    if has_target(machine, WEB) {
+        check(
+            "recipes in WebAssembly",
+            cmd!(
+                shell,
+                "cargo check --quiet --target {WEB} --package neurocontainers-recipe"
+            ),
+        );
+    } else {
+        machine
+            .printer
+            .note(&format!("recipes in WebAssembly: no target {WEB}, not run"));
+    }
     for (tool, words) in [
         ("cargo-deny", vec!["cargo", "deny", "check"]),
         ("typos", vec!["typos"]),
@@ -149,19 +170,16 @@ pub(crate) fn ci(machine: &Machine, args: &TestArgs) -> Result<(), Failure> {
                 .note(&format!("{tool}: not installed, not run"));
         }
     }
-    setup::ensure(machine, Purpose::Test, args.no_install)?;
-    if !args.no_recipes {
-        totals += recipes(machine)?;
-    }
-    totals += workspace(machine, args.slow)?;
-    totals += Totals::one(tidy::run(machine)? == 0);
-    totals += documents(machine);
-    totals += recorded(machine);
-    totals += fuzz(machine, args.slow)?;
-    if args.slow && !args.no_recipes {
-        totals += reproduce::all(machine)?;
-    }
+    totals += everything(machine, args)?;
     finish(machine, totals)
+}
+
+/// Whether the toolchain has the standard library of `target`.
+fn has_target(machine: &Machine, target: &str) -> bool {
+    let shell = &machine.shell;
+    let folder = cmd!(shell, "rustc --print target-libdir --target {target}");
+    let folder = folder.quiet().ignore_stderr().read();
+    folder.is_ok_and(|folder| shell.path_exists(folder))
 }
 
 fn finish(machine: &Machine, totals: Totals) -> Result<(), Failure> {
