@@ -94,21 +94,22 @@ impl SecretArgs {
         let mut out: Vec<Secret> = Vec::new();
         for text in &self.secrets {
             let usage = |problem: String| Failure::new(FailureKind::Usage, problem);
-            // Docker's way of writing it is understood, too.
-            let text = text.strip_prefix("id=").unwrap_or(text);
-            let Some((id, source)) = text.split_once(['=', ',']) else {
+            let Some((id, source)) = Source::of(text) else {
                 return Err(usage(
                     "a secret is written `ID=FILE` or `ID=ENV:NAME`".into(),
                 ));
             };
-            let value = if let Some(name) = source.strip_prefix("ENV:") {
-                let value = session.environment.get(name);
-                let value = value.ok_or_else(|| {
-                    usage(format!("secret `{id}`: the variable `{name}` is not set"))
-                })?;
-                std::os::unix::ffi::OsStrExt::as_bytes(std::ffi::OsStr::new(value)).to_vec()
-            } else {
-                fs_err::read(session.environment.absolute(PathBuf::from(source)))?
+            let value = match source {
+                Source::Variable(name) => {
+                    let value = session.environment.get(name);
+                    let value = value.ok_or_else(|| {
+                        usage(format!("secret `{id}`: the variable `{name}` is not set"))
+                    })?;
+                    std::os::unix::ffi::OsStrExt::as_bytes(std::ffi::OsStr::new(value)).to_vec()
+                }
+                Source::File(path) => {
+                    fs_err::read(session.environment.absolute(PathBuf::from(path)))?
+                }
             };
             let secret = Secret::new(id, value).map_err(|error| usage(error.to_string()))?;
             if out.iter().any(|known| known.id() == id) {
@@ -117,6 +118,34 @@ impl SecretArgs {
             out.push(secret);
         }
         Ok(out)
+    }
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source<'a> {
+    File(&'a str),
+    Variable(&'a str),
+}
+
+impl<'a> Source<'a> {
+    /// The id and the place in `ID=FILE` and `ID=ENV:NAME`, or in Docker's `id=ID,src=FILE` and
+    /// `id=ID,env=NAME`, whose keys come in any order.
+    fn of(text: &'a str) -> Option<(&'a str, Self)> {
+        let pairs: Option<Vec<_>> = text.split(',').map(|pair| pair.split_once('=')).collect();
+        let pairs = pairs.filter(|pairs| pairs.len() > 1).unwrap_or_default();
+        let value = |wanted: &[&str]| {
+            let mut found = pairs.iter().filter(|(key, _)| wanted.contains(key));
+            found.next().map(|(_, value)| *value)
+        };
+        if let Some(id) = value(&["id"]) {
+            let variable = value(&["env"]).map(Self::Variable);
+            let file = value(&["src", "source"]).map(Self::File);
+            return Some((id, variable.or(file)?));
+        }
+        let (id, place) = text.split_once('=')?;
+        let variable = place.strip_prefix("ENV:").map(Self::Variable);
+        Some((id, variable.unwrap_or(Self::File(place))))
     }
 }
 
@@ -170,5 +199,26 @@ impl LookIn for ShellOnError<'_> {
         if let Err(error) = relayed {
             printer.warn(&format!("the shell could not be opened: {error}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_written_in_our_way_or_in_dockers() {
+        let of = Source::of;
+        assert_eq!(of("key=/a,b"), Some(("key", Source::File("/a,b"))));
+        assert_eq!(
+            of("key=ENV:TOKEN"),
+            Some(("key", Source::Variable("TOKEN")))
+        );
+        assert_eq!(of("id=key,src=a"), Some(("key", Source::File("a"))));
+        let any_order = of("type=env,env=TOKEN,id=key");
+        assert_eq!(any_order, Some(("key", Source::Variable("TOKEN"))));
+        assert_eq!(of("id=a"), Some(("id", Source::File("a"))));
+        assert_eq!(of("id=key,type=file"), None);
+        assert_eq!(of("key"), None);
     }
 }

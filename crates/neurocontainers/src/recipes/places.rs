@@ -39,7 +39,7 @@ pub struct RecipeFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// No folder of recipes.
-    #[error("there is no folder `recipes` here or above that belongs to a repository")]
+    #[error("there are no recipes here, and none in a repository above")]
     NoRepository,
     /// No recipe where the caller stands.
     #[error("there is no `build.yaml` here")]
@@ -62,28 +62,17 @@ impl Places {
         output: Option<&Path>,
     ) -> Result<Self, PlaceError> {
         let here = environment.working_directory();
-        let recipes = recipes.map(|path| {
-            let path = environment.absolute(path);
-            // A checkout, or any folder that holds `recipes`, is as good as that folder.
-            let inner = path.join("recipes");
-            let is_recipe = inner.join("build.yaml").is_file();
-            if inner.is_dir() && !is_recipe {
-                inner
-            } else {
-                path
-            }
-        });
         let output = output.map(|path| environment.absolute(path));
-        let root = match &recipes {
-            Some(recipes) => recipes.parent().unwrap_or(recipes).to_path_buf(),
-            None => here
-                .ancestors()
-                .find(|folder| is_repository(folder))
-                .map(Path::to_path_buf)
-                .ok_or(PlaceError::NoRepository)?,
+        let repository = || here.ancestors().find(|folder| is_repository(folder));
+        let (root, recipes) = match (recipes, repository()) {
+            (Some(folder), _) => at(&environment.absolute(folder)),
+            (None, Some(root)) => (root.to_path_buf(), root.join("recipes")),
+            // Copied recipes, without the repository around them.
+            (None, None) if holds_recipes(here) || holds_recipes(&here.join("recipes")) => at(here),
+            (None, None) => return Err(PlaceError::NoRepository),
         };
         Ok(Self {
-            recipes: recipes.unwrap_or_else(|| root.join("recipes")),
+            recipes,
             output: output.unwrap_or_else(|| root.clone()),
             root,
         })
@@ -212,6 +201,26 @@ impl PlaceError {
     }
 }
 
+/// The root and the recipes of a folder: a checkout, or any folder that holds `recipes`, is as good as
+/// that folder.
+fn at(folder: &Path) -> (PathBuf, PathBuf) {
+    let inner = folder.join("recipes");
+    if inner.is_dir() && !inner.join("build.yaml").is_file() {
+        (folder.to_path_buf(), inner)
+    } else {
+        let above = folder.parent().unwrap_or(folder);
+        (above.to_path_buf(), folder.to_path_buf())
+    }
+}
+
+/// Whether a folder has a recipe in one of its folders.
+fn holds_recipes(folder: &Path) -> bool {
+    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path().join("build.yaml"))
+        .any(|recipe| recipe.is_file())
+}
+
 fn is_repository(folder: &Path) -> bool {
     folder.join("recipes").is_dir() && MARKS.iter().any(|mark| folder.join(mark).exists())
 }
@@ -283,5 +292,19 @@ mod tests {
         assert_eq!(places.root, root.join("alone"));
         assert!(matches!(find("demo"), Err(PlaceError::NoRepository)));
         assert!(matches!(find("."), Err(PlaceError::NoRepository)));
+    }
+
+    #[test]
+    fn copied_recipes_are_found_without_their_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs_err::canonicalize(folder.path()).unwrap();
+        fs_err::create_dir_all(root.join("recipes/demo")).unwrap();
+        fs_err::write(root.join("recipes/demo/build.yaml"), "").unwrap();
+        for here in [root.clone(), root.join("recipes")] {
+            let environment = Environment::new([("A", "b")], here);
+            let places = Places::find(&environment, None, None).unwrap();
+            assert_eq!(places.root, root);
+            assert_eq!(places.names().unwrap(), ["demo"]);
+        }
     }
 }
