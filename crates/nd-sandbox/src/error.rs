@@ -1,6 +1,6 @@
 //! Why a process could not be run. How it ended once it ran is an [`Exit`](crate::Exit).
 
-use std::io;
+use std::{io, path::PathBuf};
 
 /// The sandbox could not be set up, or was lost.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,14 @@ pub enum SandboxError {
         /// What the kernel said.
         #[source]
         source: io::Error,
+    },
+    /// A program cannot run those of another architecture here.
+    #[error("`{program}` cannot be the emulator: it {why}")]
+    Emulator {
+        /// The program.
+        program: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A program that maps ids failed.
     #[error("failed to map ids")]

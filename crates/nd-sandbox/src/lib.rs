@@ -10,16 +10,19 @@
 //! it. `docs/book/src/concepts/sandbox.md` says what is isolated, how, and what is not.
 
 mod cgroup;
+mod emulator;
 mod engine;
 mod error;
 mod hook;
 mod ids;
 mod init;
+mod interpreter;
 mod plan;
 mod process;
 mod spec;
 mod wire;
 
+pub use emulator::{Emulator, machine_emulates};
 pub use engine::{
     Engine, EngineSender, MemoryChanges, Ran, Recorded, Recorder, not_stacked, run, run_limited,
 };
@@ -27,7 +30,7 @@ pub use error::SandboxError;
 pub use hook::{Role, hook};
 pub use ids::{IDS, IdMode};
 pub use nd_host::Stream;
-pub use process::{EngineCanceller, EngineProcess, Message};
+pub use process::{EngineCanceller, EngineOptions, EngineProcess, Message};
 pub use spec::{
     Access, Enforcement, Exit, Handle, Limits, Mount, Network, Output, ProcessSpec, Root, Session,
     Source, Stdin, User,

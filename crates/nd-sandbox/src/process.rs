@@ -11,7 +11,7 @@ use std::{
 use nd_host::{Environment, Invocation, Programs as _, SystemPrograms};
 use nd_namespace::clone_tree;
 
-use crate::{Enforcement, IdMode, Limits, SandboxError, cgroup::Group, hook, wire};
+use crate::{Emulator, Enforcement, IdMode, Limits, SandboxError, cgroup::Group, hook, wire};
 
 /// Kinds of frames between caller and engine.
 pub(crate) mod kind {
@@ -25,6 +25,8 @@ pub(crate) mod kind {
     pub(crate) const UNKNOWN_ROLE: u32 = 8;
     /// A control group: its version, and its files.
     pub(crate) const GROUP: u32 = 9;
+    /// An emulator: the architecture, and the program.
+    pub(crate) const EMULATOR: u32 = 10;
 }
 
 /// A message between a caller and a role.
@@ -65,6 +67,16 @@ impl EngineCanceller {
     }
 }
 
+/// What an engine has besides its role.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineOptions<'a> {
+    /// A control group for everything that it runs, where they say how much memory that may use and
+    /// this user may make one.
+    pub limits: Option<&'a Limits>,
+    /// Who runs programs of another architecture, for everything in it.
+    pub emulator: Option<&'a Emulator>,
+}
+
 impl EngineProcess {
     /// Starts `role` in an engine with `request` and `fds`.
     ///
@@ -77,17 +89,16 @@ impl EngineProcess {
         request: &[u8],
         fds: Vec<OwnedFd>,
     ) -> Result<Self, SandboxError> {
-        Self::start_limited(role, ids, request, fds, &Limits::default())
+        Self::start_with(role, ids, request, fds, &EngineOptions::default())
     }
 
-    /// As [`Self::start`], with a control group for everything that the engine runs, where
-    /// `limits` says how much memory that may use and this user may make one.
-    pub fn start_limited(
+    /// As [`Self::start`], with what `options` ask for.
+    pub fn start_with(
         role: &str,
         ids: IdMode,
         request: &[u8],
         fds: Vec<OwnedFd>,
-        limits: &Limits,
+        options: &EngineOptions<'_>,
     ) -> Result<Self, SandboxError> {
         if !hook::called() {
             return Err(SandboxError::HookMissing);
@@ -107,7 +118,8 @@ impl EngineProcess {
             None => return Err(engine.died()),
         }
         engine.map_ids(ids)?;
-        engine.group = Group::make(limits, engine.child.id());
+        let own = engine.child.id();
+        engine.group = options.limits.and_then(|limits| Group::make(limits, own));
         if let Some(group) = &engine.group {
             let version: &[u8] = match group.kind() {
                 Enforcement::CgroupV2 => b"2",
@@ -118,6 +130,11 @@ impl EngineProcess {
                 .map_err(SandboxError::setup("copy a descriptor"))?;
             let files: Vec<_> = files.iter().map(OwnedFd::as_fd).collect();
             wire::send(engine.socket.as_fd(), kind::GROUP, version, &files)
+                .map_err(SandboxError::setup("send a message to the engine"))?;
+        }
+        if let Some((name, program)) = options.emulator.map(Emulator::parts) {
+            let (socket, program) = (engine.socket.as_fd(), program.as_fd());
+            wire::send(socket, kind::EMULATOR, name.as_bytes(), &[program])
                 .map_err(SandboxError::setup("send a message to the engine"))?;
         }
         let mode = match ids {

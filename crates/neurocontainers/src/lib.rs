@@ -8,6 +8,7 @@ pub mod compare;
 pub mod diagnose;
 pub mod docs;
 pub mod downloads;
+pub mod emulation;
 pub mod engines;
 pub mod init;
 pub mod lock;

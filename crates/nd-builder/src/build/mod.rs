@@ -15,7 +15,7 @@ use std::{cell::Cell, io::Seek as _, os::fd::OwnedFd, path::PathBuf, time::Insta
 use nd_oci::{BlobSource, Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
 use nd_rootfs::{Kind, LayerEntry};
-use nd_sandbox::{IdMode, Limits};
+use nd_sandbox::{Emulator, IdMode, Limits};
 use nd_store::Store;
 
 use crate::{
@@ -53,6 +53,9 @@ pub struct HostMount {
 pub struct BuildOptions<'a> {
     /// Ids of steps; must have the name that the plan was made for.
     pub ids: IdMode,
+    /// Who runs programs of another architecture than this machine's, if the plan is for one and the
+    /// machine does not do it by itself.
+    pub emulator: Option<&'a Emulator>,
     /// How new layers are compressed.
     pub compression: Compression,
     /// Where inputs lie; the same that made the plan.
@@ -190,6 +193,7 @@ pub fn build(
         plan,
         options,
         desk: Desk {
+            emulator: options.emulator,
             budget: options.budget,
             reserve: options.limits.reserve,
             ..Desk::new(store, options.ids, options.cancel)

@@ -12,7 +12,7 @@ use std::{
 use nd_oci::Compression;
 use nd_report::Cancel;
 use nd_rootfs::LayerIndex;
-use nd_sandbox::{EngineProcess, IdMode, Limits};
+use nd_sandbox::{Emulator, EngineOptions, EngineProcess, IdMode, Limits};
 use nd_store::{NewTree, Store, decode_layer_index};
 
 use super::{
@@ -39,6 +39,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Desk<'a> {
     pub(crate) store: &'a Store,
     pub(crate) ids: IdMode,
+    /// Who runs the scripts of another architecture.
+    pub(crate) emulator: Option<&'a Emulator>,
     pub(crate) cancel: &'a Cancel,
     /// What a layer that is unpacked may hold.
     pub(crate) budget: LayerBudget,
@@ -51,6 +53,7 @@ impl<'a> Desk<'a> {
         Self {
             store,
             ids,
+            emulator: None,
             cancel,
             budget: LayerBudget::default(),
             reserve: None,
@@ -165,8 +168,11 @@ impl Desk<'_> {
             copy(&index)?,
         ];
         fds.extend(order.more);
-        let mut engine =
-            EngineProcess::start_limited(ROLE, self.ids, &request, fds, &order.limits)?;
+        let options = EngineOptions {
+            limits: Some(&order.limits),
+            emulator: self.emulator,
+        };
+        let mut engine = EngineProcess::start_with(ROLE, self.ids, &request, fds, &options)?;
         let reply = std::thread::scope(|scope| {
             let canceller = engine.canceller();
             let (running, ended) = channel::<()>();

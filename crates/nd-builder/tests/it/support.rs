@@ -150,6 +150,7 @@ impl Lab {
     pub(crate) fn try_build_plan(&self, plan: &BuildPlan) -> Result<Built, BuildError> {
         let contexts = self.contexts();
         let options = BuildOptions {
+            emulator: None,
             ids: ids(),
             compression: self.compression,
             contexts: &contexts,

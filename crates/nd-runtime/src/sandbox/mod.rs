@@ -19,7 +19,7 @@ use std::{
 };
 
 use nd_host::{Input, LineSplitter, Stream};
-use nd_sandbox::{Access, EngineProcess, IdMode, Recorded};
+use nd_sandbox::{Access, Emulator, EngineOptions, EngineProcess, IdMode, Recorded};
 
 use crate::{RunOutput, RunSpec, Runtime, RuntimeError};
 use wire::{Command, Ended, Outputs, Reading, Said, Setup, Shown};
@@ -44,6 +44,7 @@ pub struct SandboxImage {
 pub struct SandboxRuntime {
     image: SandboxImage,
     ids: IdMode,
+    emulator: Option<Emulator>,
     keep_changes: bool,
     engine: Mutex<Option<EngineProcess>>,
 }
@@ -54,9 +55,16 @@ impl SandboxRuntime {
         Self {
             image,
             ids,
+            emulator: None,
             keep_changes: false,
             engine: Mutex::new(None),
         }
+    }
+
+    /// Runs an image of another architecture, if there is an emulator.
+    #[must_use]
+    pub fn emulated(self, emulator: Option<Emulator>) -> Self {
+        Self { emulator, ..self }
     }
 
     /// Lets each command see what those before it changed. Changes are kept in memory, up to half of
@@ -180,7 +188,12 @@ impl SandboxRuntime {
         let text = serde_json::to_vec(&setup).map_err(|error| RuntimeError::Refused {
             reason: error.to_string(),
         })?;
-        Ok(EngineProcess::start(role::NAME, self.ids, &text, fds)?)
+        let options = EngineOptions {
+            emulator: self.emulator.as_ref(),
+            ..EngineOptions::default()
+        };
+        let (name, ids) = (role::NAME, self.ids);
+        Ok(EngineProcess::start_with(name, ids, &text, fds, &options)?)
     }
 }
 

@@ -3,7 +3,6 @@
 mod adopt;
 mod changes;
 mod follow;
-mod interpreter;
 mod memory;
 mod record;
 mod run;
@@ -27,7 +26,7 @@ use rustix::{
     process::{Gid, Resource, Rlimit, Signal, Uid},
 };
 
-use crate::{Message, Role, process::kind, wire};
+use crate::{Message, Role, emulator::register, process::kind, wire};
 
 pub(crate) use adopt::workbench;
 pub use memory::MemoryChanges;
@@ -126,10 +125,15 @@ pub(crate) fn main(roles: &[Role], role: &str) -> u8 {
     }
     // The caller writes the map before it sends this.
     let mut group = None;
+    let mut emulated = None;
     let frame = loop {
         match wire::receive(socket.as_fd()) {
             Ok(Some(frame)) if frame.kind == kind::GROUP => {
                 group = supervisor::Group::of(&frame.payload, frame.fds);
+            }
+            Ok(Some(mut frame)) if frame.kind == kind::EMULATOR => {
+                let name = String::from_utf8_lossy(&frame.payload).parse().ok();
+                emulated = name.zip(frame.fds.pop());
             }
             Ok(Some(frame)) if frame.kind == kind::START => break frame,
             _ => return 1,
@@ -139,6 +143,12 @@ pub(crate) fn main(roles: &[Role], role: &str) -> u8 {
     let (fds, exe) = match settle(frame.fds, single_id) {
         Ok(done) => done,
         Err((doing, error)) => return failed(doing, &error),
+    };
+    // As long as this is held the kernel knows of the emulator.
+    let _emulation = match emulated.map(|(name, program)| register(name, &program)) {
+        None => None,
+        Some(Ok(emulation)) => Some(emulation),
+        Some(Err(error)) => return failed("tell the kernel of an emulator", &error),
     };
     let supervisor = supervisor::Supervisor {
         exe,

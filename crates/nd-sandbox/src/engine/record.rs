@@ -22,7 +22,7 @@ use std::{
 use nd_namespace::{Asked, Listener, PathArgument, PathUse};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
-use super::interpreter::interpreter;
+use crate::interpreter::interpreter;
 use crate::{plan::kind, wire};
 
 /// Bytes of paths that are kept: more than a program that does something else than inventing names

@@ -12,8 +12,8 @@ use std::{
 
 use nd_host::{Environment, SystemPrograms};
 use nd_sandbox::{
-    Access, Enforcement, Engine, EngineProcess, Exit, Handle, IdMode, Limits, Mount, Network,
-    ProcessSpec, Role, Root, SandboxError, Source, Stream, User, run_limited,
+    Access, Enforcement, Engine, EngineOptions, EngineProcess, Exit, Handle, IdMode, Limits, Mount,
+    Network, ProcessSpec, Role, Root, SandboxError, Source, Stream, User, run_limited,
 };
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -361,7 +361,11 @@ impl Image {
 fn start(job: &Job, fds: Vec<OwnedFd>) -> Running {
     let request = serde_json::to_vec(job).unwrap();
     let limits = limits(job);
-    let engine = EngineProcess::start_limited("test", ids(), &request, fds, &limits).unwrap();
+    let options = EngineOptions {
+        limits: Some(&limits),
+        ..EngineOptions::default()
+    };
+    let engine = EngineProcess::start_with("test", ids(), &request, fds, &options).unwrap();
     Running {
         engine,
         lines: Vec::new(),

@@ -317,6 +317,7 @@ fn base(place: &Place<'_>, machine: &Machine, store: &Store, environment: &Envir
         reporter: &Silent,
         cancel: &Cancel::default(),
         ids: IdMode::choose(environment, &SystemPrograms::new(environment)),
+        emulator: None,
         refresh: false,
         offline: false,
         locked: None,

@@ -12,7 +12,7 @@ use nd_host::{Clock, Programs};
 use nd_names::{Architecture, Sha256};
 use nd_oci::{Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
-use nd_sandbox::IdMode;
+use nd_sandbox::{Emulator, IdMode};
 use nd_store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -83,6 +83,8 @@ pub struct Bootstrapper<'a> {
     pub cancel: &'a Cancel,
     /// Ids of the build.
     pub ids: IdMode,
+    /// Runs the packages' scripts, where they are of another architecture.
+    pub emulator: Option<&'a Emulator>,
     /// Whether the archive is asked even if it was asked within a day.
     pub refresh: bool,
     /// Whether the archive is not asked at all.
@@ -400,6 +402,7 @@ impl Bootstrapper<'_> {
                 suite: &what.suite,
                 sources,
                 epoch: &epoch,
+                emulator: self.emulator,
             },
             folder.path(),
             self.ids,

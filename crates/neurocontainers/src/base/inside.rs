@@ -12,7 +12,7 @@ use std::{
 use nd_host::Stream;
 use nd_report::Cancel;
 use nd_runtime::{Bind, RunSpec, Runtime as _, RuntimeError, SandboxImage, SandboxRuntime};
-use nd_sandbox::{Access, IdMode};
+use nd_sandbox::{Access, Emulator, IdMode};
 
 use super::BaseError;
 
@@ -39,6 +39,8 @@ pub(super) struct Tool<'a> {
     pub(super) sources: Vec<String>,
     /// Seconds since 1970 that no time is later than.
     pub(super) epoch: &'a str,
+    /// Runs what it installs, if that is of another architecture.
+    pub(super) emulator: Option<&'a Emulator>,
 }
 
 /// Runs the tool, which writes [`TAR`] into `folder`.
@@ -93,7 +95,8 @@ pub(super) fn bootstrap(
         ..SandboxImage::default()
     };
     let mut tail: VecDeque<String> = VecDeque::new();
-    let output = SandboxRuntime::new(image, ids).run(&spec, &mut |stream, line| {
+    let runtime = SandboxRuntime::new(image, ids).emulated(tool.emulator.cloned());
+    let output = runtime.run(&spec, &mut |stream, line| {
         if tail.len() == TAIL {
             tail.pop_front();
         }

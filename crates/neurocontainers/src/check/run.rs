@@ -231,21 +231,28 @@ impl Tests<'_> {
                 user: Some(state.user.clone()).filter(|user| !user.is_empty()),
                 working_dir: Some(state.directory().to_owned()),
             };
-            let runtime = SandboxRuntime::new(image, self.planned.ids);
+            let runtime = SandboxRuntime::new(image, self.planned.ids)
+                .emulated(self.planned.emulator.clone());
             self.run(&suite, &runtime, &name, id)
         })?);
-        let Some(program) = self.apptainer() else {
-            let text = "Apptainer is not installed: the suite runs in the sandbox only";
-            self.workshop.reporter.event(Event::Note { text });
-            let mut report = TestReport::new(&suite.name, "apptainer", &self.tree);
-            let absent = "Apptainer is not installed";
-            report.cases = suite
-                .tests
-                .iter()
-                .map(|test| bare_case(&test.name, TestStatus::Skipped, absent))
-                .collect();
-            reports.push(report);
-            return Ok(reports);
+        let found = match &self.planned.emulator {
+            Some(_) => Err("the emulator is the sandbox's alone"),
+            None => self.apptainer().ok_or("Apptainer is not installed"),
+        };
+        let program = match found {
+            Ok(program) => program,
+            Err(absent) => {
+                let text = &format!("{absent}: the suite runs in the sandbox only");
+                self.workshop.reporter.event(Event::Note { text });
+                let mut report = TestReport::new(&suite.name, "apptainer", &self.tree);
+                report.cases = suite
+                    .tests
+                    .iter()
+                    .map(|test| bare_case(&test.name, TestStatus::Skipped, absent))
+                    .collect();
+                reports.push(report);
+                return Ok(reports);
+            }
         };
         let mut options = ApptainerOptions::for_this_process();
         options.exec.extend(CONTAINED.map(Into::into));

@@ -227,6 +227,7 @@ fn kind(error: &PipelineError) -> Option<FailureKind> {
             | BaseError::Failed(_)
             | BaseError::Unreachable { .. },
         )
+        | PipelineError::Emulator(_)
         | PipelineError::Engine(
             crate::engines::EngineError::Missing { .. } | crate::engines::EngineError::Failed(_),
         ) => Some(FailureKind::Tool),

@@ -68,7 +68,7 @@ pub(super) fn run(session: &Session, args: &ShellArgs) -> Result<(), Failure> {
         cwd: built.state.directory().to_owned(),
         user: Some(built.state.user.clone()).filter(|user| !user.is_empty()),
     });
-    let ids = planned.ids;
+    let (ids, emulator) = (planned.ids, planned.emulator.take());
     // Others may build while a person looks.
     drop(planned);
     let mut note = |text: &str| session.reporter.event(Event::Note { text });
@@ -81,7 +81,7 @@ pub(super) fn run(session: &Session, args: &ShellArgs) -> Result<(), Failure> {
     };
     let output = enter(
         session,
-        &SandboxRuntime::new(image, ids),
+        &SandboxRuntime::new(image, ids).emulated(emulator),
         &spec(session, args),
     )?;
     match u8::try_from(output.status) {

@@ -1,8 +1,7 @@
 //! Choosing where a base image comes from, and saying why.
 
-use nd_names::Architecture;
 use nd_report::Event;
-use nd_sandbox::IdMode;
+use nd_sandbox::{Emulator, IdMode};
 use neurocontainers_recipe::lock::{LockedBase, LockedContainer};
 
 use super::{BaseFrom, BuildWish, PipelineError, Prepared, Workshop};
@@ -19,9 +18,10 @@ pub(super) fn base(
     prepared: &Prepared,
     wish: &BuildWish,
     reference: &str,
-    architecture: Architecture,
+    emulator: Option<&Emulator>,
 ) -> Result<Base, PipelineError> {
     let compiled = &prepared.compiled;
+    let architecture = compiled.identity.architecture;
     let is_main = reference == compiled.base_image;
     let chosen = wish.bases.iter().rev().find(|choice| {
         let by_path = matches!(choice.from, BaseFrom::Path(_));
@@ -60,12 +60,12 @@ pub(super) fn base(
         }
         .into()),
         (BaseFrom::Bootstrap, Some(bootstrap)) => {
-            bootstrapped(workshop, prepared, wish, reference, &bootstrap)
+            bootstrapped(workshop, prepared, wish, (reference, &bootstrap), emulator)
         }
         (BaseFrom::Registry, _) => Ok(registry.any(workshop.offline)?),
         // What was locked says where it came from.
         (BaseFrom::Auto | BaseFrom::Path(_), Some(bootstrap)) if by_archive => {
-            bootstrapped(workshop, prepared, wish, reference, &bootstrap)
+            bootstrapped(workshop, prepared, wish, (reference, &bootstrap), emulator)
         }
         (BaseFrom::Auto | BaseFrom::Path(_), bootstrap) => {
             let first = registry.named();
@@ -77,7 +77,7 @@ pub(super) fn base(
                         let text = format!("{}; bootstrapping it instead", chain(&error));
                         workshop.reporter.event(Event::Note { text: &text });
                     }
-                    bootstrapped(workshop, prepared, wish, reference, &bootstrap)
+                    bootstrapped(workshop, prepared, wish, (reference, &bootstrap), emulator)
                 }
                 (Err(error), None) => match registry.from(RegistryPlaces::Own) {
                     Ok(base) => Ok(base),
@@ -112,8 +112,8 @@ fn bootstrapped(
     workshop: &Workshop<'_>,
     prepared: &Prepared,
     wish: &BuildWish,
-    reference: &str,
-    bootstrap: &Bootstrap,
+    (reference, bootstrap): (&str, &Bootstrap),
+    emulator: Option<&Emulator>,
 ) -> Result<Base, PipelineError> {
     let architecture = prepared.compiled.identity.architecture;
     let bootstrapper = Bootstrapper {
@@ -124,6 +124,7 @@ fn bootstrapped(
         reporter: workshop.reporter,
         cancel: workshop.cancel,
         ids: IdMode::choose(workshop.environment, &**workshop.programs),
+        emulator,
         refresh: wish.refresh,
         offline: workshop.offline,
         locked: None,

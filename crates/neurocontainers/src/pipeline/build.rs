@@ -13,7 +13,7 @@ use nd_builder::{
     import_base,
 };
 use nd_records::{BuildSummary, TestReport};
-use nd_sandbox::IdMode;
+use nd_sandbox::{Emulator, IdMode};
 
 use super::{
     PipelineError, Prepared, Workshop, alone::Alone, bases::base, history, outputs, steps::steps,
@@ -23,6 +23,7 @@ use crate::{
     base::{Base, BaseArchives, BaseError},
     check::TestWish,
     downloads::{Downloads, fetch_files},
+    emulation::emulator,
     engines::EngineKind,
     lock::{self, LockProblem},
     machine::{BuildOnly, Mirrors, apt_lists},
@@ -86,6 +87,8 @@ pub struct Planned {
     pub archives: BaseArchives,
     /// Ids of the build.
     pub ids: IdMode,
+    /// Runs its programs, if they are of another architecture than the machine's.
+    pub emulator: Option<Emulator>,
     /// What was downloaded for it.
     pub downloads: Downloads,
     pub(crate) images: Vec<(String, nd_oci::Image)>,
@@ -123,11 +126,12 @@ pub fn plan(
         promised.extend(lock.urls.iter().map(|one| (one.url.clone(), one.sha256)));
     }
     let architecture = compiled.identity.architecture;
+    let emulator = emulator(architecture, &**workshop.programs)?;
     let mut bases: IndexMap<String, BaseInfo> = IndexMap::new();
     let mut images = Vec::new();
     let mut main = None;
     for reference in references(compiled) {
-        let base = base(workshop, prepared, wish, &reference, architecture)?;
+        let base = base(workshop, prepared, wish, &reference, emulator.as_ref())?;
         let info =
             import_base(workshop.store, workshop.store, &base.image).map_err(build_failed)?;
         bases.insert(reference.clone(), info);
@@ -178,6 +182,7 @@ pub fn plan(
         base,
         archives,
         ids,
+        emulator,
         downloads,
         images,
         contexts,

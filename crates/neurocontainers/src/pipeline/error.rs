@@ -12,6 +12,7 @@ use neurocontainers_recipe::Sources;
 use crate::{
     base::BaseError,
     check::CheckError,
+    emulation::NoEmulator,
     output::OutputError,
     recipes::{PlaceError, RecipeFolder},
     stage::StageError,
@@ -43,6 +44,9 @@ pub enum PipelineError {
         /// What it is.
         found: String,
     },
+    /// Nobody runs its programs here.
+    #[error(transparent)]
+    Emulator(#[from] NoEmulator),
     /// A word of the container's name.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -132,6 +136,7 @@ impl PipelineError {
         match self {
             Self::Place(error) => error.hint(),
             Self::Base(error) => error.hint(),
+            Self::Emulator(error) => Some(error.hint()),
             Self::Lock(problem) => problem.hint(),
             _ => None,
         }

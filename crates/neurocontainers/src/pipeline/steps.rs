@@ -120,6 +120,7 @@ fn run(
     }
     let options = BuildOptions {
         ids: planned.ids,
+        emulator: planned.emulator.as_ref(),
         compression: wish.layers.of_layers(),
         contexts: &planned.contexts,
         host_mounts,

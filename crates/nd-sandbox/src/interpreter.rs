@@ -13,7 +13,7 @@ const PT_INTERP: u64 = 3;
 
 /// The interpreter that a file names, if it is a script or a program with a loader. `read` gives
 /// bytes from a position on, fewer at the end.
-pub(super) fn interpreter(mut read: impl FnMut(&mut [u8], u64) -> usize) -> Option<Vec<u8>> {
+pub(crate) fn interpreter(mut read: impl FnMut(&mut [u8], u64) -> usize) -> Option<Vec<u8>> {
     let mut head = [0; LINE];
     let count = read(&mut head, 0);
     let head = &head[..count];
