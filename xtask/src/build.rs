@@ -33,6 +33,23 @@ impl BuildArgs {
         self.no_install || self.rest.iter().any(|word| word == NO_INSTALL)
     }
 
+    /// Whether an architecture is named that is not this machine's.
+    fn is_foreign(&self) -> bool {
+        let after = |word: &str| word.strip_prefix("--architecture").map(str::to_owned);
+        let mut words = self.rest.iter().skip_while(|word| after(word).is_none());
+        let value = words
+            .next()
+            .and_then(|word| match after(word)?.strip_prefix('=') {
+                Some(value) => Some(value.to_owned()),
+                None => words.next().cloned(),
+            });
+        let own = match std::env::consts::ARCH {
+            "x86_64" => ["x86_64", "amd64"],
+            _ => ["aarch64", "arm64"],
+        };
+        value.is_some_and(|value| !own.contains(&value.to_lowercase().as_str()))
+    }
+
     /// Whether the recipe can only be a folder of this repository, so that a wrong name can be told
     /// before minutes of compiling.
     fn is_plain(&self) -> bool {
@@ -53,7 +70,12 @@ pub(crate) fn run(machine: &Machine, args: &BuildArgs) -> Result<(), Failure> {
         )
         .hint(format!("recipes: {}", recipes(machine)?.join(", "))));
     }
-    setup::ensure(machine, Purpose::Build, args.no_install())?;
+    let purpose = if args.is_foreign() {
+        Purpose::BuildForeign
+    } else {
+        Purpose::Build
+    };
+    setup::ensure(machine, purpose, args.no_install())?;
     let binary = compile(machine)?;
     let mut words = vec!["build".to_owned(), args.name.clone()];
     if args.retest {

@@ -15,6 +15,8 @@ use crate::{
 pub(crate) enum Purpose {
     /// Build and test a container.
     Build,
+    /// The same for another architecture than the machine's.
+    BuildForeign,
     /// Run the tests of the workspace as well.
     Test,
     /// Compare with other tools.
@@ -55,6 +57,13 @@ const NEEDS: &[Need] = &[
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "debian-archive-keyring",
     ),
+    // Without what they recommend, which would tell the whole machine of the emulators.
+    need(
+        Purpose::BuildForeign,
+        "qemu-aarch64-static",
+        "qemu-user-static",
+    ),
+    need(Purpose::BuildForeign, "arch-test", "arch-test"),
     need(Purpose::Test, "openssl", "openssl"),
     need(Purpose::Test, "python3", "python3"),
     need(Purpose::Test, "g++", "g++"),
@@ -137,7 +146,7 @@ pub(crate) fn ensure(machine: &Machine, purpose: Purpose, no_install: bool) -> R
                     need.program, need.package
                 ));
             }
-            if missing.iter().any(|need| need.purpose == Purpose::Build) {
+            if missing.iter().any(|need| need.purpose < Purpose::Test) {
                 return Err(Failure::new(
                     FailureKind::Tool,
                     "a program that building needs is missing",
@@ -157,7 +166,7 @@ pub(crate) fn ensure(machine: &Machine, purpose: Purpose, no_install: bool) -> R
         reader::ensure(machine, no_install)?;
     }
     match apptainer::ensure(machine, no_install) {
-        Err(failure) if purpose == Purpose::Build => {
+        Err(failure) if purpose < Purpose::Test => {
             printer.warn(&failure.render());
             printer.warn("without Apptainer the container is tested in the embedded sandbox only");
             Ok(())

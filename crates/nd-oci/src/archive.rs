@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     BlobSource, Image, Layout, OciError,
     digest::{Hashing, sha256},
-    layout::{DOCUMENT_LIMIT, REF_NAME, canonical},
+    layout::{DOCUMENT_LIMIT, REF_NAME, canonical, load_image, own_architecture},
     tar::{Record, TarWriter},
 };
 
@@ -200,7 +200,7 @@ impl Layout {
             layout.put(file, Some(digest))?;
         }
         let (digest, size) = layout.put_blob(&bytes[..])?;
-        let image = crate::layout::load_image(&layout, digest)?;
+        let image = load_image(&layout, digest, own_architecture())?;
         layout.list(&image, size, None)?;
         Ok(layout)
     }

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::{
     Compression, LayerBlob, LayerOptions, Limits, OciError, WrittenLayer,
     digest::{Hashing, sha256},
+    platforms::chosen,
     tar::{HeaderKind, TarReader},
     write_layer::{descriptor, write_layer},
 };
@@ -267,7 +268,7 @@ impl Layout {
             }
         }
         let (_, size) = self.put_blob(&manifest[..])?;
-        let image = load_image(self, digest)?;
+        let image = load_image(self, digest, own_architecture())?;
         self.list(&image, size, spec.reference.as_deref())?;
         Ok(image)
     }
@@ -281,7 +282,7 @@ impl Layout {
         digest: &Sha256,
         reference: Option<&str>,
     ) -> Result<Image, OciError> {
-        let image = load_image(store, *digest)?;
+        let image = load_image(store, *digest, own_architecture())?;
         let blobs = image.layers.iter().map(|layer| layer.digest);
         for blob in blobs.chain([image.config_digest]) {
             self.put_from_store(store, &blob)?;
@@ -298,6 +299,16 @@ impl Layout {
         image: &Image,
         reference: Option<&str>,
     ) -> Result<(), OciError> {
+        let size = self.take_blobs(blobs, image)?;
+        self.list(image, size, reference)
+    }
+
+    /// Copies what an image is made of, and gives the length of its manifest.
+    pub(crate) fn take_blobs(
+        &self,
+        blobs: &dyn BlobSource,
+        image: &Image,
+    ) -> Result<u64, OciError> {
         let layers = image.layers.iter().map(|layer| layer.digest);
         for digest in layers.chain([image.config_digest]) {
             if !self.blob_path(&digest).is_file() {
@@ -305,7 +316,7 @@ impl Layout {
             }
         }
         let (_, size) = self.put(blobs.open(&image.digest)?, Some(image.digest))?;
-        self.list(image, size, reference)
+        Ok(size)
     }
 
     /// Names an image, whose blobs are there, in `index.json`.
@@ -322,6 +333,15 @@ impl Layout {
             "architecture": image.config.architecture(),
             "os": image.config.os(),
         });
+        self.list_entry(entry, reference)
+    }
+
+    /// Adds a descriptor to `index.json`, in place of the one of that name.
+    pub(crate) fn list_entry(
+        &self,
+        mut entry: serde_json::Value,
+        reference: Option<&str>,
+    ) -> Result<(), OciError> {
         if let Some(reference) = reference {
             entry["annotations"] = json!({ REF_NAME: reference });
         }
@@ -357,20 +377,28 @@ impl Layout {
     /// The image of that name, or the only one. An index of several platforms is followed if it
     /// holds one image of this machine's architecture.
     pub fn image(&self, reference: Option<&str>) -> Result<Image, OciError> {
-        let images = self.images()?;
-        let found = match (reference, &images[..]) {
-            (None, [(_, digest)]) => Some(*digest),
-            (None, _) => None,
-            (Some(name), _) => images
-                .iter()
-                .find(|(n, _)| n.as_deref() == Some(name))
-                .map(|(_, digest)| *digest),
+        let Some(name) = reference else {
+            return load_image(self, self.only()?, own_architecture());
         };
-        let digest = found.ok_or_else(|| OciError::NoImage {
+        let images = self.images()?;
+        let found = images.iter().find(|(n, _)| n.as_deref() == Some(name));
+        let (_, digest) = found.ok_or_else(|| self.no_image(name))?;
+        load_image(self, *digest, own_architecture())
+    }
+
+    /// The digest of the only image.
+    pub(crate) fn only(&self) -> Result<Sha256, OciError> {
+        match self.images()?[..] {
+            [(_, digest)] => Ok(digest),
+            _ => Err(self.no_image("(exactly one)")),
+        }
+    }
+
+    fn no_image(&self, reference: &str) -> OciError {
+        OciError::NoImage {
             layout: self.root.clone(),
-            reference: reference.unwrap_or("(exactly one)").into(),
-        })?;
-        load_image(self, digest)
+            reference: reference.into(),
+        }
     }
 
     fn index_document<T: DeserializeOwned>(&self) -> Result<T, OciError> {
@@ -407,35 +435,27 @@ impl<T: BlobSource + ?Sized> BlobSource for Arc<T> {
     }
 }
 
-/// Reads and checks the documents of the image whose manifest has this digest.
-pub(crate) fn load_image(blobs: &dyn BlobSource, digest: Sha256) -> Result<Image, OciError> {
+/// This machine's architecture, as OCI calls it.
+pub(crate) fn own_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Reads and checks the documents of the image whose manifest has this digest, or of the one in an
+/// index that is for `architecture`.
+pub(crate) fn load_image(
+    blobs: &dyn BlobSource,
+    digest: Sha256,
+    architecture: &str,
+) -> Result<Image, OciError> {
     let bytes = document(blobs, digest)?;
     let kind: serde_json::Value = parse("manifest", &bytes)?;
     if kind["manifests"].is_array() {
-        let index: ImageIndex = parse("index", &bytes)?;
-        let machine = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        let ours = index.manifests().iter().find(|d| {
-            d.platform().as_ref().is_some_and(|p| {
-                p.architecture().to_string() == machine && p.os().to_string() == "linux"
-            })
-        });
-        let ours = ours.ok_or_else(|| OciError::Invalid {
-            what: digest.oci(),
-            problem: format!("it holds no image for linux/{machine}"),
-        })?;
-        let inner = digest_of(ours)?;
-        let nested: serde_json::Value = parse("manifest", &document(blobs, inner)?)?;
-        if nested["manifests"].is_array() {
-            return Err(OciError::Invalid {
-                what: inner.oci(),
-                problem: "an index within an index".into(),
-            });
-        }
-        return load_image(blobs, inner);
+        let inner = chosen(blobs, digest, &bytes, architecture)?;
+        return load_image(blobs, inner, architecture);
     }
     let manifest: ImageManifest = parse("manifest", &bytes)?;
     let config_digest = digest_of(manifest.config())?;
@@ -480,7 +500,7 @@ pub(crate) fn load_image(blobs: &dyn BlobSource, digest: Sha256) -> Result<Image
     })
 }
 
-fn document(blobs: &dyn BlobSource, digest: Sha256) -> Result<Vec<u8>, OciError> {
+pub(crate) fn document(blobs: &dyn BlobSource, digest: Sha256) -> Result<Vec<u8>, OciError> {
     let mut bytes = Vec::new();
     let file = blobs.open(&digest)?;
     let read = file.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes);
@@ -503,7 +523,7 @@ fn document(blobs: &dyn BlobSource, digest: Sha256) -> Result<Vec<u8>, OciError>
     }
 }
 
-fn digest_of(descriptor: &Descriptor) -> Result<Sha256, OciError> {
+pub(crate) fn digest_of(descriptor: &Descriptor) -> Result<Sha256, OciError> {
     let digest = descriptor
         .as_digest_sha256()
         .and_then(|hex| hex.parse().ok());
@@ -513,7 +533,7 @@ fn digest_of(descriptor: &Descriptor) -> Result<Sha256, OciError> {
     })
 }
 
-fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, OciError> {
+pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, OciError> {
     serde_json::from_slice(bytes).map_err(|source| OciError::Json {
         what: what.into(),
         source,

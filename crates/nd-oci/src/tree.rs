@@ -6,7 +6,10 @@ use nd_names::Sha256;
 use nd_rootfs::{Duplicates, Index, LayerIndex, merge};
 use nd_store::Store;
 
-use crate::{BlobSource, Image, LayerContents, Limits, OciError, index_layer, layout::load_image};
+use crate::{
+    BlobSource, Image, LayerContents, Limits, OciError, index_layer,
+    layout::{load_image, own_architecture},
+};
 
 /// The root file system of an image, without unpacking it.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ impl Image {
     /// Reads and checks the documents of an image by the digest of its manifest (or of an index
     /// that holds one for this machine).
     pub fn load(blobs: &dyn BlobSource, digest: Sha256) -> Result<Self, OciError> {
-        load_image(blobs, digest)
+        load_image(blobs, digest, own_architecture())
     }
 }
 

@@ -57,6 +57,7 @@ fn package(program: &str) -> &str {
         "desktop-file-validate" => "desktop-file-utils",
         "mpirun" => "openmpi-bin",
         "srun" => "slurm-wlm",
+        "qemu-aarch64-static" => "qemu-user-static",
         other => other,
     }
 }

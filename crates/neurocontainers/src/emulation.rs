@@ -19,8 +19,8 @@ impl NoEmulator {
     pub fn hint(&self) -> String {
         let wanted = self.wanted.as_str();
         format!(
-            "install `qemu-user-static`, which has `qemu-{wanted}-static`: the sandbox uses it for \
-             itself (Linux 6.7 or newer), and leaves the machine as it is"
+            "install `qemu-user-static`, which has `qemu-{wanted}-static`, and `arch-test`: the \
+             sandbox uses them for itself (Linux 6.7 or newer), and leaves the machine as it is"
         )
     }
 }
@@ -40,5 +40,44 @@ pub fn emulator(
             machine,
             wanted: architecture,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use nd_host::{Finished, Invocation, ProgramError, Stream};
+    use nd_report::Cancel;
+
+    use super::*;
+
+    struct BareMachine;
+
+    impl Programs for BareMachine {
+        fn find(&self, _: &str) -> Option<PathBuf> {
+            None
+        }
+
+        fn run(
+            &self,
+            _: &Invocation,
+            _: &mut dyn FnMut(Stream, &[u8]),
+            _: &Cancel,
+        ) -> Result<Finished, ProgramError> {
+            unreachable!("nothing is run to find an emulator")
+        }
+    }
+
+    #[test]
+    fn without_an_emulator_the_package_is_named() {
+        let own = Architecture::of_this_program().unwrap();
+        assert!(matches!(emulator(own, &BareMachine), Ok(None)));
+        let other = Architecture::ALL.into_iter().find(|other| *other != own);
+        match emulator(other.unwrap(), &BareMachine) {
+            // The machine has an emulator of its own.
+            Ok(found) => assert!(found.is_none()),
+            Err(error) => assert!(error.hint().contains("install `qemu-user-static`")),
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use nd_names::Sha256;
-use nd_oci::{BlobSource, Image, OciError};
+use nd_oci::{BlobSource, Image, OciError, PlatformIndex};
 use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, StepOutcome};
 use oci_spec::{distribution::Reference, image::MediaType};
 use reqwest::{
@@ -53,6 +53,13 @@ pub struct Pushed {
     pub there: usize,
 }
 
+/// A manifest or an index.
+struct Document {
+    digest: Sha256,
+    kind: MediaType,
+    bytes: Vec<u8>,
+}
+
 pub(super) enum Put {
     Sent,
     Mounted,
@@ -77,6 +84,57 @@ impl Registries {
     ) -> Result<Pushed, RegistryError> {
         let work = self.push_now(blobs, image, reference, mount_from);
         until_cancelled(work, cancel).await
+    }
+
+    /// Sends `images`, one for each platform, and then their index, which gets the name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub async fn push_index(
+        &self,
+        blobs: &dyn BlobSource,
+        images: &[Image],
+        reference: &Reference,
+        cancel: &Cancel,
+    ) -> Result<PlatformIndex, RegistryError> {
+        let work = self.push_index_now(blobs, images, reference);
+        until_cancelled(work, cancel).await
+    }
+
+    /// [`Self::push_index`] on a runtime of its own, for callers that are not asynchronous.
+    pub fn push_index_blocking(
+        &self,
+        blobs: &dyn BlobSource,
+        images: &[Image],
+        reference: &Reference,
+        cancel: &Cancel,
+    ) -> Result<PlatformIndex, RegistryError> {
+        let alone = self.with_own_connections();
+        blocking(alone.push_index(blobs, images, reference, cancel))?
+    }
+
+    async fn push_index_now(
+        &self,
+        blobs: &dyn BlobSource,
+        images: &[Image],
+        reference: &Reference,
+    ) -> Result<PlatformIndex, RegistryError> {
+        let index = PlatformIndex::of(blobs, images)?;
+        let (registry, name) = (reference.registry(), reference.repository());
+        for image in images {
+            let digest = image.digest.oci();
+            let alone = Reference::with_digest(registry.into(), name.into(), digest);
+            self.push_now(blobs, image, &alone, None).await?;
+        }
+        let repository = self.target(reference)?;
+        let document = Document {
+            digest: index.digest,
+            kind: MediaType::ImageIndex,
+            bytes: index.bytes.clone(),
+        };
+        self.put_document(&repository, document, reference).await?;
+        Ok(index)
     }
 
     /// [`Self::push`] on a runtime of its own, for callers that are not asynchronous.
@@ -129,8 +187,13 @@ impl Registries {
                 Err(_) => return Err(Cancelled.into()),
             });
         }
-        self.put_manifest(&repository, image, manifest, reference)
-            .await?;
+        let kind = image.manifest.media_type().clone();
+        let document = Document {
+            digest: image.digest,
+            kind: kind.unwrap_or(MediaType::ImageManifest),
+            bytes: manifest,
+        };
+        self.put_document(&repository, document, reference).await?;
         let mut pushed = Pushed::default();
         for put in done {
             match put {
@@ -142,30 +205,28 @@ impl Registries {
         Ok(pushed)
     }
 
-    async fn put_manifest(
+    async fn put_document(
         &self,
         repository: &Repository,
-        image: &Image,
-        manifest: Vec<u8>,
+        document: Document,
         reference: &Reference,
     ) -> Result<(), RegistryError> {
         if let Some(text) = reference.digest()
-            && text != image.digest.oci()
+            && text != document.digest.oci()
         {
             return Err(RegistryError::OtherImage {
                 reference: reference.whole(),
-                found: image.digest,
+                found: document.digest,
             });
         }
         let name = match (reference.tag(), reference.digest()) {
             (Some(tag), _) => tag.to_owned(),
-            (None, Some(_)) => image.digest.oci(),
+            (None, Some(_)) => document.digest.oci(),
             (None, None) => "latest".to_owned(),
         };
-        let kind = image.manifest.media_type().clone();
-        let kind = kind.unwrap_or(MediaType::ImageManifest).to_string();
+        let kind = document.kind.to_string();
         let url = repository.url(&format!("manifests/{name}"))?;
-        let body = Source::Memory(manifest.into());
+        let body = Source::Memory(document.bytes.into());
         self.send(repository, &url, &kind, &body, None).await
     }
 

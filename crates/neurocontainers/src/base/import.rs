@@ -13,20 +13,22 @@ use super::{Base, BaseArchives, BaseError, BaseKind, BaseOrigin, archive, facts:
 /// Kind of the records that remember which image an archive holds.
 const ARCHIVES: &str = "base-archive";
 
-/// Takes the image at `path` into the store, where it is verified layer by layer.
+/// Takes the image at `path` into the store, where it is verified layer by layer. Without an
+/// `architecture` it may be of any; of an index, the machine's is taken.
 pub fn import(
     path: &Path,
     reference: &str,
-    architecture: Architecture,
+    architecture: impl Into<Option<Architecture>>,
     store: &Store,
 ) -> Result<Base, BaseError> {
     let meta = fs_err::metadata(path).map_err(BaseError::io(path))?;
+    let architecture: Option<Architecture> = architecture.into();
     let (image, kind, cached) = if meta.is_dir() && Layout::is_plain_folder(path) {
         let (image, cached) = folder_image(path, store)?;
         (image, BaseKind::Folder, cached)
     } else if meta.is_dir() {
         let layout = Layout::open(path)?;
-        let image = only_image(&layout, path)?;
+        let image = only_image(&layout, path, architecture)?;
         let cached = take(&layout, &image, store)?;
         (image, BaseKind::Layout, cached)
     } else if is_sif(path)? {
@@ -37,7 +39,9 @@ pub fn import(
         (image, BaseKind::Archive, cached)
     };
     let found = image.config.architecture().to_string();
-    if found != architecture.oci() {
+    if let Some(architecture) = architecture
+        && found != architecture.oci()
+    {
         return Err(BaseError::Architecture {
             path: path.into(),
             found,
@@ -81,9 +85,16 @@ pub(super) fn archives_of(
     })
 }
 
-fn only_image(layout: &Layout, path: &Path) -> Result<Image, BaseError> {
+fn only_image(
+    layout: &Layout,
+    path: &Path,
+    architecture: Option<Architecture>,
+) -> Result<Image, BaseError> {
     match &layout.images()?[..] {
-        [_] => Ok(layout.image(None)?),
+        [_] => Ok(match architecture {
+            Some(architecture) => layout.image_for(architecture)?,
+            None => layout.image(None)?,
+        }),
         [] => Err(BaseError::NoImage {
             path: path.into(),
             problem: "the layout is empty",
@@ -162,7 +173,7 @@ fn archive_image(path: &Path, store: &Store) -> Result<Image, BaseError> {
     let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
     let file = fs_err::File::open(path).map_err(BaseError::io(path))?;
     let layout = Layout::unpack_any_archive(file, folder.path().join("layout"))?;
-    let image = only_image(&layout, path)?;
+    let image = only_image(&layout, path, None)?;
     take(&layout, &image, store)?;
     Ok(image)
 }
@@ -171,7 +182,7 @@ fn folder_image(path: &Path, store: &Store) -> Result<(Image, bool), BaseError> 
     let temporary = store.temporary();
     let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
     let layout = Layout::take_folder(path, folder.path().join("layout"))?;
-    let image = only_image(&layout, path)?;
+    let image = only_image(&layout, path, None)?;
     let cached = take(&layout, &image, store)?;
     Ok((image, cached))
 }

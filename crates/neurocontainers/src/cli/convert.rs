@@ -1,6 +1,6 @@
 //! `convert`.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use clap::Args;
 use indexmap::IndexMap;
@@ -16,8 +16,8 @@ use super::{args::CompressionArg, session::Session};
 use crate::{
     base::{self, Base, BaseKind, FromRegistry},
     output::{
-        Delivered, Delivery, ImageDescription, ImagePlace, SifInputs, deliver, file_digest,
-        in_oci_types, tree_facts, write_sif,
+        Delivered, Delivery, ImageDescription, ImagePlace, SifInputs, deliver, deliver_together,
+        file_digest, in_oci_types, tree_facts, write_sif,
     },
     pipeline::Workshop,
 };
@@ -29,11 +29,13 @@ const NAMELESS: &str = "image_0_20000101";
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
     /// An image: `oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE`, `sif:FILE`, `dir:DIR`,
-    /// `registry:REF`, or the path of any but the last
-    source: String,
+    /// `registry:REF`, or the path of any but the last. Several images, each for another
+    /// architecture, become one in a layout or a registry
+    #[arg(required = true)]
+    sources: Vec<String>,
     /// Where it goes, in the same words; a path is that of a SIF. An image of that kind is replaced
     destination: String,
-    /// Architecture of the image
+    /// Architecture of the image, where there is a choice
     #[arg(long, value_name = "ARCH")]
     architecture: Option<Architecture>,
     /// Compression of the SIF's file system
@@ -43,16 +45,19 @@ pub(super) struct ConvertArgs {
 
 /// The command `convert`: writes an image in another form, by its layers, without an unpacked copy.
 pub(super) fn run(session: &Session, args: &ConvertArgs) -> Result<(), Failure> {
-    let source = place(&args.source, |path| ImagePlace::Oci(path.into()))?;
+    let sources = args.sources.iter();
+    let sources = sources.map(|text| place(text, |path| ImagePlace::Oci(path.into())));
+    let sources: Vec<ImagePlace> = sources.collect::<Result<_, _>>()?;
     let destination = place(&args.destination, |path| ImagePlace::Sif(path.into()))?;
     let destination = session.absolute(&destination);
     let store = session.store()?;
     let workshop = session.workshop(&store)?;
-    let host = Architecture::of_this_program().unwrap_or(Architecture::X86_64);
-    let architecture = args.architecture.unwrap_or(host);
-    let (base, name) = open(&workshop, &source, architecture)?;
+    let [source] = &sources[..] else {
+        return together(session, &workshop, &sources, &destination, args);
+    };
+    let (base, name) = open(&workshop, source, args.architecture)?;
     if let ImagePlace::Sif(path) = &destination {
-        return sif(session, args, &store, &base, (path, &name), architecture);
+        return sif(session, args, &store, &base, (path, &name));
     }
     let image = in_oci_types(&store, base.image.clone())?;
     // A SIF that becomes an image of a registry stays beside it.
@@ -76,6 +81,36 @@ pub(super) fn run(session: &Session, args: &ConvertArgs) -> Result<(), Failure> 
     say(session, &destination.to_string(), &delivered, &digests)
 }
 
+/// Writes several images as one for several architectures.
+fn together(
+    session: &Session,
+    workshop: &Workshop<'_>,
+    sources: &[ImagePlace],
+    destination: &ImagePlace,
+    args: &ConvertArgs,
+) -> Result<(), Failure> {
+    let mut images = Vec::new();
+    for source in sources {
+        let (base, _) = open(workshop, source, args.architecture)?;
+        images.push(in_oci_types(workshop.store, base.image)?);
+    }
+    let digest = deliver_together(workshop, destination, &images)?;
+    if session.json() {
+        return session.printer.json(&json!({
+            "place": destination.to_string(),
+            "digest": digest.oci(),
+            "images": images.iter().map(|image| image.digest.oci()).collect::<Vec<_>>(),
+        }));
+    }
+    let mut text = format!("{destination}\n{}\n", digest.oci());
+    for image in &images {
+        let (digest, architecture) = (image.digest.oci(), image.config.architecture());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {digest}  {architecture}");
+    }
+    session.printer.data(&text)
+}
+
 /// The place that words name; what has no kind is a path, for `plain` to say of what.
 fn place(text: &str, plain: fn(&str) -> ImagePlace) -> Result<ImagePlace, Failure> {
     match text.parse::<ImagePlace>() {
@@ -89,9 +124,11 @@ fn place(text: &str, plain: fn(&str) -> ImagePlace) -> Result<ImagePlace, Failur
 fn open(
     workshop: &Workshop<'_>,
     source: &ImagePlace,
-    architecture: Architecture,
+    architecture: Option<Architecture>,
 ) -> Result<(Base, String), Failure> {
     if let ImagePlace::Registry(reference) = source {
+        let machine = Architecture::of_this_program().unwrap_or(Architecture::X86_64);
+        let architecture = architecture.unwrap_or(machine);
         let registry = FromRegistry {
             workshop,
             reference,
@@ -117,13 +154,16 @@ fn sif(
     store: &Store,
     base: &Base,
     (destination, name): (&Path, &str),
-    architecture: Architecture,
 ) -> Result<(), Failure> {
     let layers = import_base(store, store, &base.image)?.layers;
     let facts = tree_facts(store, &layers)?;
     let digests = facts.digests();
     let digests = digests.ok_or_else(|| Failure::new(FailureKind::Internal, "no tree digest"))?;
     let config = serde_json::to_value(&base.image.config)?;
+    let architecture = config["architecture"].as_str().unwrap_or_default();
+    let architecture = architecture
+        .parse()
+        .map_err(|error| Failure::new(FailureKind::Failed, error))?;
     let created = config["created"].as_str().unwrap_or_default();
     let image = ImageDescription {
         name: called(destination)?,

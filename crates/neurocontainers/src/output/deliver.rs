@@ -9,8 +9,12 @@ use std::{
 use nd_fetch::registry::{Artifact, Reference, RegistryError, RegistryOptions};
 use nd_host::AtomicFile;
 use nd_names::Sha256;
-use nd_oci::{BlobSource, Image, Layout};
+use nd_oci::{BlobSource, Image, Layout, PlatformIndex};
 use nd_store::Store;
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 
 use super::{ImagePlace, OutputError, WRITING};
 use crate::{downloads::with_registries, pipeline::Workshop};
@@ -115,6 +119,43 @@ pub fn deliver(
     }
 }
 
+/// Writes `images`, each for a platform of its own, as one to a layout or a registry, and gives the
+/// digest of their index.
+pub fn deliver_together(
+    workshop: &Workshop<'_>,
+    place: &ImagePlace,
+    images: &[Image],
+) -> Result<Sha256, OutputError> {
+    let blobs = workshop.store;
+    match place {
+        ImagePlace::Oci(path) => {
+            let is_ours = |path: &Path| path.join("oci-layout").is_file();
+            let index = PlatformIndex::of(blobs, images)?;
+            folder(path, &is_ours, |new| {
+                Layout::create(new)?.take_index(blobs, images, "latest")?;
+                Ok(())
+            })?;
+            Ok(index.digest)
+        }
+        ImagePlace::Registry(to) => {
+            let failed = |source: RegistryError| OutputError::Registry {
+                reference: to.to_owned(),
+                source: Box::new(source),
+            };
+            let reference: Reference = to
+                .parse()
+                .map_err(|_| failed(RegistryError::Reference { text: to.into() }))?;
+            let options =
+                RegistryOptions::from_environment(workshop.environment).map_err(failed)?;
+            let result = with_registries(workshop, workshop.offline, options, |registries| {
+                registries.push_index_blocking(blobs, images, &reference, workshop.cancel)
+            })?;
+            Ok(result.map_err(failed)?.digest)
+        }
+        _ => Err(OutputError::OneImage { kind: place.kind() }),
+    }
+}
+
 fn of_image(blobs: &dyn BlobSource, image: &Image) -> Result<Delivered, OutputError> {
     let mut bytes = 0;
     for layer in &image.layers {
@@ -179,18 +220,21 @@ fn folder(
     if there && !is_ours(path) {
         return Err(OutputError::Occupied { path: path.into() });
     }
-    let temporary = || {
-        tempfile::Builder::new()
-            .prefix(WRITING)
-            .tempdir_in(parent)
-            .map_err(OutputError::io(parent))
-    };
-    let (new, old) = (temporary()?, temporary()?);
-    write(&new.path().join("image"))?;
-    if path.exists() {
-        fs_err::rename(path, old.path().join("image")).map_err(fail())?;
+    let folder = tempfile::Builder::new().prefix(WRITING).tempdir_in(parent);
+    let folder = folder.map_err(OutputError::io(parent))?;
+    let new = folder.path().join("image");
+    write(&new)?;
+    if !path.exists() {
+        return fs_err::rename(&new, path).map_err(fail());
     }
-    fs_err::rename(new.path().join("image"), path).map_err(fail())
+    // One or the other has the name at any time; what was there goes with the temporary folder.
+    match renameat_with(CWD, &new, CWD, path, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs_err::rename(path, folder.path().join("old")).map_err(fail())?;
+            fs_err::rename(&new, path).map_err(fail())
+        }
+        exchanged => exchanged.map_err(|error| fail()(error.into())),
+    }
 }
 
 fn push(workshop: &Workshop<'_>, to: &str, delivery: &Delivery<'_>) -> Result<(), OutputError> {

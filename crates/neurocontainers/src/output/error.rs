@@ -25,6 +25,14 @@ pub enum OutputError {
         /// Which.
         path: PathBuf,
     },
+    /// Several images for a place of one.
+    #[error(
+        "a place of kind `{kind}` holds one image; several go into `oci:DIR` or `registry:REF`"
+    )]
+    OneImage {
+        /// The kind.
+        kind: &'static str,
+    },
     /// A SIF that nobody made.
     #[error("there is no SIF of this image")]
     NoSif,

@@ -13,7 +13,7 @@ mod sif;
 mod tree;
 
 pub(crate) use deliver::file_digest;
-pub use deliver::{Delivered, Delivery, SIF_ARTIFACT, deliver, in_oci_types};
+pub use deliver::{Delivered, Delivery, SIF_ARTIFACT, deliver, deliver_together, in_oci_types};
 pub use error::OutputError;
 pub use files::WithFiles;
 pub(crate) use image::digest_of;

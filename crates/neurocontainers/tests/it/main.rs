@@ -15,6 +15,7 @@ mod deploy;
 mod diagnose;
 mod downloads;
 mod engines;
+mod foreign;
 mod kills;
 mod leaks;
 mod lock;

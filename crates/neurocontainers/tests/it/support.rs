@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nd_names::Architecture;
 use nd_oci::{Compression, ImageSpec, ImageTree, LayerOptions, Layout, Limits, read_directory};
 use nd_rootfs::{ContentSink, Contents as _, Entry, Kind, LayerEntry, Location, Wanted};
 use serde_json::json;
@@ -74,6 +75,11 @@ pub(crate) fn busybox_layout(folder: &Path) -> Option<PathBuf> {
 
 /// A layout of one layer with what `root` holds, owned by root, at time 0.
 pub(crate) fn layout_of(root: &Path, folder: &Path) -> PathBuf {
+    layout_for(Architecture::of_this_program().unwrap(), root, folder)
+}
+
+/// As [`layout_of`], for any architecture.
+pub(crate) fn layout_for(architecture: Architecture, root: &Path, folder: &Path) -> PathBuf {
     let (index, _) = read_directory(root).unwrap();
     let entries: Vec<LayerEntry> = index
         .into_entries()
@@ -100,7 +106,6 @@ pub(crate) fn layout_of(root: &Path, folder: &Path) -> PathBuf {
         clamp: Some(0),
     };
     let layer = layout.write_layer(&entries, &mut source, options).unwrap();
-    let architecture = nd_names::Architecture::of_this_program().unwrap();
     let config = json!({
         "architecture": architecture.oci(),
         "os": "linux",
