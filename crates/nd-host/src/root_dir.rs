@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -15,6 +15,8 @@ use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
+
+use crate::AtomicFile;
 
 /// An open directory below which files are found by paths of bytes, as a process sees them whose
 /// root it is: absolute paths and symlinks start at it, `..` stops at it, magic links are refused.
@@ -117,6 +119,26 @@ impl RootDir {
         // Exactly the mode that was asked for, whatever the umask is.
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode & 0o7777))?;
         File::from(fd).write_all(bytes)
+    }
+
+    /// Gives a file this content in one step: readers see the old bytes or all of the new ones, and
+    /// so does the next start after a loss of power.
+    pub fn replace(&self, path: &[u8], bytes: &[u8], mode: u32) -> io::Result<()> {
+        let (folder, name) = self.parent(path)?;
+        let here = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+        let mut file = AtomicFile::create(here.join(name))?;
+        // Before the bytes come, which may be for few eyes.
+        rustix::fs::fchmod(file.file(), Mode::from_raw_mode(mode & 0o7777))?;
+        file.write_all(bytes)?;
+        file.commit()?;
+        Ok(())
+    }
+
+    /// Gives what stands at `from` the path `to`, in place of a file or an empty directory there.
+    pub fn rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        let (old, name) = self.parent(from)?;
+        let (new, new_name) = self.parent(to)?;
+        rustix::fs::renameat(&old, name, &new, new_name).map_err(|error| named(error, from))
     }
 
     /// Makes a directory and those above it that are missing, all with `mode`.

@@ -26,6 +26,7 @@
 
 mod args;
 mod diagnostics;
+mod diff;
 pub mod env;
 mod failure;
 mod generate;
@@ -40,6 +41,7 @@ mod table;
 
 pub use args::{ColorArg, OutputArgs, OutputFormat};
 pub use diagnostics::{DiagnosticStyle, Sources, render_diagnostic, render_diagnostics};
+pub use diff::unified_diff;
 pub use failure::{Failure, FailureKind, OrFail};
 pub use generate::{completions, give_man_pages, man_pages, reference};
 pub use human::{human_bytes, human_duration};

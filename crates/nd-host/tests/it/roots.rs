@@ -69,3 +69,26 @@ fn no_path_leaves_the_root() {
         ErrorKind::InvalidInput
     );
 }
+
+#[test]
+fn replacing_and_renaming_stay_inside_and_leave_no_half_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("inside");
+    fs_err::create_dir_all(inside.join("d")).unwrap();
+    symlink("/d", inside.join("rooted")).unwrap();
+    symlink("..", inside.join("up")).unwrap();
+    let root = RootDir::open(&inside).unwrap();
+    root.replace(b"rooted/key", b"old", 0o600).unwrap();
+    root.replace(b"/up/rooted/key", b"new", 0o640).unwrap();
+    let node = root.node(b"d/key", true).unwrap().unwrap();
+    assert_eq!((node.mode, node.size), (0o640, 3));
+    root.rename(b"rooted/key", b"up/moved").unwrap();
+    assert_eq!(root.read(b"moved", 10).unwrap(), b"new");
+    assert_eq!(
+        root.names(b"").unwrap(),
+        [&b"d"[..], b"moved", b"rooted", b"up"]
+    );
+    assert!(root.names(b"d").unwrap().is_empty());
+    assert!(root.replace(b"d", b"a folder has the name", 0o644).is_err());
+    assert!(root.names(b"d").unwrap().is_empty());
+}

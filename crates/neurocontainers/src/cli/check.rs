@@ -8,12 +8,12 @@ use nd_names::Architecture;
 use nd_report::{Diagnostic, Severity};
 use nd_terminal::{
     Counts, DiagnosticStyle, Failure, FailureKind, OutputFormat, Printer, github_commands,
-    json_report, render_diagnostic, sarif_report, short_lines,
+    json_report, render_diagnostic, sarif_report, short_lines, unified_diff,
 };
 use neurocontainers_recipe::Compat;
 
 use crate::{
-    diagnose::{CheckOptions, Outcome, TOOL, check_recipes, explanations, unified_diff},
+    diagnose::{CheckOptions, Outcome, TOOL, check_recipes, explanations},
     recipes::{Places, RecipeFolder},
 };
 

@@ -3,12 +3,10 @@
 //! Reads and compiles every concrete container of every recipe given and looks at the test suites,
 //! without network and without writing; [`Outcome::fix`] says what the files would be afterwards.
 
-mod diff;
 mod document;
 mod files;
 mod reports;
 
-pub use diff::unified_diff;
 pub use document::{Buffers, check_folder};
 pub use reports::{TOOL, explanations};
 

@@ -96,6 +96,8 @@ fn changes(old: &[&str], new: &[&str]) -> Vec<Change> {
 
 #[cfg(test)]
 mod tests {
+    //! Changes with their surroundings.
+
     use super::*;
 
     #[test]
