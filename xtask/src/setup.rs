@@ -99,6 +99,8 @@ const NEEDS: &[Need] = &[
         "python3-venv",
     ),
     need(Purpose::Test, "buildah", "buildah"),
+    need(Purpose::Test, "squid", "squid"),
+    need(Purpose::Test, "apache2", "apache2"),
     need(
         Purpose::Bench,
         "/usr/lib/python3/dist-packages/jinja2/__init__.py",

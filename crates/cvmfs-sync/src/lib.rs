@@ -2,7 +2,9 @@
 //! verbs over [`nd_cvmfs`], with the connections of [`nd_fetch`].
 
 pub mod cli;
+pub mod codes;
 mod places;
+pub mod server;
 mod tree;
 
 pub use places::{HttpSource, Place, PlaceError};

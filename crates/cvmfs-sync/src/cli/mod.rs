@@ -1,15 +1,16 @@
 //! The command line of `cvmfs-sync`.
 
 mod args;
+mod description;
+mod docs;
 mod keys;
 mod look;
 mod publish;
+mod server;
 mod verify;
 
-use std::path::Path;
-
 use clap::{CommandFactory as _, Parser, Subcommand};
-use nd_terminal::{Failure, OutputArgs, Printer};
+use nd_terminal::{Failure, OutputArgs};
 
 use self::args::Context;
 
@@ -56,6 +57,9 @@ enum Command {
     Diff(look::DiffArgs),
     /// List catalogues with their size, and propose cuts
     Catalogs(look::CatalogsArgs),
+    /// Set up the servers and clients of a repository from one description
+    #[command(subcommand)]
+    Server(server::ServerCommand),
     /// Write the documents that are made from code
     #[command(hide = true)]
     Docs {
@@ -90,7 +94,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Man { folder } => {
             return nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer);
         }
-        Command::Docs { out } => return docs(&printer, out),
+        Command::Docs { out } => return docs::run(&printer, out),
         _ => {}
     }
     let context = Context::new(printer)?;
@@ -110,19 +114,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Log(args) => look::log(&context, args),
         Command::Diff(args) => look::diff(&context, args),
         Command::Catalogs(args) => look::catalogs(&context, args),
+        Command::Server(command) => server::run(&context, command),
         Command::Man { .. } | Command::Docs { .. } | Command::Completions { .. } => Ok(()),
     }
-}
-
-/// Writes the reference of this command line, and says where below `out`.
-fn docs(printer: &Printer, out: &Path) -> Result<(), Failure> {
-    let path = "book/src/reference/cvmfs-sync.md";
-    let text = nd_terminal::reference(Cli::command());
-    let file = out.join(path);
-    fs_err::create_dir_all(file.parent().unwrap_or(out))?;
-    fs_err::write(
-        &file,
-        format!("<!-- made by `cargo xtask codegen`; edit what it is made from -->\n{text}"),
-    )?;
-    printer.data(path)
 }

@@ -1,7 +1,10 @@
-//! The program from the command line: a whole life of a repository, kills, a server, a foreign reader.
+//! The program from the command line: a whole life of a repository, kills, a server, a foreign reader;
+//! servers set up from a description.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod kill;
 mod life;
+mod machine;
 mod server;
+mod servers;
