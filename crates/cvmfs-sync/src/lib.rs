@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod codes;
 mod places;
+pub mod probe;
 pub mod server;
 mod tree;
 

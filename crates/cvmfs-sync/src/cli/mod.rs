@@ -5,6 +5,7 @@ mod description;
 mod docs;
 mod keys;
 mod look;
+mod probe;
 mod publish;
 mod server;
 mod verify;
@@ -57,6 +58,11 @@ enum Command {
     Diff(look::DiffArgs),
     /// List catalogues with their size, and propose cuts
     Catalogs(look::CatalogsArgs),
+    /// Measure servers, rank them, and write the configuration of clients
+    Probe(probe::ProbeArgs),
+    /// Look at the client of this machine
+    #[command(subcommand)]
+    Client(probe::ClientCommand),
     /// Set up the servers and clients of a repository from one description
     #[command(subcommand)]
     Server(server::ServerCommand),
@@ -114,6 +120,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Log(args) => look::log(&context, args),
         Command::Diff(args) => look::diff(&context, args),
         Command::Catalogs(args) => look::catalogs(&context, args),
+        Command::Probe(args) => probe::probe(&context, args),
+        Command::Client(command) => probe::client(&context, command),
         Command::Server(command) => server::run(&context, command),
         Command::Man { .. } | Command::Docs { .. } | Command::Completions { .. } => Ok(()),
     }

@@ -88,9 +88,10 @@ impl ServerAddress {
         format!("{}/cvmfs/{name}", self.0)
     }
 
-    /// The host, with its port where that is written, as the Geo API is asked for it.
+    /// The host without its port.
     pub fn host(&self) -> &str {
-        self.0.split_once("://").map_or(&self.0, |(_, host)| host)
+        let host = self.0.split_once("://").map_or(&*self.0, |(_, host)| host);
+        host.split_once(':').map_or(host, |(host, _)| host)
     }
 }
 

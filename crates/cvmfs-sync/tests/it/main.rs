@@ -6,5 +6,6 @@
 mod kill;
 mod life;
 mod machine;
+mod probing;
 mod server;
 mod servers;

@@ -19,8 +19,10 @@ use crate::life::Life;
 
 /// How a server behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(crate) enum Manner {
     Honest,
+    /// A while before each answer.
+    Slow,
     /// Half of each object, then the end.
     Cut,
     /// Every third answer is an error, unless the same was asked before.
@@ -28,15 +30,15 @@ enum Manner {
 }
 
 /// Serves a folder on the loopback until dropped.
-struct Server {
-    address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     stop: Arc<AtomicBool>,
     asked: Arc<Mutex<Vec<String>>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
-    fn start(root: PathBuf, manner: Manner) -> Self {
+    pub(crate) fn start(root: PathBuf, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::default()));
@@ -62,7 +64,7 @@ impl Server {
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/cvmfs/{}", self.address, crate::life::NAME)
     }
 }
@@ -110,6 +112,9 @@ fn answer(
         .ok()
         .filter(|_| !path.contains(".."));
     let mut out = stream;
+    if manner == Manner::Slow {
+        std::thread::sleep(std::time::Duration::from_millis(120));
+    }
     let _ = match file {
         _ if manner == Manner::Shaky && !again && number % 3 == 2 => {
             out.write_all(b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")

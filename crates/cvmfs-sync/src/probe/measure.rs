@@ -1,0 +1,314 @@
+//! Asking servers: how soon they answer, how fast they send, what they have.
+
+use std::{
+    io::{self, Read},
+    time::{Duration, Instant},
+};
+
+use nd_cvmfs::{MANIFEST, ObjectHash, ObjectKind, Repository, RepositoryName};
+use nd_fetch::{FetchError, FetchOptions, ObjectClient, Retries, SafeUrl, Timeouts};
+use nd_report::Cancel;
+
+use super::rank::{MOST_SERVERS, rank};
+use crate::{HttpSource, server::ServerAddress};
+
+/// The largest manifest, in bytes.
+const MAX_MANIFEST: u64 = 1 << 20;
+/// How much of an object is read to see how fast a server sends, in bytes.
+const MAX_SAMPLE: u64 = 4 << 20;
+/// A transfer of less says more about the way than about the server, in bytes.
+const MIN_SAMPLE: u64 = 256 << 10;
+/// How long one transfer may take.
+const SAMPLE_TIME: Duration = Duration::from_secs(5);
+
+/// How servers are asked.
+#[derive(Debug, Clone)]
+pub struct ProbeOptions {
+    /// How often each one is asked for the time to its first byte.
+    pub samples: u32,
+    /// How long each one has for all of these.
+    pub patience: Duration,
+    /// Proxies and certificates.
+    pub fetch: FetchOptions,
+}
+
+/// A server and what came of asking it.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// The server.
+    pub server: ServerAddress,
+    /// What it answered, or why that is not usable.
+    pub answer: Result<Answer, String>,
+}
+
+/// What a server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Times to the first byte of the manifest, sorted; never empty.
+    pub latencies: Vec<Duration>,
+    /// The revision that it serves.
+    pub revision: u64,
+    /// When that was published, in seconds since 1970.
+    pub published: Option<i64>,
+    /// The root catalogue of that revision.
+    pub root: ObjectHash,
+    /// How fast it sent that, if it was asked and the catalogue is large enough to tell.
+    pub transfer: Option<Transfer>,
+    /// Its place by distance, from 1, if a server could tell.
+    pub distance: Option<usize>,
+}
+
+impl Answer {
+    /// The median of the times to the first byte.
+    pub fn latency(&self) -> Duration {
+        let middle = self.latencies.len().saturating_sub(1) / 2;
+        self.latencies.get(middle).copied().unwrap_or(Duration::MAX)
+    }
+}
+
+/// Bytes that came in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    /// Bytes.
+    pub bytes: u64,
+    /// From the first byte to the last.
+    pub time: Duration,
+}
+
+impl Transfer {
+    /// Bytes per second.
+    pub fn rate(self) -> f64 {
+        self.bytes as f64 / self.time.as_secs_f64().max(1e-6)
+    }
+}
+
+/// Asks all servers at once for the manifest of the repository, several times; then the best few, one
+/// after the other, for its root catalogue; and one of them for the order by distance. What is not the
+/// manifest of that repository is no answer.
+pub fn measure(
+    servers: &[ServerAddress],
+    name: &RepositoryName,
+    options: &ProbeOptions,
+    cancel: &Cancel,
+) -> Vec<Measured> {
+    let options = &ProbeOptions {
+        fetch: FetchOptions {
+            // A server that fails once is not one to prefer.
+            retries: Retries {
+                attempts: 1,
+                ..Retries::default()
+            },
+            timeouts: Timeouts {
+                connect: options.patience,
+                idle: options.patience,
+            },
+            ..options.fetch.clone()
+        },
+        ..options.clone()
+    };
+    let mut measured: Vec<Measured> = std::thread::scope(|scope| {
+        let asking: Vec<_> = servers
+            .iter()
+            .map(|server| scope.spawn(move || ask(server, name, options, cancel)))
+            .collect();
+        let answers = asking.into_iter().zip(servers).map(|(asked, server)| {
+            let lost = || Err("it could not be asked".to_owned());
+            let (server, answer) = (server.clone(), asked.join().unwrap_or_else(|_| lost()));
+            Measured { server, answer }
+        });
+        answers.collect()
+    });
+    // One at a time: two transfers would share the way to us.
+    for at in best(&measured) {
+        let one = &mut measured[at];
+        let Ok(answer) = &mut one.answer else {
+            continue;
+        };
+        if cancel.is_cancelled() {
+            break;
+        }
+        match transfer(&one.server, name, answer.root, options) {
+            Ok(transfer) => answer.transfer = transfer,
+            Err(why) => one.answer = Err(why),
+        }
+    }
+    let asked: Vec<usize> = best(&measured).collect();
+    for at in asked {
+        if cancel.is_cancelled() {
+            break;
+        }
+        // The first that can tell; a publisher cannot.
+        if let Some(order) = distances(&measured[at].server, servers, name, options) {
+            for (place, server) in order.into_iter().enumerate() {
+                if let Ok(answer) = &mut measured[server].answer {
+                    answer.distance = Some(place + 1);
+                }
+            }
+            break;
+        }
+    }
+    measured
+}
+
+/// The places in the list of those that are worth a closer look, best first.
+fn best(measured: &[Measured]) -> impl Iterator<Item = usize> + use<> {
+    let best: Vec<usize> = rank(measured)
+        .into_iter()
+        .filter(|ranked| ranked.standing.is_good())
+        .map(|ranked| ranked.index)
+        .take(MOST_SERVERS)
+        .collect();
+    best.into_iter()
+}
+
+fn client(
+    server: &ServerAddress,
+    name: &RepositoryName,
+    options: &ProbeOptions,
+) -> Result<ObjectClient, String> {
+    let address = server.repository(name);
+    let url: SafeUrl = address
+        .parse()
+        .map_err(|_| format!("`{address}` is no address"))?;
+    ObjectClient::new(options.fetch.clone(), url).map_err(|error| error.to_string())
+}
+
+/// The cause alone: which server it was stands beside it.
+fn cause(error: &FetchError) -> String {
+    match error {
+        FetchError::NoSource { tried, .. } => match tried.last() {
+            Some(tried) => tried.cause.to_string(),
+            None => error.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn ask(
+    server: &ServerAddress,
+    name: &RepositoryName,
+    options: &ProbeOptions,
+    cancel: &Cancel,
+) -> Result<Answer, String> {
+    let client = client(server, name, options)?;
+    let begun = Instant::now();
+    let mut latencies = Vec::new();
+    let mut bytes = Vec::new();
+    while latencies.is_empty()
+        || (latencies.len() < options.samples as usize && begun.elapsed() < options.patience)
+    {
+        if cancel.is_cancelled() {
+            return Err("interrupted".to_owned());
+        }
+        let asked = Instant::now();
+        let body = client.get(MANIFEST).map_err(|error| cause(&error))?;
+        let body = body.ok_or_else(|| "it does not have the repository".to_owned())?;
+        let mut body = body.take(MAX_MANIFEST);
+        let mut first = [0; 1];
+        let count = body.read(&mut first).map_err(|error| error.to_string())?;
+        latencies.push(asked.elapsed());
+        bytes.clear();
+        bytes.extend_from_slice(&first[..count]);
+        body.read_to_end(&mut bytes)
+            .map_err(|error| error.to_string())?;
+    }
+    latencies.sort_unstable();
+    let source = HttpSource::new(client);
+    let repository = Repository::of_manifest(&source, bytes).map_err(|error| error.to_string())?;
+    let manifest = repository.manifest();
+    if manifest.name.as_ref() != Some(name) {
+        let found = manifest
+            .name
+            .as_ref()
+            .map_or("no name", |name| name.as_str());
+        return Err(format!("its manifest is that of `{found}`"));
+    }
+    Ok(Answer {
+        latencies,
+        revision: manifest.revision,
+        published: manifest.timestamp,
+        root: manifest.root_catalog,
+        transfer: None,
+        distance: None,
+    })
+}
+
+/// Reads the root catalogue, or what comes of it in time.
+fn transfer(
+    server: &ServerAddress,
+    name: &RepositoryName,
+    root: ObjectHash,
+    options: &ProbeOptions,
+) -> Result<Option<Transfer>, String> {
+    let client = client(server, name, options)?;
+    let path = root.path(ObjectKind::Catalog);
+    let body = client.get(&path).map_err(|error| cause(&error))?;
+    let mut body = body.ok_or_else(|| "its root catalogue is missing".to_owned())?;
+    let (mut bytes, mut portion) = (Vec::new(), vec![0; 64 << 10]);
+    let begun = Instant::now();
+    let mut whole = false;
+    while (bytes.len() as u64) < MAX_SAMPLE && begun.elapsed() < SAMPLE_TIME {
+        match body.read(&mut portion) {
+            Ok(0) => {
+                whole = true;
+                break;
+            }
+            Ok(count) => bytes.extend_from_slice(&portion[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    let time = begun.elapsed();
+    if whole && root.algorithm.hash(&bytes) != root {
+        return Err("its root catalogue is damaged".to_owned());
+    }
+    let bytes = bytes.len() as u64;
+    Ok((bytes >= MIN_SAMPLE).then_some(Transfer { bytes, time }))
+}
+
+/// The places of all servers in the order of their distance from us, as one of them sees it.
+fn distances(
+    server: &ServerAddress,
+    servers: &[ServerAddress],
+    name: &RepositoryName,
+    options: &ProbeOptions,
+) -> Option<Vec<usize>> {
+    let client = client(server, name, options).ok()?;
+    let hosts: Vec<&str> = servers.iter().map(ServerAddress::host).collect();
+    // The first word is only a key for caches.
+    let path = format!("api/v1.0/geo/cvmfs-sync/{}", hosts.join(","));
+    let mut text = String::new();
+    let body = client.get(&path).ok()??;
+    body.take(MAX_MANIFEST).read_to_string(&mut text).ok()?;
+    order(text.trim(), servers.len())
+}
+
+/// An order such as `2,1,3`: every number once.
+fn order(text: &str, count: usize) -> Option<Vec<usize>> {
+    let mut order = Vec::new();
+    for word in text.split(',') {
+        let place = word.trim().parse::<usize>().ok()?.checked_sub(1)?;
+        if place >= count || order.contains(&place) {
+            return None;
+        }
+        order.push(place);
+    }
+    (order.len() == count).then_some(order)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Answers of the Geo API.
+
+    use super::order;
+
+    #[test]
+    fn only_a_whole_order_is_one() {
+        assert_eq!(order("2,1, 3", 3), Some(vec![1, 0, 2]));
+        for bad in [
+            "", "1,2", "1,1,2", "0,1,2", "1,2,4", "1,2,3,3", "a,b,c", "<html>",
+        ] {
+            assert_eq!(order(bad, 3), None, "{bad}");
+        }
+    }
+}
