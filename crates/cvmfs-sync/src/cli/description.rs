@@ -18,15 +18,18 @@ pub(super) struct DescriptionArgs {
 }
 
 impl DescriptionArgs {
-    pub(super) fn load(&self, context: &Context) -> Result<Description, Failure> {
-        let (name, text) = match &self.description {
-            Some(path) => {
-                let path = context.environment.absolute(path);
-                let text = fs_err::read_to_string(&path)?;
-                (path.display().to_string(), text)
-            }
-            None => ("neurodesk.toml".to_owned(), NEURODESK.to_owned()),
+    /// Its name and its text.
+    pub(super) fn read(&self, context: &Context) -> Result<(String, String), Failure> {
+        let Some(path) = &self.description else {
+            return Ok(("neurodesk.toml".to_owned(), NEURODESK.to_owned()));
         };
+        let path = context.environment.absolute(path);
+        let text = fs_err::read_to_string(&path)?;
+        Ok((path.display().to_string(), text))
+    }
+
+    pub(super) fn load(&self, context: &Context) -> Result<Description, Failure> {
+        let (name, text) = self.read(context)?;
         let mut found = Sink::new();
         if let Some(description) = Description::parse(&text, FileId(0), &mut found) {
             return Ok(description);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use nd_fetch::FetchOptions;
 use nd_host::{ProgramError, Programs, SystemPrograms};
-use nd_terminal::{Align, Failure, FailureKind, Table, unified_diff};
+use nd_terminal::{Failure, FailureKind, unified_diff};
 use serde_json::{Value, json};
 
 use super::{args::Context, description::DescriptionArgs};
@@ -18,6 +18,8 @@ use crate::server::{
 /// Set up the servers and clients of a repository from one description
 #[derive(Debug, Subcommand)]
 pub(super) enum ServerCommand {
+    /// Print the description, such as that of the Neurodesk project to begin an own one with
+    Describe(DescriptionArgs),
     /// Print the configuration files of a role, or write them below a folder
     Render(RenderArgs),
     /// Let the real programs read the configuration files, and show how the machine differs
@@ -137,6 +139,11 @@ pub(super) struct ApplyArgs {
 
 pub(super) fn run(context: &Context, command: &ServerCommand) -> Result<(), Failure> {
     match command {
+        ServerCommand::Describe(args) => {
+            let (_, text) = args.read(context)?;
+            args.load(context)?;
+            context.printer.data(&text)
+        }
         ServerCommand::Render(args) => render(context, args),
         ServerCommand::Check(args) => check(context, args),
         ServerCommand::Plan(args) => plan(context, args),
@@ -256,17 +263,15 @@ fn plan(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
             &json!({ "schema_version": 1, "role": role, "steps": list, "not_in_a_folder": others }),
         )?;
     } else {
-        let columns = ["state", "step", "", "because"].map(|name| (name, Align::Left));
-        let mut table = Table::new(columns);
         for (step, state) in &planned {
             let (state, why) = match state {
-                State::Done => ("done", ""),
-                State::Pending(why) => ("pending", why.as_str()),
-                State::Different(why) => ("different", why.as_str()),
+                State::Done => ("done", String::new()),
+                State::Pending(why) => ("pending", format!(" ({why})")),
+                State::Different(why) => ("different", format!(" ({why})")),
             };
-            table.row([state, &step.id, &step.title, why]);
+            let line = format!("{state:<9}  {}: {}{why}", step.id, step.title);
+            context.printer.data(&line)?;
         }
-        context.printer.data(&table.render_for_terminal())?;
         say_left_out(context, steps.len() - planned.len());
     }
     let open = planned

@@ -10,7 +10,7 @@ use nd_fetch::{FetchError, FetchOptions, ObjectClient, Retries, SafeUrl, Timeout
 use nd_report::Cancel;
 
 use super::rank::{MOST_SERVERS, rank};
-use crate::{HttpSource, server::ServerAddress};
+use crate::{HttpSource, places::told_with_causes, server::ServerAddress};
 
 /// The largest manifest, in bytes.
 const MAX_MANIFEST: u64 = 1 << 20;
@@ -170,17 +170,17 @@ fn client(
     let url: SafeUrl = address
         .parse()
         .map_err(|_| format!("`{address}` is no address"))?;
-    ObjectClient::new(options.fetch.clone(), url).map_err(|error| error.to_string())
+    ObjectClient::new(options.fetch.clone(), url).map_err(|error| told_with_causes(&error))
 }
 
 /// The cause alone: which server it was stands beside it.
 fn cause(error: &FetchError) -> String {
     match error {
         FetchError::NoSource { tried, .. } => match tried.last() {
-            Some(tried) => tried.cause.to_string(),
+            Some(tried) => told_with_causes(&tried.cause),
             None => error.to_string(),
         },
-        other => other.to_string(),
+        other => told_with_causes(other),
     }
 }
 
@@ -205,16 +205,19 @@ fn ask(
         let body = body.ok_or_else(|| "it does not have the repository".to_owned())?;
         let mut body = body.take(MAX_MANIFEST);
         let mut first = [0; 1];
-        let count = body.read(&mut first).map_err(|error| error.to_string())?;
+        let count = body
+            .read(&mut first)
+            .map_err(|error| told_with_causes(&error))?;
         latencies.push(asked.elapsed());
         bytes.clear();
         bytes.extend_from_slice(&first[..count]);
         body.read_to_end(&mut bytes)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| told_with_causes(&error))?;
     }
     latencies.sort_unstable();
     let source = HttpSource::new(client);
-    let repository = Repository::of_manifest(&source, bytes).map_err(|error| error.to_string())?;
+    let repository =
+        Repository::of_manifest(&source, bytes).map_err(|error| told_with_causes(&error))?;
     let manifest = repository.manifest();
     if manifest.name.as_ref() != Some(name) {
         let found = manifest
@@ -255,7 +258,7 @@ fn transfer(
             }
             Ok(count) => bytes.extend_from_slice(&portion[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(told_with_causes(&error)),
         }
     }
     let time = begun.elapsed();

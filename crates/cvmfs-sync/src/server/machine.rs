@@ -16,7 +16,7 @@ use nd_host::{FileLock, Finished, Invocation, ProgramError, Programs, RootDir};
 use nd_report::Cancel;
 
 use super::{
-    step::{CommandLine, State, Step},
+    step::{Action, CommandLine, State, Step},
     words::FilePath,
 };
 
@@ -86,14 +86,16 @@ pub enum StepError {
     NotSo(String),
 }
 
-/// A step could not be done; those before it are.
+/// A step could not be looked at or done; those before it were.
 #[derive(Debug, thiserror::Error)]
-#[error("step `{id}` ({title}) was not done")]
+#[error("step `{id}` ({title}) failed")]
 pub struct ApplyError {
     /// Its name.
     pub id: String,
     /// Its title.
     pub title: String,
+    /// Whether [`Allowed::replace`] would have let it be done.
+    pub replaceable: bool,
     /// Why.
     #[source]
     pub source: StepError,
@@ -189,6 +191,7 @@ fn failed(step: &Step, source: StepError) -> ApplyError {
     ApplyError {
         id: step.id.clone(),
         title: step.title.clone(),
+        replaceable: matches!(step.action, Action::File(_)),
         source,
     }
 }

@@ -59,6 +59,21 @@ fn the_projects_own_servers() {
 }
 
 #[test]
+fn the_description_of_the_guide_is_one() {
+    let guide = include_str!("../../../../docs/book/src/guides/cvmfs-servers.md");
+    let (_, rest) = guide.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let key = SERVERS.split("\"\"\"").nth(1).unwrap();
+    let (before, rest) = text.split_once("\"\"\"\n").unwrap();
+    let (_, after) = rest.split_once("\"\"\"\n").unwrap();
+    let text = format!("{before}\"\"\"{key}\"\"\"\n{after}").replace('…', "packages.example.org");
+    let description = described(&text);
+    for role in [Role::Stratum0, Role::Stratum1, Role::Proxy, Role::Client] {
+        assert!(!files(&description, role, None).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn mistakes_are_shown_where_they_are() {
     let mut all = String::new();
     for (right, wrong) in [

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{MAX_FILE, Machine, OWN, StepError, io_at};
 use crate::{
     HttpSource,
+    places::told_with_causes,
     server::{
         content::Fit,
         description::Family,
@@ -295,11 +296,11 @@ impl Machine<'_> {
         };
         let source = match ObjectClient::new(options, url) {
             Ok(client) => HttpSource::new(client),
-            Err(error) => return pending(error.to_string()),
+            Err(error) => return pending(told_with_causes(&error)),
         };
         match Repository::open(&source) {
             Ok(_) => State::Done,
-            Err(error) => pending(error.to_string()),
+            Err(error) => pending(told_with_causes(&error)),
         }
     }
 }
