@@ -64,6 +64,7 @@ impl Content {
             Self::Whole(text) => text.clone(),
             Self::Settings(settings) => merged(
                 now,
+                false,
                 settings.iter().map(|setting| {
                     let owns = |line: &str| assigned(line) == Some(setting.name);
                     (owns, setting.assignment())
@@ -74,7 +75,7 @@ impl Content {
                     let owns = |line: &str| is_directive(line, setting.name);
                     (owns, format!("{} {}", setting.name, setting.value))
                 });
-                merged(now, owned)
+                merged(now, true, owned)
             }
             Self::Mount {
                 device,
@@ -82,7 +83,7 @@ impl Content {
                 rest,
             } => {
                 let owns = |line: &str| mounts(line, mount);
-                merged(now, [(owns, format!("{device} {mount} {rest}"))])
+                merged(now, false, [(owns, format!("{device} {mount} {rest}"))])
             }
         }
     }
@@ -106,9 +107,11 @@ impl Content {
 }
 
 /// The text with each owned line in place of the first one that its owner recognises, the further
-/// ones gone, and those that are nowhere at the end.
+/// ones gone, and those that are nowhere at the end. Lines between `<…>` and `</…>` belong to nobody
+/// when `sections` says that there are such.
 fn merged<F: Fn(&str) -> bool>(
     now: Option<&str>,
+    sections: bool,
     owned: impl IntoIterator<Item = (F, String)>,
 ) -> String {
     let mut lines: Vec<String> = now.unwrap_or("").lines().map(str::to_owned).collect();
@@ -117,11 +120,10 @@ fn merged<F: Fn(&str) -> bool>(
         let mut first = None;
         let mut at = 0;
         lines.retain(|other| {
-            // Lines inside a section of Apache are about that section.
             let word = other.trim_start();
-            if word.starts_with("</") {
+            if sections && word.starts_with("</") {
                 depth = depth.saturating_sub(1);
-            } else if word.starts_with('<') {
+            } else if sections && word.starts_with('<') {
                 depth += 1;
             }
             let mine = depth == 0 && owns(other);
@@ -162,6 +164,8 @@ fn mounts(line: &str, mount: &str) -> bool {
 #[cfg(test)]
 mod tests {
     //! Lines of others stay, our own are replaced once.
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -205,5 +209,29 @@ mod tests {
         );
         assert_eq!(content.over(Some("/dev/sdc /storage xfs\n")), line);
         assert_eq!(content.fit(Some("/dev/sdc /storage xfs\n")), Fit::Differs);
+    }
+
+    proptest! {
+        /// What was written is what is wanted, and nothing of others is lost.
+        #[test]
+        fn writing_once_is_enough(
+            lines in prop::collection::vec("(A=[a-z]{0,2}|B=|export A=x|Listen [0-9]{2}|/dev/x /m ext4|# A=|[a-z <]{0,6})", 0..12),
+        ) {
+            let text = lines.join("\n");
+            for content in [
+                Content::Settings(vec![Setting::new("A", "1"), Setting::new("B", "x y")]),
+                Content::Mount { device: "/dev/y".into(), mount: "/m".into(), rest: "auto" },
+                Content::Whole("x\n".into()),
+            ] {
+                let written = content.over(Some(&text));
+                prop_assert_eq!(content.fit(Some(&written)), Fit::Same);
+                if matches!(content, Content::Whole(_)) {
+                    continue;
+                }
+                for line in lines.iter().filter(|line| line.starts_with(['#', 'L']) || line.contains('<')) {
+                    prop_assert!(written.lines().any(|other| other == line));
+                }
+            }
+        }
     }
 }

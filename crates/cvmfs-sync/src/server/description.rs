@@ -74,6 +74,28 @@ pub struct HostSection {
     pub time_zone: Option<TimeZone>,
     /// The package that names the repository of CVMFS packages.
     pub release: Option<Spanned<ReleasePackage>>,
+    /// What keeps ports closed; by default what the family brings.
+    pub firewall: Option<Firewall>,
+}
+
+impl HostSection {
+    /// What keeps ports closed.
+    pub fn firewall(&self) -> Firewall {
+        self.firewall.unwrap_or(match self.packages {
+            Family::Dnf => Firewall::Firewalld,
+            Family::Apt => Firewall::None,
+        })
+    }
+}
+
+/// What keeps ports of a host closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firewall {
+    /// `firewalld`.
+    Firewalld,
+    /// Nothing here, perhaps something outside.
+    None,
 }
 
 /// Families of distributions.

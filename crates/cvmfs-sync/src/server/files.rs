@@ -1,6 +1,6 @@
 //! Every file of a set-up: where it is, what it holds, and by which rule.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -56,7 +56,7 @@ pub enum Syntax {
 }
 
 /// A file of a set-up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigFile {
     /// Absolute path.
     pub path: String,
@@ -68,6 +68,18 @@ pub struct ConfigFile {
     pub syntax: Syntax,
     /// Whether its text must not be shown.
     pub secret: bool,
+}
+
+impl fmt::Debug for ConfigFile {
+    /// Without the content of secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content: &dyn fmt::Debug = if self.secret { &"***" } else { &self.content };
+        f.debug_struct("ConfigFile")
+            .field("path", &self.path)
+            .field("mode", &format_args!("{:o}", self.mode))
+            .field("content", content)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ConfigFile {

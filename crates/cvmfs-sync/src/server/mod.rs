@@ -17,8 +17,8 @@ mod words;
 pub use content::{Content, Fit, Setting};
 pub use credentials::{Credentials, CredentialsError};
 pub use description::{
-    ClientSection, Description, Family, HostSection, ModeSection, NEURODESK, ProxySection,
-    RepositorySection, Stratum0Section, Stratum1Section, Volume,
+    ClientSection, Description, Family, Firewall, HostSection, ModeSection, NEURODESK,
+    ProxySection, RepositorySection, Stratum0Section, Stratum1Section, Volume,
 };
 pub use files::{ConfigFile, NoSection, Role, Syntax, client_servers, files};
 pub use machine::{Allowed, ApplyError, Machine, Progress, StepError};

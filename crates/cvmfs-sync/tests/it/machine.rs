@@ -461,3 +461,44 @@ fn only_an_empty_device_that_was_named_gets_a_file_system() {
     assert_eq!(apply(&allowed("/dev/vdb")).unwrap(), 0);
     assert_eq!(fs_err::read(&device).unwrap(), made);
 }
+
+#[test]
+fn a_licence_is_roots_alone_and_nobody_else_sees_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let (programs, cancel) = (Played::new(root.path()), Cancel::default());
+    // What others put there stays, with its mode narrowed.
+    put(
+        &root.path().join("etc/cvmfs/server.local"),
+        b"CVMFS_NUM_WORKERS=16\n",
+    );
+    let (machine, steps) = (
+        open(root.path(), &programs, &cancel),
+        of(SERVERS, Role::Stratum1),
+    );
+    let shown = format!("{:?}", machine.plan(&steps).unwrap());
+    assert!(shown.contains("etc/cvmfs/server.local"));
+    assert!(!shown.contains("s3cret"));
+    apply(&machine, &steps).unwrap();
+    let path = root.path().join("etc/cvmfs/server.local");
+    let mode = fs_err::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let text = fs_err::read_to_string(&path).unwrap();
+    assert_eq!(
+        text,
+        "CVMFS_NUM_WORKERS=16\nCVMFS_GEO_ACCOUNT_ID=1\nCVMFS_GEO_LICENSE_KEY=s3cret\n"
+    );
+    assert!(!programs.ran().join(" ").contains("s3cret"));
+}
+
+#[test]
+fn two_do_not_apply_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let (programs, cancel) = (Played::new(root.path()), Cancel::default());
+    let machine = open(root.path(), &programs, &cancel);
+    let held = machine.lock().unwrap();
+    assert!(held.is_some());
+    assert!(machine.lock().unwrap().is_none());
+    drop(held);
+    assert!(machine.lock().unwrap().is_some());
+}

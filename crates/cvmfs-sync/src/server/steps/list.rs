@@ -2,7 +2,7 @@
 
 use super::List;
 use crate::server::{
-    description::{Family, Volume},
+    description::{Family, Firewall, Volume},
     files::ConfigFile,
     step::{Action, CommandLine, Step, Test, command},
 };
@@ -171,9 +171,9 @@ impl List<'_> {
             .push(Step::new(format!("service-{name}"), title, action));
     }
 
-    /// Ports are open. Debian has no firewall of its own.
+    /// Ports are open.
     pub(super) fn firewall(&mut self, ports: &[u16]) {
-        if self.description.host.packages == Family::Apt {
+        if self.description.host.firewall() == Firewall::None {
             return;
         }
         let firewall =
