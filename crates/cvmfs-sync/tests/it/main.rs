@@ -7,5 +7,6 @@ mod kill;
 mod life;
 mod machine;
 mod probing;
+mod served;
 mod server;
 mod servers;
