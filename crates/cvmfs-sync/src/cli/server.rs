@@ -132,7 +132,7 @@ pub(super) struct ApplyArgs {
     /// Make a file system on this device, if it is empty
     #[arg(long, value_name = "DEVICE")]
     format: Option<FilePath>,
-    /// Replace files that hold something else; what they held is kept in `/var/lib/cvmfs-sync/replaced`
+    /// Replace files that somebody changed; what they held is kept in `/var/lib/cvmfs-sync/replaced`
     #[arg(long)]
     replace: bool,
 }

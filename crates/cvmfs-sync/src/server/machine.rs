@@ -3,6 +3,7 @@
 mod apply;
 mod device;
 mod state;
+mod untouched;
 
 use std::{
     io,
@@ -20,7 +21,8 @@ use super::{
     words::FilePath,
 };
 
-/// Where state of our own is kept: replaced files, and what services were started with.
+/// Where state of our own is kept: replaced files, digests of what we wrote, and what services were
+/// started with.
 const OWN: &str = "/var/lib/cvmfs-sync";
 /// The largest file that is looked at, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -48,7 +50,7 @@ impl std::fmt::Debug for Machine<'_> {
 pub struct Allowed {
     /// The one device that may get a file system, if it is empty.
     pub format: Option<FilePath>,
-    /// Files that hold something else are replaced; what they held is kept.
+    /// Files that somebody changed are replaced; what they held is kept.
     pub replace: bool,
 }
 

@@ -166,6 +166,7 @@ pub enum State {
     Done,
     /// It is not so yet.
     Pending(String),
-    /// Something else is so that somebody may want: only replaced when the caller says so.
+    /// Something else is so that somebody may want, such as a file that was changed since its package or
+    /// we wrote it: only replaced when the caller says so.
     Different(String),
 }

@@ -32,6 +32,28 @@ struct Played {
     fails: Mutex<Option<usize>>,
 }
 
+/// Files that packages bring: path, package, text.
+const PACKAGED: [(&str, &str, &str); 3] = [
+    (
+        "/etc/squid/squid.conf",
+        "squid",
+        "# the default\nhttp_port 3128\n",
+    ),
+    (
+        "/etc/httpd/conf/httpd.conf",
+        "httpd",
+        "Listen 80\nServerAdmin root@localhost\n",
+    ),
+    ("/etc/apache2/ports.conf", "apache2", "Listen 80\n"),
+];
+
+fn owner(path: &str) -> Option<&'static str> {
+    PACKAGED
+        .iter()
+        .find(|(other, ..)| *other == path)
+        .map(|(_, package, _)| *package)
+}
+
 impl Played {
     fn new(root: &Path) -> Self {
         Self {
@@ -80,6 +102,13 @@ impl Played {
                 (self.has_run("apt-get", "/root/release.deb"), "")
             }
             ["dpkg-query", "--show", _, name] => (self.has_run("apt-get", name), "installed"),
+            ["dpkg-query", "--search", path] => {
+                (self.has_run("apt-get", owner(path)?), owner(path)?)
+            }
+            ["rpm", "--query", "--file", path] => (self.has_run("dnf", owner(path)?), ""),
+            // The whole package is looked at; only `rpm` has an exit code for what it finds.
+            ["dpkg", "--verify", _] => (true, self.changed()),
+            ["rpm", "--verify", "--file", _] => (false, self.changed()),
             ["getent", "passwd", user] => (self.has_run("useradd", user), ""),
             ["systemctl", "is-enabled" | "is-active", "--quiet", "autofs"] => {
                 (!self.has_run("systemctl disable", "autofs"), "")
@@ -114,7 +143,29 @@ impl Played {
         })
     }
 
+    /// A line for the one file of a package that is not as it was installed.
+    fn changed(&self) -> &'static str {
+        let [squid, httpd, ports] = PACKAGED.map(|(path, _, text)| {
+            let now = fs_err::read_to_string(self.root.join(&path[1..]));
+            now.is_ok_and(|now| now != text)
+        });
+        match (squid, httpd || ports) {
+            (true, _) => "S.5....T.  c /etc/squid/squid.conf\n..5......  c /etc/other",
+            (_, true) => {
+                "S.5....T.  c /etc/httpd/conf/httpd.conf\n??5??????  c /etc/apache2/ports.conf"
+            }
+            _ => "..5......  c /etc/other",
+        }
+    }
+
     fn effect(&self, words: &[&str]) {
+        if ["dnf", "apt-get"].contains(&words[0]) {
+            for (path, package, text) in PACKAGED {
+                if words.contains(&package) {
+                    self.put(&path[1..], text);
+                }
+            }
+        }
         let (folder, name) = (
             "etc/cvmfs/repositories.d/software.example.org",
             "software.example.org",
@@ -138,10 +189,7 @@ impl Played {
                 self.put(&format!("etc/apache2/mods-enabled/{module}.load"), "x");
             }
             ["cvmfs_server", "mkfs", ..] => {
-                self.put(
-                    &format!("{folder}/server.conf"),
-                    "CVMFS_USER=cvmfs\nCVMFS_INCLUDE_XATTRS=false\n",
-                );
+                self.put(&format!("{folder}/server.conf"), "CVMFS_USER=cvmfs\n");
                 for end in ["crt", "key", "masterkey", "pub"] {
                     self.put(&format!("etc/cvmfs/keys/{name}.{end}"), "key");
                     self.effect(&["chmod", "640", &format!("/etc/cvmfs/keys/{name}.{end}")]);
@@ -236,12 +284,8 @@ fn open<'a>(root: &Path, programs: &'a dyn Programs, cancel: &'a Cancel) -> Mach
 }
 
 fn apply(machine: &Machine<'_>, steps: &[Step]) -> Result<usize, ApplyError> {
-    let allowed = Allowed {
-        replace: true,
-        ..Allowed::default()
-    };
     let mut done = 0;
-    machine.apply(steps, &allowed, &mut |_, progress| {
+    machine.apply(steps, &Allowed::default(), &mut |_, progress| {
         done += usize::from(progress == Progress::Did);
     })?;
     Ok(done)
@@ -314,6 +358,45 @@ fn a_service_is_started_again_when_its_configuration_changed() {
             "systemctl restart squid"
         ]
     );
+}
+
+#[test]
+fn what_packages_and_we_wrote_is_replaced_and_what_somebody_changed_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let (programs, cancel) = (Played::new(root.path()), Cancel::default());
+    let machine = open(root.path(), &programs, &cancel);
+    let path = root.path().join("etc/squid/squid.conf");
+    let kept = root
+        .path()
+        .join("var/lib/cvmfs-sync/replaced/etc/squid/squid.conf");
+    let read = |path: &Path| fs_err::read_to_string(path).unwrap();
+    apply(&machine, &of(SERVERS, Role::Proxy)).unwrap();
+    assert_eq!(read(&kept), PACKAGED[0].2);
+    // Our own text makes room for a newer one, and the packaged one stays kept.
+    let other = of(
+        &SERVERS.replace("\"10.1.0.0/16\"", "\"10.2.0.0/16\""),
+        Role::Proxy,
+    );
+    apply(&machine, &other).unwrap();
+    assert!(read(&path).contains("10.2.0.0/16"));
+    assert_eq!(read(&kept), PACKAGED[0].2);
+    // Somebody's does not.
+    let changed = read(&path) + "# mine\n";
+    put(&path, changed.as_bytes());
+    let error = apply(&machine, &of(SERVERS, Role::Proxy)).unwrap_err();
+    assert!(
+        error.replaceable && matches!(error.source, StepError::Refused(_)),
+        "{error:?}"
+    );
+    assert_eq!(read(&path), changed);
+    let allowed = Allowed {
+        replace: true,
+        ..Allowed::default()
+    };
+    machine
+        .apply(&of(SERVERS, Role::Proxy), &allowed, &mut |_, _| {})
+        .unwrap();
+    assert_eq!(read(&kept), changed);
 }
 
 #[test]

@@ -73,19 +73,24 @@ impl Machine<'_> {
         }
     }
 
-    fn put(&self, path: &str, text: &str, mode: u32) -> Result<(), StepError> {
+    pub(super) fn put(&self, path: &str, text: &str, mode: u32) -> Result<(), StepError> {
         self.parent(path)?;
         let put = self.root.replace(path.as_bytes(), text.as_bytes(), mode);
         put.map_err(io_at(path))
     }
 
-    /// Writes a file in one step; what it held before is kept for whoever wants it back.
+    /// Writes a file in one step; what somebody else wrote there is kept for whoever wants it back.
     fn write(&self, file: &ConfigFile) -> Result<(), StepError> {
-        if let Some(text) = self.text(&file.path)? {
+        let now = self.text(&file.path)?;
+        if let Some(text) = &now
+            && !self.is_ours(&file.path, text)?
+        {
             // Not beside the file: many folders of configuration read everything that is in them.
-            self.put(&format!("{OWN}/replaced{}", file.path), &text, 0o600)?;
+            self.put(&format!("{OWN}/replaced{}", file.path), text, 0o600)?;
         }
-        self.put_file(file)
+        let new = file.content.over(now.as_deref());
+        self.remember(&file.path, now.as_deref(), &new)?;
+        self.put(&file.path, &new, file.mode)
     }
 
     /// Writes a file in one step, over what it holds now.
