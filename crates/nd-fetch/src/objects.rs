@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use reqwest::{Client, Method, Response, StatusCode, header::HeaderMap};
+use reqwest::{
+    Client, Method, Response, StatusCode,
+    header::{CACHE_CONTROL, HeaderMap, HeaderValue},
+};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
 pub struct ObjectClient {
     connections: Arc<Connections>,
     base: SafeUrl,
+    headers: HeaderMap,
 }
 
 struct Connections {
@@ -52,7 +56,16 @@ impl ObjectClient {
                 options,
             }),
             base,
+            headers: HeaderMap::new(),
         })
+    }
+
+    /// Has every cache on the way ask the server whether its copy is still the current one.
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        let now = HeaderValue::from_static("max-age=0");
+        self.headers.insert(CACHE_CONTROL, now);
+        self
     }
 
     /// The address below which objects are.
@@ -113,8 +126,8 @@ impl ObjectClient {
             let mut attempts = 0;
             loop {
                 attempts += 1;
-                let headers = HeaderMap::new();
-                let cause = match send(client, options, method, &url, &headers, None).await {
+                let sent = send(client, options, method, &url, &self.headers, None).await;
+                let cause = match sent {
                     Ok(answer) => match answer.response.status() {
                         status if status.is_success() => return Ok(Some(answer)),
                         StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),

@@ -9,6 +9,7 @@
 mod cache;
 mod credentials;
 mod failures;
+mod objects;
 mod peer_registry;
 mod processes;
 mod push;
