@@ -12,8 +12,8 @@ use nd_report::Cancel;
 use super::rank::{MOST_SERVERS, rank};
 use crate::{HttpSource, places::told_with_causes, server::ServerAddress};
 
-/// The largest manifest, in bytes.
-const MAX_MANIFEST: u64 = 1 << 20;
+/// The largest manifest and the largest answer about distances, in bytes.
+const MAX_SMALL: usize = 1 << 20;
 /// How much of an object is read to see how fast a server sends, in bytes.
 const MAX_SAMPLE: u64 = 4 << 20;
 /// A transfer of less says more about the way than about the server, in bytes.
@@ -190,10 +190,10 @@ fn ask(
     options: &ProbeOptions,
     cancel: &Cancel,
 ) -> Result<Answer, String> {
-    let client = client(server, name, options)?;
+    // A proxy that has an older manifest must not make its server look stale.
+    let client = client(server, name, options)?.fresh();
     let begun = Instant::now();
-    let mut latencies = Vec::new();
-    let mut bytes = Vec::new();
+    let (mut latencies, mut bytes) = (Vec::new(), Vec::new());
     while latencies.is_empty()
         || (latencies.len() < options.samples as usize && begun.elapsed() < options.patience)
     {
@@ -202,17 +202,10 @@ fn ask(
         }
         let asked = Instant::now();
         let body = client.get(MANIFEST).map_err(|error| cause(&error))?;
-        let body = body.ok_or_else(|| "it does not have the repository".to_owned())?;
-        let mut body = body.take(MAX_MANIFEST);
-        let mut first = [0; 1];
-        let count = body
-            .read(&mut first)
-            .map_err(|error| told_with_causes(&error))?;
-        latencies.push(asked.elapsed());
-        bytes.clear();
-        bytes.extend_from_slice(&first[..count]);
-        body.read_to_end(&mut bytes)
-            .map_err(|error| told_with_causes(&error))?;
+        let mut body = body.ok_or_else(|| "it does not have the repository".to_owned())?;
+        let (first, rest) = small(&mut body, asked, options.patience)?;
+        latencies.push(first);
+        bytes = rest;
     }
     latencies.sort_unstable();
     let source = HttpSource::new(client);
@@ -234,6 +227,35 @@ fn ask(
         transfer: None,
         distance: None,
     })
+}
+
+/// Reads a small document and says when its first byte came. The time limits of connections are those
+/// of single portions: a server that sends one byte at a time would never end.
+fn small(
+    body: &mut impl Read,
+    asked: Instant,
+    patience: Duration,
+) -> Result<(Duration, Vec<u8>), String> {
+    let (mut bytes, mut portion) = (Vec::new(), vec![0; 16 << 10]);
+    let mut first = None;
+    loop {
+        let count = match body.read(&mut portion) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(told_with_causes(&error)),
+        };
+        let first = *first.get_or_insert_with(|| asked.elapsed());
+        if count == 0 {
+            return Ok((first, bytes));
+        }
+        bytes.extend_from_slice(&portion[..count]);
+        if bytes.len() > MAX_SMALL {
+            return Err("it sends too much".to_owned());
+        }
+        if asked.elapsed() > 2 * patience {
+            return Err("it sends too slowly".to_owned());
+        }
+    }
 }
 
 /// Reads the root catalogue, or what comes of it in time.
@@ -280,10 +302,9 @@ fn distances(
     let hosts: Vec<&str> = servers.iter().map(ServerAddress::host).collect();
     // The first word is only a key for caches.
     let path = format!("api/v1.0/geo/cvmfs-sync/{}", hosts.join(","));
-    let mut text = String::new();
-    let body = client.get(&path).ok()??;
-    body.take(MAX_MANIFEST).read_to_string(&mut text).ok()?;
-    order(text.trim(), servers.len())
+    let mut body = client.get(&path).ok()??;
+    let (_, bytes) = small(&mut body, Instant::now(), options.patience).ok()?;
+    order(std::str::from_utf8(&bytes).ok()?.trim(), servers.len())
 }
 
 /// An order such as `2,1,3`: every number once.

@@ -211,13 +211,21 @@ fn three_replicas_are_ranked_and_the_client_gets_the_good_ones() {
 }
 
 #[test]
-fn a_server_whose_catalogue_ends_early_is_not_used() {
+fn servers_that_end_early_or_drip_are_not_used_and_do_not_hold_us() {
     let sites = Sites::new(1);
     let cut = sites.serve("fast", Manner::Cut);
     let slow = sites.serve("slow", Manner::Slow);
-    sites.describe(&[&cut.address, &slow.address]);
-    let answer = sites.good(&["probe", "--description", "servers.toml"]);
-    assert_eq!(column(&answer, "state"), ["good", "failed"], "{answer}");
+    let drip = sites.serve("fast", Manner::Drip);
+    sites.describe(&[&cut.address, &slow.address, &drip.address]);
+    let answer = sites.good(&["probe", "--description", "servers.toml", "--patience", "1"]);
+    assert_eq!(
+        column(&answer, "state"),
+        ["good", "failed", "failed"],
+        "{answer}"
+    );
+    let why = |at: usize| answer["servers"][at]["why"].as_str().unwrap();
+    assert!(why(1).contains("ended after"), "{answer}");
+    assert_eq!(why(2), "it sends too slowly");
     assert_eq!(
         answer["best"],
         serde_json::json!([format!("http://{}", slow.address)])

@@ -23,6 +23,8 @@ pub(crate) enum Manner {
     Honest,
     /// A while before each answer.
     Slow,
+    /// One byte at a time, with a while between any two.
+    Drip,
     /// Half of each object, then the end.
     Cut,
     /// Every third answer is an error, unless the same was asked before.
@@ -127,6 +129,17 @@ fn answer(
                 _ => bytes.len(),
             };
             let body = if method == "HEAD" { &[][..] } else { &bytes[..end] };
+            if manner == Manner::Drip {
+                let _ = out.write_all(head.as_bytes());
+                for byte in body {
+                    // Until whoever asked goes away.
+                    if out.write_all(&[*byte]).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                return;
+            }
             out.write_all(head.as_bytes()).and_then(|()| out.write_all(body))
         }
     };
