@@ -189,7 +189,8 @@ fn stratum1(
     section: &Stratum1Section,
     credentials: Option<&Credentials>,
 ) -> Vec<ConfigFile> {
-    let mut files: Vec<ConfigFile> = section.volume.iter().map(fstab).collect();
+    let mut files = vec![updates(description.host.packages)];
+    files.extend(section.volume.iter().map(fstab));
     files.push(public_key(description));
     let listen = match description.host.packages {
         Family::Dnf => "/etc/httpd/conf/httpd.conf",
@@ -224,6 +225,21 @@ fn stratum1(
         ),
     ));
     files
+}
+
+/// Updates that come by themselves. Those of Debian are about security unless somebody says more.
+fn updates(family: Family) -> ConfigFile {
+    let (path, text) = match family {
+        Family::Dnf => (
+            "/etc/dnf/automatic.conf",
+            "[commands]\nupgrade_type = security\ndownload_updates = yes\napply_updates = yes\n",
+        ),
+        Family::Apt => (
+            "/etc/apt/apt.conf.d/20auto-upgrades",
+            "APT::Periodic::Update-Package-Lists \"1\";\nAPT::Periodic::Unattended-Upgrade \"1\";\n",
+        ),
+    };
+    ConfigFile::new(path, Content::Whole(text.to_owned()))
 }
 
 /// The cache in front of a replica. It keeps answers of the Geo API alone, since objects come from the

@@ -175,6 +175,11 @@ impl List<'_> {
             "logrotate",
             updates,
         ]);
+        let settings = self.by_family(
+            "/etc/dnf/automatic.conf",
+            "/etc/apt/apt.conf.d/20auto-upgrades",
+        );
+        self.file("update-settings", "updates are those of security", settings);
         let timer = self.by_family("dnf-automatic-install.timer", "unattended-upgrades.service");
         self.program(
             "updates",

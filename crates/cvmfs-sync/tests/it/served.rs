@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cvmfs_sync::server::{Role, files};
+use cvmfs_sync::server::{Action, Machine, Role, State, Step, files};
+use nd_fetch::FetchOptions;
+use nd_host::{Environment, SystemPrograms};
+use nd_report::Cancel;
 use nd_testkit::peer;
 
 use crate::{
@@ -224,6 +227,25 @@ fn apache_and_squid_serve_a_repository_as_it_should_be() {
             "{head}"
         );
     }
+
+    // The last step of a set-up.
+    let cancel = Cancel::default();
+    let programs = SystemPrograms::new(&Environment::of_process().unwrap());
+    let (now, fetch) = (jiff::Timestamp::now(), FetchOptions::default());
+    let machine = Machine::open(life.env.work(), Some(&programs), &cancel, now, fetch).unwrap();
+    let state = |address: String| {
+        let step = Step {
+            id: "test".to_owned(),
+            title: String::new(),
+            action: Action::Answers { address },
+        };
+        machine.state(&step).unwrap()
+    };
+    assert_eq!(state(storage), State::Done);
+    let other = format!("{}/cvmfs/other.example.org", web.url());
+    assert!(matches!(state(other), State::Pending(why) if why.contains("no repository")));
+    let nobody = format!("http://127.0.0.1:{}/cvmfs/{NAME}", free_port());
+    assert!(matches!(state(nobody), State::Pending(why) if why.contains("no answer")));
 
     // In front of a replica: everything comes from the web server behind, whoever is asked for.
     let port = free_port();

@@ -1,10 +1,10 @@
 //! Files from a description: what they hold, what real programs say to them, how folders get them.
 
-use std::{fmt::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
 use cvmfs_sync::server::{
-    ConfigFile, Content, Description, Family, NEURODESK, Role, Syntax, check_syntax, files,
-    plan_move,
+    Action, ConfigFile, Content, Description, Family, NEURODESK, Role, Syntax, check_syntax, files,
+    plan_move, steps,
 };
 use insta::assert_snapshot;
 use nd_host::{Environment, SystemPrograms};
@@ -46,6 +46,17 @@ fn the_files_of_every_role() {
     let description = described(SERVERS);
     for role in [Role::Stratum0, Role::Stratum1, Role::Proxy, Role::Client] {
         assert_snapshot!(role.name(), rendered(&description, role));
+        // And each of them is a step.
+        let steps = steps(&description, role, None).unwrap();
+        let written = steps
+            .iter()
+            .filter(|step| matches!(step.action, Action::File(_)));
+        assert_eq!(
+            written.count(),
+            files(&description, role, None).unwrap().len()
+        );
+        let ids: BTreeSet<&str> = steps.iter().map(|step| &*step.id).collect();
+        assert_eq!(ids.len(), steps.len());
     }
 }
 

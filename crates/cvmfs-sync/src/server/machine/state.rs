@@ -302,7 +302,10 @@ impl Machine<'_> {
             Err(error) => return pending(told_with_causes(&error)),
         };
         match Repository::open(&source) {
-            Ok(_) => State::Done,
+            Ok(repository) => match &repository.manifest().name {
+                Some(name) if address.ends_with(&format!("/{name}")) => State::Done,
+                _ => pending("the manifest is that of another repository"),
+            },
             Err(error) => pending(told_with_causes(&error)),
         }
     }
