@@ -1,5 +1,6 @@
 //! Publishes containers to CVMFS repositories, and proves, copies and keeps such repositories: the
-//! verbs over [`nd_cvmfs`], with the connections of [`nd_fetch`].
+//! verbs over [`nd_cvmfs`], with the connections of [`nd_fetch`]. [`server`] sets up machines for them,
+//! [`probe`] says which servers are good.
 
 pub mod cli;
 pub mod codes;

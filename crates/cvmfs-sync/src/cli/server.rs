@@ -100,6 +100,19 @@ enum PlanArg {
     Move,
 }
 
+impl PlanArg {
+    /// The role; none for a move.
+    fn role(self) -> Option<Role> {
+        match self {
+            Self::Stratum0 => Some(Role::Stratum0),
+            Self::Stratum1 => Some(Role::Stratum1),
+            Self::Proxy => Some(Role::Proxy),
+            Self::Client => Some(Role::Client),
+            Self::Move => None,
+        }
+    }
+}
+
 /// Arguments of `server plan`.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -241,12 +254,12 @@ fn difference(file: &ConfigFile, now: Option<&str>) -> String {
 
 fn plan(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
     let description = args.description.load(context)?;
-    let role = match (args.what, &args.from, &args.to) {
-        (PlanArg::Move, Some(from), Some(to)) => return show_move(context, &description, from, to),
-        (PlanArg::Stratum0 | PlanArg::Move, ..) => Role::Stratum0,
-        (PlanArg::Stratum1, ..) => Role::Stratum1,
-        (PlanArg::Proxy, ..) => Role::Proxy,
-        (PlanArg::Client, ..) => Role::Client,
+    let Some(role) = args.what.role() else {
+        let (Some(from), Some(to)) = (&args.from, &args.to) else {
+            let text = "a move needs `--from` and `--to`";
+            return Err(Failure::new(FailureKind::Usage, text));
+        };
+        return show_move(context, &description, from, to);
     };
     let credentials = credentials(context, &description, role)?;
     let steps = steps(&description, role, credentials.as_ref())?;

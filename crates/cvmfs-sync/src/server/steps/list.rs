@@ -20,6 +20,19 @@ impl List<'_> {
         self.by_family("httpd", "apache2")
     }
 
+    /// The package of the service that runs what is in `/etc/cron.d`.
+    pub(super) fn cron(&self) -> &'static str {
+        self.by_family("cronie", "cron")
+    }
+
+    /// Squid with the role's configuration.
+    pub(super) fn squid(&mut self, title: &str) {
+        let path = "/etc/squid/squid.conf";
+        self.file("squid", title, path);
+        self.service("squid", &[path], Some(command(["squid", "-k", "parse"])));
+    }
+
+    /// Where the site that serves the storage is.
     pub(super) fn site_path(&self) -> String {
         let site = |file: &&ConfigFile| file.path.contains("/cvmfs.");
         self.files
