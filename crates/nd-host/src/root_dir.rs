@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::AtomicFile;
+use crate::{AtomicFile, remove_abandoned};
 
 /// An open directory below which files are found by paths of bytes, as a process sees them whose
 /// root it is: absolute paths and symlinks start at it, `..` stops at it, magic links are refused.
@@ -122,10 +122,12 @@ impl RootDir {
     }
 
     /// Gives a file this content in one step: readers see the old bytes or all of the new ones, and
-    /// so does the next start after a loss of power.
+    /// so does the next start after a loss of power. What killed writers left in its folder goes away,
+    /// which matters where programs read every file of a folder.
     pub fn replace(&self, path: &[u8], bytes: &[u8], mode: u32) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
         let here = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+        remove_abandoned(&here)?;
         let mut file = AtomicFile::create(here.join(name))?;
         // Before the bytes come, which may be for few eyes.
         rustix::fs::fchmod(file.file(), Mode::from_raw_mode(mode & 0o7777))?;

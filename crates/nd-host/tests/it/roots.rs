@@ -78,7 +78,13 @@ fn replacing_and_renaming_stay_inside_and_leave_no_half_file() {
     symlink("/d", inside.join("rooted")).unwrap();
     symlink("..", inside.join("up")).unwrap();
     let root = RootDir::open(&inside).unwrap();
+    // A writer that was killed: its file is there, and nobody holds it.
+    let killed = nd_host::AtomicFile::create(inside.join("d/other")).unwrap();
+    let left = killed.path().to_owned();
+    drop(killed);
+    fs_err::write(&left, "half").unwrap();
     root.replace(b"rooted/key", b"old", 0o600).unwrap();
+    assert!(!left.exists());
     root.replace(b"/up/rooted/key", b"new", 0o640).unwrap();
     let node = root.node(b"d/key", true).unwrap().unwrap();
     assert_eq!((node.mode, node.size), (0o640, 3));
