@@ -171,6 +171,10 @@ fn render(context: &Context, args: &RenderArgs) -> Result<(), Failure> {
     if let Some(root) = &args.root {
         let root = context.environment.absolute(root);
         fs_err::create_dir_all(&root)?;
+        if fs_err::canonicalize(&root)?.parent().is_none() {
+            let text = "the files of this machine are written by `server apply`";
+            return Err(Failure::new(FailureKind::Refused, text));
+        }
         let machine = machine(context, root, None)?;
         for file in &files {
             machine.put_file(file)?;

@@ -211,6 +211,8 @@ fn is_host_and_port(text: &str) -> bool {
 mod tests {
     //! What is taken, and what would break out of a configuration file.
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn takes<T: FromStr>(good: &[&str], bad: &[&str]) {
@@ -308,5 +310,33 @@ mod tests {
             error.contains("\\u{1b}") && !error.contains('\n'),
             "{error}"
         );
+    }
+
+    proptest! {
+        /// Whatever is taken means itself in shells, in CVMFS's and Squid's files and in those of Apache.
+        #[test]
+        fn what_is_taken_breaks_out_of_nothing(
+            text in "(http://|https://|/|\\.|[0-9]{1,2} days ago)?[a-z0-9:/.@-]{0,12}[ \"'`$;|&<>(){}\\\\#=,*?!~\n\r\t\u{0}é-]{0,2}[a-z0-9.:/]{0,6}"
+        ) {
+            let taken = [
+                text.parse::<ServerAddress>().is_ok(),
+                text.parse::<ProxyAddress>().is_ok(),
+                text.parse::<Network>().is_ok(),
+                text.parse::<Domain>().is_ok(),
+                text.parse::<HostName>().is_ok(),
+                text.parse::<UserName>().is_ok(),
+                text.parse::<FilePath>().is_ok(),
+                text.parse::<TimeZone>().is_ok(),
+                text.parse::<Suffix>().is_ok(),
+                text.parse::<ReleasePackage>().is_ok(),
+            ];
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+".contains(c);
+            if taken.contains(&true) {
+                prop_assert!(text.chars().all(plain) && !text.starts_with('-'), "{text}");
+            }
+            if text.parse::<TimeSpan>().is_ok() {
+                prop_assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' '), "{text}");
+            }
+        }
     }
 }

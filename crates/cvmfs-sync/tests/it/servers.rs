@@ -1,6 +1,11 @@
 //! Files from a description: what they hold, what real programs say to them, how folders get them.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::Output,
+};
 
 use cvmfs_sync::server::{
     Action, ConfigFile, Content, Description, Family, NEURODESK, Role, Syntax, check_syntax, files,
@@ -243,6 +248,69 @@ fn a_folder_is_rendered_checked_applied_and_left_alone_afterwards() {
         "clients/etc/cvmfs/config.d/software.example.org.conf.cdn.europe",
     );
     assert!(client.contains("CVMFS_SERVER_URL=\"http://cdn.example.org:8080/cvmfs/@fqrn@\"\n"));
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_no_half_file_and_the_next_call_goes_on() {
+    let env = TestEnv::new().unwrap();
+    let words = ["server", "apply", "client", "--root", "root"];
+    for round in 0..10 {
+        let root = env.work().join("root");
+        fs_err::create_dir(&root).unwrap();
+        // Each file waits for the disk, so that these moments lie between them.
+        let kill = std::time::Duration::from_millis(3 + 4 * round);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test kills a program that it started"
+        )]
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cvmfs-sync"))
+            .args(words)
+            .env_clear()
+            .env("HOME", env.work())
+            .current_dir(env.work())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(kill);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // No description is given: these are the project's own clients.
+        let again = || {
+            let mut command = env.command(env!("CARGO_BIN_EXE_cvmfs-sync"));
+            command.args(words).output().unwrap()
+        };
+        let (first, second) = (again(), again());
+        let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(first.status.success(), "{}", said(&first));
+        assert!(
+            said(&second).contains("10 steps were done, 0 are done now"),
+            "{}",
+            said(&second)
+        );
+        assert_eq!(hidden(&root), Vec::<PathBuf>::new());
+        fs_err::remove_dir_all(root).unwrap();
+    }
+}
+
+/// Files below a folder whose names begin with a dot.
+fn hidden(folder: &Path) -> Vec<PathBuf> {
+    let (mut waiting, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = waiting.pop() {
+        for entry in fs_err::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path
+                .file_name()
+                .unwrap()
+                .as_encoded_bytes()
+                .starts_with(b".")
+            {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
 #[test]
