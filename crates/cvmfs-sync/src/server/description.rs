@@ -195,6 +195,9 @@ pub struct ClientSection {
     pub quota_mb: u32,
     /// Folder of a client's cache.
     pub cache: Option<FilePath>,
+    /// Whether the repository is mounted when somebody looks into it; else it is at each start.
+    #[serde(default = "yes")]
+    pub autofs: bool,
     /// Configurations that lie ready beside the one in use.
     #[serde(default, rename = "mode")]
     pub modes: Vec<ModeSection>,

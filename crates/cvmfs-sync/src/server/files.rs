@@ -314,6 +314,15 @@ fn client(description: &Description, section: &ClientSection) -> Vec<ConfigFile>
             Content::Whole(include_str!("../../data/module.sh").to_owned()),
         ),
     ];
+    if !section.autofs {
+        let name = &description.repository.name;
+        let content = Content::Mount {
+            device: name.to_string(),
+            mount: format!("/cvmfs/{name}"),
+            rest: "cvmfs defaults,_netdev,nodev 0 0",
+        };
+        files.push(ConfigFile::new("/etc/fstab", content));
+    }
     for mode in &section.modes {
         let servers = client_servers(description, mode.servers.get_ref(), mode.geo_api);
         files.push(ConfigFile {

@@ -6,7 +6,7 @@ mod stratum1;
 
 use super::{
     credentials::Credentials,
-    description::{Description, ProxySection},
+    description::{ClientSection, Description, ProxySection},
     files::{ConfigFile, NoSection, Role, files},
     step::{Action, Step, Test, command},
 };
@@ -28,7 +28,7 @@ pub fn steps(
         Role::Stratum0 => list.stratum0(description.stratum0.as_ref().ok_or_else(none)?),
         Role::Stratum1 => list.stratum1(description.stratum1.as_ref().ok_or_else(none)?),
         Role::Proxy => list.proxy(description.proxy.as_ref().ok_or_else(none)?),
-        Role::Client => list.client(),
+        Role::Client => list.client(description.client.as_ref().ok_or_else(none)?),
     }
     Ok(list.steps)
 }
@@ -47,8 +47,9 @@ impl List<'_> {
         self.firewall(&[section.port]);
     }
 
-    fn client(&mut self) {
+    fn client(&mut self, section: &ClientSection) {
         let name = self.description.repository.name.as_str();
+        let folder = format!("/cvmfs/{name}");
         self.release();
         self.packages(&["cvmfs"]);
         for file in std::mem::take(&mut self.files) {
@@ -56,16 +57,29 @@ impl List<'_> {
             let (id, title) = (id.to_owned(), format!("`{}`", file.path));
             self.steps.push(Step::new(id, title, Action::File(file)));
         }
+        let setup = Test::Succeed(vec![command(["cvmfs_config", "chksetup"])]);
+        let mounted = Test::Mounted(folder.clone());
         self.program(
             "setup",
             "CVMFS says that it is set up",
-            Test::Succeed(vec![command(["cvmfs_config", "chksetup"])]),
+            // It looks for autofs, which is off where the repository is mounted for good.
+            if section.autofs {
+                setup
+            } else {
+                Test::AnyOf(vec![mounted.clone(), setup])
+            },
             vec![command(["cvmfs_config", "setup"])],
         );
+        if !section.autofs {
+            self.autofs_off(&[command(["cvmfs_config", "umount"])]);
+            self.directory("mount-point", &folder);
+            let mount = command(["mount", &folder]);
+            self.program("mount", "the repository is mounted", mounted, vec![mount]);
+        }
         self.program(
             "mounted",
             "the repository can be listed",
-            Test::Listed(format!("/cvmfs/{name}")),
+            Test::Listed(folder),
             vec![command(["cvmfs_config", "stat", "-v", name])],
         );
     }

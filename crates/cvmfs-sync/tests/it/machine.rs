@@ -314,6 +314,34 @@ fn the_commands_of_every_role_in_order() {
 }
 
 #[test]
+fn a_client_without_autofs_has_a_mount_of_its_own() {
+    let text = SERVERS.replace("[client]", "[client]\nautofs = false");
+    let folder = tempfile::tempdir().unwrap();
+    let (programs, cancel) = (Played::new(folder.path()), Cancel::default());
+    let (machine, steps) = (
+        open(folder.path(), &programs, &cancel),
+        of(&text, Role::Client),
+    );
+    apply(&machine, &steps).unwrap();
+    assert_eq!(
+        programs.ran()[2..],
+        [
+            "cvmfs_config setup",
+            "cvmfs_config umount",
+            "systemctl disable --now autofs",
+            "mount /cvmfs/software.example.org",
+            "cvmfs_config stat -v software.example.org",
+        ]
+    );
+    let fstab = fs_err::read_to_string(folder.path().join("etc/fstab")).unwrap();
+    assert_eq!(
+        fstab,
+        "software.example.org /cvmfs/software.example.org cvmfs defaults,_netdev,nodev 0 0\n"
+    );
+    assert_eq!(apply(&machine, &steps).unwrap(), 0);
+}
+
+#[test]
 fn a_set_up_that_was_stopped_at_any_command_goes_on_from_there() {
     let steps = of(SERVERS, Role::Stratum0);
     let folder = tempfile::tempdir().unwrap();

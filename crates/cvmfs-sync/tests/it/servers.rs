@@ -251,6 +251,53 @@ fn a_folder_is_rendered_checked_applied_and_left_alone_afterwards() {
 }
 
 #[test]
+fn no_output_shows_a_licence() {
+    let Some(_) = peer("squid").and(peer("apache2")) else {
+        return;
+    };
+    let env = TestEnv::new().unwrap();
+    fs_err::create_dir(env.work().join("root")).unwrap();
+    let geo = env.work().join("geo");
+    fs_err::write(
+        &geo,
+        "CVMFS_GEO_ACCOUNT_ID=1\nCVMFS_GEO_LICENSE_KEY=s3cret\n",
+    )
+    .unwrap();
+    let text = on_debian().replace("/root/geo", geo.to_str().unwrap());
+    fs_err::write(env.work().join("licensed.toml"), text).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = env.command(env!("CARGO_BIN_EXE_cvmfs-sync"));
+        let output = command
+            .args(words)
+            .args(["--description", "licensed.toml"])
+            .output()
+            .unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        assert!(
+            !String::from_utf8_lossy(&told).contains("s3cret"),
+            "{words:?}"
+        );
+        output.status.code().unwrap()
+    };
+    let at = ["stratum1", "--root", "root"];
+    for json in [&[][..], &["--json"]] {
+        assert_eq!(run(&[&["server", "check"], &at[..], json].concat()), 3);
+        assert_eq!(run(&[&["server", "plan"], &at[..], json].concat()), 0);
+        assert_eq!(run(&[&["server", "render", "stratum1"], json].concat()), 0);
+    }
+    assert_eq!(
+        run(&["server", "render", "stratum1", "--root", "rendered"]),
+        0
+    );
+    assert!(!env.work().join("rendered/etc/cvmfs/server.local").exists());
+    assert_eq!(run(&[&["server", "apply"], &at[..]].concat()), 0);
+    assert!(read(&env.work(), "root/etc/cvmfs/server.local").contains("s3cret"));
+    // Nor does what is wrong with the file.
+    fs_err::write(&geo, "CVMFS_GEO_LICENSE_KEY=\"s3cret\n").unwrap();
+    assert_eq!(run(&[&["server", "plan"], &at[..]].concat()), 1);
+}
+
+#[test]
 fn a_kill_at_any_moment_leaves_no_half_file_and_the_next_call_goes_on() {
     let env = TestEnv::new().unwrap();
     let words = ["server", "apply", "client", "--root", "root"];

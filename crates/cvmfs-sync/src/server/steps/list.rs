@@ -120,6 +120,30 @@ impl List<'_> {
         );
     }
 
+    /// Nothing is mounted by looking into it, after `first` was run.
+    pub(super) fn autofs_off(&mut self, first: &[CommandLine]) {
+        let mut run = first.to_vec();
+        run.push(command(["systemctl", "disable", "--now", "autofs"]));
+        self.program(
+            "autofs",
+            "autofs is off",
+            Test::Fail(vec![
+                command(["systemctl", "is-enabled", "--quiet", "autofs"]),
+                command(["systemctl", "is-active", "--quiet", "autofs"]),
+            ]),
+            run,
+        );
+    }
+
+    pub(super) fn directory(&mut self, id: &str, path: &str) {
+        let action = Action::Directory {
+            path: path.to_owned(),
+            mode: 0o755,
+        };
+        self.steps
+            .push(Step::new(id, format!("`{path}` exists"), action));
+    }
+
     /// A volume with a file system, mounted now and at each start, which the storage lives on.
     pub(super) fn volume(&mut self, volume: &Volume) {
         let (device, mount) = (&volume.device, volume.mount.as_str());
@@ -127,15 +151,7 @@ impl List<'_> {
         let device = device.clone();
         self.steps
             .push(Step::new("format", title, Action::Format { device }));
-        let directory = Action::Directory {
-            path: mount.to_owned(),
-            mode: 0o755,
-        };
-        self.steps.push(Step::new(
-            "mount-point",
-            format!("`{mount}` exists"),
-            directory,
-        ));
+        self.directory("mount-point", mount);
         self.file("fstab", "the volume is mounted at each start", "/etc/fstab");
         self.program(
             "mount",

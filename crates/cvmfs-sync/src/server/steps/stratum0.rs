@@ -16,7 +16,8 @@ impl List<'_> {
         self.packages(&["cvmfs", "cvmfs-server", self.web(), cron]);
         self.time_zone();
         self.owner(section.owner.as_str());
-        self.autofs_off();
+        // On a publisher the repository is mounted by the tools of the server.
+        self.autofs_off(&[]);
         if let Some(volume) = &section.volume {
             self.volume(volume);
             self.link("/var/spool/cvmfs", &format!("{}/spool/cvmfs", volume.mount));
@@ -31,19 +32,6 @@ impl List<'_> {
         );
         self.service(cron, &[], None);
         self.answers("http://localhost");
-    }
-
-    /// On a publisher the repository is mounted by the tools of the server.
-    fn autofs_off(&mut self) {
-        self.program(
-            "autofs",
-            "autofs is off",
-            Test::Fail(vec![
-                command(["systemctl", "is-enabled", "--quiet", "autofs"]),
-                command(["systemctl", "is-active", "--quiet", "autofs"]),
-            ]),
-            vec![command(["systemctl", "disable", "--now", "autofs"])],
-        );
     }
 
     fn storage_site(&mut self) {
