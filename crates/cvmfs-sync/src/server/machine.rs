@@ -180,12 +180,19 @@ impl<'a> Machine<'a> {
     }
 
     /// What a file holds, if it is there.
-    pub fn text(&self, path: &str) -> Result<Option<String>, StepError> {
+    fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, StepError> {
         match self.root.read(path.as_bytes(), MAX_FILE) {
-            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_at(path)(error)),
         }
+    }
+
+    /// The text that a file holds, if it is there. Other bytes are an error: lines that we do not own
+    /// are written back as they are, or not at all.
+    pub fn text(&self, path: &str) -> Result<Option<String>, StepError> {
+        let text = self.bytes(path)?.map(String::from_utf8).transpose();
+        text.map_err(|error| io_at(path)(io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Words of a description that end up in configuration files and command lines. Each type takes only
 //! what means itself there, so that nothing has to be escaped and nothing can break out.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, marker::PhantomData, net::IpAddr, str::FromStr};
 
 use nd_cvmfs::{MasterPublicKey, RepositoryName};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 /// The text is not what was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,15 +61,28 @@ macro_rules! word {
     };
 }
 
-/// Reads text by its own parser, whose words become those of the error.
+/// Reads text by its own parser, whose words become those of the error. The parser runs while the text
+/// is read, so that an error is where that one text is, also within a list.
 pub(super) fn parsed<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
 {
-    String::deserialize(from)?
-        .parse()
-        .map_err(serde::de::Error::custom)
+    struct Text<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    from.deserialize_str(Text(PhantomData))
 }
 
 word! {

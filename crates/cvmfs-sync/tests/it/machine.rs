@@ -603,6 +603,21 @@ fn a_licence_is_roots_alone_and_nobody_else_sees_it() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_not_written_back_as_others() {
+    let root = tempfile::tempdir().unwrap();
+    let (programs, cancel) = (Played::new(root.path()), Cancel::default());
+    let path = root.path().join("etc/cvmfs/default.local");
+    put(&path, b"# caf\xe9\n");
+    let (machine, steps) = (
+        open(root.path(), &programs, &cancel),
+        of(SERVERS, Role::Client),
+    );
+    let error = apply(&machine, &steps).unwrap_err();
+    assert!(matches!(error.source, StepError::Io { .. }), "{error:?}");
+    assert_eq!(fs_err::read(&path).unwrap(), b"# caf\xe9\n");
+}
+
+#[test]
 fn two_do_not_apply_at_once() {
     let root = tempfile::tempdir().unwrap();
     let (programs, cancel) = (Played::new(root.path()), Cancel::default());

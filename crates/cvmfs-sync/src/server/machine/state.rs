@@ -1,13 +1,11 @@
 //! What a step answers.
 
-use std::io;
-
 use nd_cvmfs::{MANIFEST, Manifest, Repository, WHITELIST, Whitelist};
 use nd_fetch::{FetchOptions, ObjectClient, Retries, SafeUrl, Timeouts};
 use nd_host::{NodeKind, ProgramError};
 use sha2::{Digest as _, Sha256};
 
-use super::{MAX_FILE, Machine, OWN, StepError, io_at};
+use super::{Machine, OWN, StepError, io_at};
 use crate::{
     HttpSource,
     places::told_with_causes,
@@ -182,9 +180,12 @@ impl Machine<'_> {
                 _ => pending(format!("`{path}` is missing")),
             },
             Test::Mounted(path) => {
-                let mounts = self.text("/proc/self/mountinfo")?.unwrap_or_default();
-                let is = |line: &str| line.split(' ').nth(4) == Some(path.as_str());
-                if mounts.lines().any(is) {
+                let mounts = self.bytes("/proc/self/mountinfo")?.unwrap_or_default();
+                let is = |line: &[u8]| {
+                    let mut words = line.split(|&byte| byte == b' ');
+                    words.nth(4) == Some(path.as_bytes())
+                };
+                if mounts.split(|&byte| byte == b'\n').any(is) {
                     State::Done
                 } else {
                     pending("it is not mounted")
@@ -221,10 +222,8 @@ impl Machine<'_> {
     /// The lines of a signed letter in a storage, without its signature.
     fn letter(&self, storage: &str, name: &str) -> Result<Option<Vec<u8>>, StepError> {
         let path = format!("{storage}/{name}");
-        let mut bytes = match self.root.read(path.as_bytes(), MAX_FILE) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io_at(&path)(error)),
+        let Some(mut bytes) = self.bytes(&path)? else {
+            return Ok(None);
         };
         if let Some(end) = bytes.windows(4).position(|at| at == b"\n--\n") {
             bytes.truncate(end + 1);
