@@ -142,10 +142,10 @@ impl Probed {
         ]);
         for (at, ranked) in self.ranked.iter().enumerate() {
             let one = &self.measured[ranked.index];
-            let state = match &ranked.standing {
-                Standing::Good => String::new(),
-                Standing::Stale(behind) => format!("stale, {behind} behind"),
-                Standing::Failed(why) => why.clone(),
+            let state = match (&one.answer, ranked.standing) {
+                (Err(why), _) => why.to_string(),
+                (Ok(_), Standing::Stale(behind)) => format!("stale, {behind} behind"),
+                (Ok(_), _) => String::new(),
             };
             let mut row = vec![(at + 1).to_string(), one.server.to_string()];
             if let Ok(answer) = &one.answer {
@@ -177,17 +177,17 @@ impl Probed {
         let one = |(at, ranked): (usize, &Ranked)| {
             let one = &self.measured[ranked.index];
             let answer = one.answer.as_ref().ok();
-            let (state, behind, why) = match &ranked.standing {
-                Standing::Good => ("good", None, None),
-                Standing::Stale(behind) => ("stale", Some(behind), None),
-                Standing::Failed(why) => ("failed", None, Some(why)),
+            let (state, behind) = match ranked.standing {
+                Standing::Good => ("good", None),
+                Standing::Stale(behind) => ("stale", Some(behind)),
+                Standing::Failed => ("failed", None),
             };
             json!({
                 "rank": at + 1,
                 "server": one.server,
                 "state": state,
                 "behind": behind,
-                "why": why,
+                "why": one.answer.as_ref().err().map(ToString::to_string),
                 "latency_ms": answer.map(|answer| answer.latency().as_secs_f64() * 1e3),
                 "samples": answer.map(|answer| answer.latencies.len()),
                 "bytes_per_second": answer.and_then(|answer| answer.transfer).map(|sent| sent.rate().round()),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nd_cvmfs::{MANIFEST, ObjectHash, ObjectKind, Repository, RepositoryName};
+use nd_cvmfs::{MANIFEST, ObjectHash, ObjectKind, ReadError, Repository, RepositoryName};
 use nd_fetch::{FetchError, FetchOptions, ObjectClient, Retries, SafeUrl, Timeouts};
 use nd_report::Cancel;
 
@@ -33,12 +33,47 @@ pub struct ProbeOptions {
 }
 
 /// A server and what came of asking it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Measured {
     /// The server.
     pub server: ServerAddress,
-    /// What it answered, or why that is not usable.
-    pub answer: Result<Answer, String>,
+    /// What it answered.
+    pub answer: Result<Answer, ProbeError>,
+}
+
+/// Why a server cannot be used. Which one it is stands beside it.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Its address is none for connections.
+    #[error("`{0}` is no address")]
+    Address(String),
+    /// It gave no answer.
+    #[error("{}", cause(.0))]
+    NoAnswer(FetchError),
+    /// Its answer broke off.
+    #[error("{}", told_with_causes(.0))]
+    Broken(io::Error),
+    /// It has no such repository.
+    #[error("it does not have the repository")]
+    NoRepository,
+    /// What it gives is no manifest.
+    #[error("{}", told_with_causes(.0))]
+    Manifest(ReadError),
+    /// It gives the manifest of another repository, or of one without a name.
+    #[error("its manifest is that of `{0}`")]
+    OtherRepository(String),
+    /// The root catalogue is not what its name says, or not there.
+    #[error("its root catalogue is missing or damaged")]
+    Catalog,
+    /// It sends more than such a document can have.
+    #[error("it sends too much")]
+    TooMuch,
+    /// It sends, but so that a document never ends.
+    #[error("it sends too slowly")]
+    TooSlow,
+    /// Somebody asked to stop before it answered.
+    #[error("it was not asked")]
+    NotAsked,
 }
 
 /// What a server answered.
@@ -112,8 +147,8 @@ pub fn measure(
             .map(|server| scope.spawn(move || ask(server, name, options, cancel)))
             .collect();
         let answers = asking.into_iter().zip(servers).map(|(asked, server)| {
-            let lost = || Err("it could not be asked".to_owned());
-            let (server, answer) = (server.clone(), asked.join().unwrap_or_else(|_| lost()));
+            let answer = asked.join().unwrap_or(Err(ProbeError::NotAsked));
+            let server = server.clone();
             Measured { server, answer }
         });
         answers.collect()
@@ -165,15 +200,15 @@ fn client(
     server: &ServerAddress,
     name: &RepositoryName,
     options: &ProbeOptions,
-) -> Result<ObjectClient, String> {
+) -> Result<ObjectClient, ProbeError> {
     let address = server.repository(name);
-    let url: SafeUrl = address
-        .parse()
-        .map_err(|_| format!("`{address}` is no address"))?;
-    ObjectClient::new(options.fetch.clone(), url).map_err(|error| told_with_causes(&error))
+    let Ok(url) = address.parse::<SafeUrl>() else {
+        return Err(ProbeError::Address(address));
+    };
+    ObjectClient::new(options.fetch.clone(), url).map_err(ProbeError::NoAnswer)
 }
 
-/// The cause alone: which server it was stands beside it.
+/// The cause alone, without the address.
 fn cause(error: &FetchError) -> String {
     match error {
         FetchError::NoSource { tried, .. } => match tried.last() {
@@ -189,7 +224,7 @@ fn ask(
     name: &RepositoryName,
     options: &ProbeOptions,
     cancel: &Cancel,
-) -> Result<Answer, String> {
+) -> Result<Answer, ProbeError> {
     // A proxy that has an older manifest must not make its server look stale.
     let client = client(server, name, options)?.fresh();
     let begun = Instant::now();
@@ -198,26 +233,22 @@ fn ask(
         || (latencies.len() < options.samples as usize && begun.elapsed() < options.patience)
     {
         if cancel.is_cancelled() {
-            return Err("interrupted".to_owned());
+            return Err(ProbeError::NotAsked);
         }
         let asked = Instant::now();
-        let body = client.get(MANIFEST).map_err(|error| cause(&error))?;
-        let mut body = body.ok_or_else(|| "it does not have the repository".to_owned())?;
+        let body = client.get(MANIFEST).map_err(ProbeError::NoAnswer)?;
+        let mut body = body.ok_or(ProbeError::NoRepository)?;
         let (first, rest) = small(&mut body, asked, options.patience)?;
         latencies.push(first);
         bytes = rest;
     }
     latencies.sort_unstable();
     let source = HttpSource::new(client);
-    let repository =
-        Repository::of_manifest(&source, bytes).map_err(|error| told_with_causes(&error))?;
+    let repository = Repository::of_manifest(&source, bytes).map_err(ProbeError::Manifest)?;
     let manifest = repository.manifest();
     if manifest.name.as_ref() != Some(name) {
-        let found = manifest
-            .name
-            .as_ref()
-            .map_or("no name", |name| name.as_str());
-        return Err(format!("its manifest is that of `{found}`"));
+        let found = manifest.name.as_ref().map(ToString::to_string);
+        return Err(ProbeError::OtherRepository(found.unwrap_or_default()));
     }
     Ok(Answer {
         latencies,
@@ -235,14 +266,14 @@ fn small(
     body: &mut impl Read,
     asked: Instant,
     patience: Duration,
-) -> Result<(Duration, Vec<u8>), String> {
+) -> Result<(Duration, Vec<u8>), ProbeError> {
     let (mut bytes, mut portion) = (Vec::new(), vec![0; 16 << 10]);
     let mut first = None;
     loop {
         let count = match body.read(&mut portion) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(told_with_causes(&error)),
+            Err(error) => return Err(ProbeError::Broken(error)),
         };
         let first = *first.get_or_insert_with(|| asked.elapsed());
         if count == 0 {
@@ -250,10 +281,10 @@ fn small(
         }
         bytes.extend_from_slice(&portion[..count]);
         if bytes.len() > MAX_SMALL {
-            return Err("it sends too much".to_owned());
+            return Err(ProbeError::TooMuch);
         }
         if asked.elapsed() > 2 * patience {
-            return Err("it sends too slowly".to_owned());
+            return Err(ProbeError::TooSlow);
         }
     }
 }
@@ -264,11 +295,11 @@ fn transfer(
     name: &RepositoryName,
     root: ObjectHash,
     options: &ProbeOptions,
-) -> Result<Option<Transfer>, String> {
+) -> Result<Option<Transfer>, ProbeError> {
     let client = client(server, name, options)?;
     let path = root.path(ObjectKind::Catalog);
-    let body = client.get(&path).map_err(|error| cause(&error))?;
-    let mut body = body.ok_or_else(|| "its root catalogue is missing".to_owned())?;
+    let body = client.get(&path).map_err(ProbeError::NoAnswer)?;
+    let mut body = body.ok_or(ProbeError::Catalog)?;
     let (mut bytes, mut portion) = (Vec::new(), vec![0; 64 << 10]);
     let begun = Instant::now();
     let mut whole = false;
@@ -280,12 +311,12 @@ fn transfer(
             }
             Ok(count) => bytes.extend_from_slice(&portion[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(told_with_causes(&error)),
+            Err(error) => return Err(ProbeError::Broken(error)),
         }
     }
     let time = begun.elapsed();
     if whole && root.algorithm.hash(&bytes) != root {
-        return Err("its root catalogue is damaged".to_owned());
+        return Err(ProbeError::Catalog);
     }
     let bytes = bytes.len() as u64;
     Ok((bytes >= MIN_SAMPLE).then_some(Transfer { bytes, time }))

@@ -9,5 +9,5 @@ mod measure;
 mod rank;
 
 pub use client::{ClientServer, ClientState, HostInfo};
-pub use measure::{Answer, Measured, ProbeOptions, Transfer, measure};
+pub use measure::{Answer, Measured, ProbeError, ProbeOptions, Transfer, measure};
 pub use rank::{MOST_SERVERS, Ranked, Standing, rank};

@@ -13,25 +13,25 @@ const LAG: i64 = 30 * 60;
 const TYPICAL: f64 = 1_048_576.0;
 
 /// What a server is worth.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It can be used.
     Good,
     /// It has an old revision, so many before the newest.
     Stale(u64),
     /// It cannot be used.
-    Failed(String),
+    Failed,
 }
 
 impl Standing {
     /// Whether a client should be given the server.
-    pub fn is_good(&self) -> bool {
-        *self == Self::Good
+    pub fn is_good(self) -> bool {
+        self == Self::Good
     }
 }
 
 /// A server in its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ranked {
     /// Which of the measured it is.
     pub index: usize,
@@ -46,7 +46,7 @@ pub fn rank(measured: &[Measured]) -> Vec<Ranked> {
     let newest = answers().map(|answer| answer.revision).max().unwrap_or(0);
     let latest = answers().filter_map(|answer| answer.published).max();
     let standing = |one: &Measured| match &one.answer {
-        Err(why) => Standing::Failed(why.clone()),
+        Err(_) => Standing::Failed,
         Ok(answer) => {
             let old = match (answer.published, latest) {
                 (Some(time), Some(latest)) => latest.saturating_sub(time) > LAG,
@@ -72,7 +72,7 @@ pub fn rank(measured: &[Measured]) -> Vec<Ranked> {
         let class = |ranked: &Ranked| match ranked.standing {
             Standing::Good => 0,
             Standing::Stale(_) => 1,
-            Standing::Failed(_) => 2,
+            Standing::Failed => 2,
         };
         class(a).cmp(&class(b)).then_with(|| {
             match (&measured[a.index].answer, &measured[b.index].answer) {
@@ -102,7 +102,7 @@ mod tests {
     //! What counts, and in which order.
 
     use super::*;
-    use crate::probe::Transfer;
+    use crate::probe::{ProbeError, Transfer};
 
     fn answer(milliseconds: u64, revision: u64, published: i64) -> Answer {
         Answer {
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    fn order(answers: Vec<Result<Answer, String>>) -> Vec<(usize, Standing)> {
+    fn order(answers: Vec<Result<Answer, ProbeError>>) -> Vec<(usize, Standing)> {
         let measured: Vec<Measured> = answers
             .into_iter()
             .map(|answer| Measured {
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_stale_server_loses_however_fast_it_is() {
         let found = order(vec![
-            Err("refused".to_owned()),
+            Err(ProbeError::TooSlow),
             Ok(answer(1, 5, 0)),
             Ok(answer(90, 7, 4000)),
             // Behind, but not for long.
@@ -144,7 +144,7 @@ mod tests {
                 (3, Standing::Good),
                 (2, Standing::Good),
                 (1, Standing::Stale(2)),
-                (0, Standing::Failed("refused".to_owned())),
+                (0, Standing::Failed),
             ]
         );
     }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn without_answers_there_is_no_good_one() {
-        let found = order(vec![Err("a".into()), Err("b".into())]);
+        let found = order(vec![Err(ProbeError::TooMuch), Err(ProbeError::TooSlow)]);
         assert!(found.iter().all(|(_, standing)| !standing.is_good()));
         assert!(order(Vec::new()).is_empty());
     }

@@ -5,7 +5,7 @@ use nd_host::NodeKind;
 use super::{Allowed, Machine, OWN, Progress, StepError, io_at, state::stamp};
 use crate::server::{
     files::ConfigFile,
-    step::{Action, CommandLine, State, Step},
+    step::{Action, CommandLine, State, Step, command},
 };
 
 impl Machine<'_> {
@@ -111,14 +111,9 @@ impl Machine<'_> {
                     self.root.remove(at.as_bytes()).map_err(io_at(at))?;
                 } else {
                     self.parent(to)?;
-                    let words = |words: [&str; 4]| words.map(str::to_owned).to_vec();
                     self.run_all(&[
-                        words(["rm", "--recursive", "--force", &part]),
-                        [
-                            words(["cp", "--archive", "--no-target-directory", at]),
-                            vec![part.clone()],
-                        ]
-                        .concat(),
+                        command(["rm", "--recursive", "--force", &part]),
+                        command(["cp", "--archive", "--no-target-directory", at, &part]),
                     ])?;
                     self.rename(at, &aside)?;
                 }
