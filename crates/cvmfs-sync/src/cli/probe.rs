@@ -96,6 +96,13 @@ impl Probed {
         let options = ProbeOptions {
             samples: args.samples,
             patience: Duration::from_secs(args.patience),
+            keys: description
+                .repository
+                .public_key
+                .key()
+                .into_iter()
+                .collect(),
+            now: context.now,
             fetch,
         };
         let name = description.repository.name.clone();

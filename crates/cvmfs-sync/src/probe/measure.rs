@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nd_cvmfs::{MANIFEST, ObjectHash, ObjectKind, ReadError, Repository, RepositoryName};
+use jiff::Timestamp;
+use nd_cvmfs::{
+    MANIFEST, MasterPublicKey, ObjectHash, ObjectKind, ReadError, Repository, RepositoryName,
+    Source, StorageError, TrustError,
+};
 use nd_fetch::{FetchError, FetchOptions, ObjectClient, Retries, SafeUrl, Timeouts};
 use nd_report::Cancel;
 
@@ -28,6 +32,10 @@ pub struct ProbeOptions {
     pub samples: u32,
     /// How long each one has for all of these.
     pub patience: Duration,
+    /// Keys that prove the repository.
+    pub keys: Vec<MasterPublicKey>,
+    /// This moment.
+    pub now: Timestamp,
     /// Proxies and certificates.
     pub fetch: FetchOptions,
 }
@@ -62,6 +70,12 @@ pub enum ProbeError {
     /// It gives the manifest of another repository, or of one without a name.
     #[error("its manifest is that of `{0}`")]
     OtherRepository(String),
+    /// The owner of the keys does not stand behind what it gives.
+    #[error("it is not trusted: {0}")]
+    Untrusted(TrustError),
+    /// What proves its manifest could not be read.
+    #[error("{}", told_with_causes(.0))]
+    Proof(StorageError),
     /// The root catalogue is not what its name says, or not there.
     #[error("its root catalogue is missing or damaged")]
     Catalog,
@@ -118,8 +132,8 @@ impl Transfer {
 }
 
 /// Asks all servers at once for the manifest of the repository, several times; then the best few, one
-/// after the other, for its root catalogue; and one of them for the order by distance. What is not the
-/// manifest of that repository is no answer.
+/// after the other, for its root catalogue; and one of them for the order by distance. What is not a
+/// manifest of that repository which the keys prove is no answer.
 pub fn measure(
     servers: &[ServerAddress],
     name: &RepositoryName,
@@ -243,12 +257,21 @@ fn ask(
         bytes = rest;
     }
     latencies.sort_unstable();
-    let source = HttpSource::new(client);
+    let source = InTime {
+        source: HttpSource::new(client),
+        until: Instant::now() + 2 * options.patience,
+    };
     let repository = Repository::of_manifest(&source, bytes).map_err(ProbeError::Manifest)?;
     let manifest = repository.manifest();
     if manifest.name.as_ref() != Some(name) {
         let found = manifest.name.as_ref().map(ToString::to_string);
         return Err(ProbeError::OtherRepository(found.unwrap_or_default()));
+    }
+    // Otherwise one server with an invented revision would make all others look stale.
+    let trust = repository.check_trust(&options.keys, Some(name), options.now);
+    let (_, wrong) = trust.map_err(ProbeError::Proof)?;
+    if let Some(wrong) = wrong.into_iter().next() {
+        return Err(ProbeError::Untrusted(wrong));
     }
     Ok(Answer {
         latencies,
@@ -260,8 +283,47 @@ fn ask(
     })
 }
 
-/// Reads a small document and says when its first byte came. The time limits of connections are those
-/// of single portions: a server that sends one byte at a time would never end.
+/// A server whose documents have to be here by a certain moment. The time limits of connections are
+/// those of single portions: what comes one byte at a time would never end.
+struct InTime {
+    source: HttpSource,
+    until: Instant,
+}
+
+impl Source for InTime {
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + Send>>, StorageError> {
+        let until = self.until;
+        let body = self.source.open(path)?;
+        Ok(body.map(|body| Box::new(ReadInTime { body, until }) as Box<dyn Read + Send>))
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        self.source.size(path)
+    }
+}
+
+struct ReadInTime {
+    body: Box<dyn Read + Send>,
+    until: Instant,
+}
+
+impl Read for ReadInTime {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.until {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "it sends too slowly",
+            ));
+        }
+        self.body.read(out)
+    }
+}
+
+/// Reads a small document in time and says when its first byte came.
 fn small(
     body: &mut impl Read,
     asked: Instant,

@@ -1,8 +1,6 @@
 //! Which servers of a repository are near, fast and up to date, and what a mounted client makes of them.
 //!
 //! [`measure`] asks servers, [`rank`] orders what they answered, [`ClientState`] is what a client says.
-//! Servers are not trusted for it: clients prove what they read by themselves, so that a lying server
-//! costs time and nothing else.
 
 mod client;
 mod measure;

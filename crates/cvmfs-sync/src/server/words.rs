@@ -204,6 +204,13 @@ word! {
     }
 }
 
+impl PublicKey {
+    /// The key; there is one, since the text was taken for one.
+    pub fn key(&self) -> Option<MasterPublicKey> {
+        MasterPublicKey::parse(&self.0)
+    }
+}
+
 fn is_host(text: &str) -> bool {
     (1..=253).contains(&text.len())
         && text.split('.').all(|part| {

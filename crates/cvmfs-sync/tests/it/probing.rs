@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     life::{NAME, put},
     server::{Manner, Server},
-    servers::SERVERS,
+    servers::{SERVERS, with_key},
 };
 
 struct Sites {
@@ -107,6 +107,8 @@ impl Sites {
             .next()
             .unwrap()
             .replace("software.example.org", NAME);
+        let key = self.env.work().join(format!("keys/{NAME}.pub"));
+        let start = with_key(&start, &key);
         let client = format!(
             "[client]\ngeo_api = true\nservers = [{}]\n",
             servers.join(", ")
@@ -230,6 +232,44 @@ fn servers_that_end_early_or_drip_are_not_used_and_do_not_hold_us() {
         answer["best"],
         serde_json::json!([format!("http://{}", slow.address)])
     );
+}
+
+#[test]
+fn a_server_that_invents_a_revision_does_not_make_the_others_stale() {
+    let sites = Sites::new(1);
+    // Its manifest says more than anybody signed.
+    let path = sites.env.work().join("stale/.cvmfspublished");
+    let text = fs_err::read(&path).unwrap();
+    let at = text.windows(3).position(|line| line == b"\nS1").unwrap();
+    let lied = [&text[..at], b"\nS9", &text[at + 3..]].concat();
+    fs_err::write(&path, lied).unwrap();
+    // Signed by somebody else, whose repository has the name of ours.
+    let keys = sites.env.work().join("keys");
+    let kept = sites.env.work().join("kept");
+    fs_err::rename(&keys, &kept).unwrap();
+    sites.old("forged", NAME);
+    fs_err::remove_dir_all(&keys).unwrap();
+    fs_err::rename(&kept, &keys).unwrap();
+    let liar = sites.serve("stale", Manner::Honest);
+    let forger = sites.serve("forged", Manner::Honest);
+    let fast = sites.serve("fast", Manner::Honest);
+    sites.describe(&[&liar.address, &forger.address, &fast.address]);
+    let answer = sites.good(&["probe", "--description", "servers.toml"]);
+    assert_eq!(
+        column(&answer, "state"),
+        ["good", "failed", "failed"],
+        "{answer}"
+    );
+    assert_eq!(
+        answer["servers"][0]["server"],
+        format!("http://{}", fast.address)
+    );
+    let why = |at: usize| answer["servers"][at]["why"].as_str().unwrap();
+    assert!(
+        why(1).contains("text was changed") || why(1).contains("manifest cannot be used"),
+        "{answer}"
+    );
+    assert!(why(2).starts_with("it is not trusted"), "{answer}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use nd_testkit::peer;
 
 use crate::{
     life::{Life, NAME, put},
-    servers::{described, on_debian},
+    servers::{described, on_debian, with_key},
 };
 
 /// A program that serves until dropped.
@@ -287,7 +287,13 @@ fn apache_and_squid_serve_a_repository_as_it_should_be() {
     );
 
     // Probing goes through it as clients do.
+    let keys = life
+        .env
+        .root()
+        .join("home/.local/share/cvmfs-sync/keys")
+        .join(NAME);
     let described = description.replace("software.example.org", NAME);
+    let described = with_key(&described, &keys.join(format!("{NAME}.pub")));
     put(&life.env.work().join("servers.toml"), described.as_bytes());
     let probe = [
         "probe",

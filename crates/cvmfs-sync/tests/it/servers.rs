@@ -27,6 +27,13 @@ pub(crate) fn described(text: &str) -> Description {
     description.unwrap()
 }
 
+/// The description with the public key in a file.
+pub(crate) fn with_key(text: &str, key: &Path) -> String {
+    let key = fs_err::read_to_string(key).unwrap();
+    let parts: Vec<&str> = text.split("\"\"\"").collect();
+    format!("{}\"\"\"\n{key}\"\"\"{}", parts[0], parts[2])
+}
+
 /// The same servers on Debian.
 pub(crate) fn on_debian() -> String {
     SERVERS
