@@ -10,6 +10,7 @@ use xshell::cmd;
 use crate::{
     launcher,
     machine::{Machine, run_tool},
+    sbom,
 };
 
 /// Programs whose command line knows its manual pages and completions.
@@ -99,6 +100,13 @@ pub(crate) fn dist(machine: &Machine, args: &DistArgs) -> Result<(), Failure> {
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "CHANGELOG.md"] {
         fs_err::copy(machine.root.join(file), folder.join(file))?;
     }
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let programs: Vec<&str> = PROGRAMS
+        .into_iter()
+        .chain([PLAIN.0, "nd-launcher"])
+        .collect();
+    let parts = sbom::spdx(machine, &programs, &target)?;
+    fs_err::write(folder.join("sbom.spdx.json"), parts)?;
     sums(machine, &folder)?;
     let archive = pack(machine, &out, &name)?;
     machine.printer.data(&archive.display().to_string())

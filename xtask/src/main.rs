@@ -15,6 +15,7 @@ mod machine;
 mod pipeline;
 mod reader;
 mod reproduce;
+mod sbom;
 mod setup;
 mod shpc;
 mod tidy;

@@ -29,3 +29,4 @@ mod software;
 mod support;
 mod terminal;
 mod users;
+mod workflow;
