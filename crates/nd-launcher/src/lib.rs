@@ -24,7 +24,10 @@ pub use find::{Found, find_command};
 pub use format::{FormatError, Problem};
 pub use host::{Files, HostFiles, Kind};
 pub use launch::{Command, Form, LaunchFile, Text};
-pub use plan::{Call, Note, PlanError, Start, What, plan};
+pub use plan::{
+    Account, Call, EnvironmentScript, MountKind, NativeEnvironment, NativeMount, NativePlan, Note,
+    PlanError, Start, Unfit, What, plan, plan_native,
+};
 pub use policy::{Gpu, Policy, RuntimeChoice, SITE_POLICY, Temporary, WorkingDirectory};
 pub use script::script;
 
@@ -32,6 +35,9 @@ pub use script::script;
 pub const LAUNCHER_PROGRAM: &str = "nd-launcher";
 /// The name of the launch file in a container's folder.
 pub const LAUNCH_FILE: &str = ".neurodesk-launch";
+
+/// A variable that makes the launcher say why it leaves a start to a runtime.
+pub const VERBOSE_VARIABLE: &str = "ND_LAUNCHER_VERBOSE";
 
 /// Status of the launcher when its own files are wrong: broken data, no image.
 pub const STATUS_BROKEN: i32 = 125;

@@ -1,9 +1,11 @@
 //! The launcher: installed under the name of every command of a container, it becomes the
-//! runtime's call for it by `exec`.
+//! runtime's call for it by `exec`, or enters the image itself and becomes the command.
 //!
 //! There is no `main` of Rust's: its start-up ignores SIGPIPE and opens closed standard streams,
 //! which the command would inherit. Nothing is read of the command line, which belongs to the command.
 #![no_main]
+
+mod enter;
 
 use std::{
     ffi::{CStr, CString, OsStr, OsString, c_char, c_int},
@@ -12,13 +14,14 @@ use std::{
 };
 
 use nd_launcher::{
-    HostFiles, LAUNCH_FILE, LaunchFile, Policy, SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE,
-    STATUS_NOT_FOUND, Start, What, find_command, plan,
+    Account, HostFiles, LAUNCH_FILE, LaunchFile, Note, PlanError, Policy, RuntimeChoice,
+    SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE, STATUS_NOT_FOUND, Start, VERBOSE_VARIABLE,
+    What, find_command, plan, plan_native,
 };
 use rustix::{
     fs::{Mode, OFlags, fstat, open, readlink},
     io::Errno,
-    process::getcwd,
+    process::{getcwd, getgid, getgroups, getuid},
 };
 
 /// Bytes of a launch file or policy that are read at most.
@@ -132,24 +135,40 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())))
         // "(unreachable)…": outside of this process's root.
         .filter(|path| path.is_absolute());
-    let mut call = plan(
-        &Start {
-            launch: &launch,
-            folder: &found.folder,
-            policy: &policy,
-            environment,
-            cwd: cwd.as_deref(),
-            what: What::Command(&found.name),
-            arguments: arguments.get(1..).unwrap_or_default(),
-        },
-        &files,
-    )
-    .map_err(|error| (error.status(), error.to_string()))?;
+    let start = Start {
+        launch: &launch,
+        folder: &found.folder,
+        policy: &policy,
+        environment,
+        cwd: cwd.as_deref(),
+        what: What::Command(&found.name),
+        arguments: arguments.get(1..).unwrap_or_default(),
+    };
+    let refusal = if policy.runtime == RuntimeChoice::Native {
+        Some(start_natively(&start)?)
+    } else {
+        None
+    };
+    let mut call = plan(&start, &files).map_err(|error| {
+        let text = match (&refusal, &error) {
+            (Some(refusal), PlanError::NoRuntime { .. }) => {
+                format!("cannot start without a runtime: {refusal}; and {error}")
+            }
+            _ => error.to_string(),
+        };
+        (error.status(), text)
+    })?;
+    if let Some(refusal) = refusal
+        && environment
+            .iter()
+            .any(|(name, _)| *name == VERBOSE_VARIABLE)
+    {
+        let text = format!("left to `{}`: {refusal}", call.program.display());
+        say(b"note", text.as_bytes());
+    }
     let depth = depth(&call.program, environment).map_err(broken)?;
     call.set.extend(depth);
-    for note in &call.notes {
-        say(b"warning", note.to_string().as_bytes());
-    }
+    say_notes(&call.notes);
     let errno = execute(&call, environment);
     let status = if errno == Errno::NOENT {
         STATUS_NOT_FOUND
@@ -160,6 +179,42 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         status,
         format!("cannot execute `{}`: {errno}", call.program.display()),
     ))
+}
+
+/// Becomes the command without a runtime; returns why not, with this process as it was before.
+fn start_natively(start: &Start<'_>) -> Result<String, Failed> {
+    let (uid, gid) = (getuid(), getgid());
+    let mut groups = vec![gid.as_raw()];
+    groups.extend(
+        getgroups()
+            .unwrap_or_default()
+            .iter()
+            .map(|gid| gid.as_raw()),
+    );
+    let account = read(Path::new("/etc/passwd"))
+        .and_then(|passwd| Ok((passwd, read(Path::new("/etc/group"))?)))
+        .ok()
+        .and_then(|(passwd, group)| Account::find(uid.as_raw(), &groups, &passwd, &group));
+    let Some(account) = account else {
+        return Ok("`/etc/passwd` does not have this account".to_owned());
+    };
+    let plan = match plan_native(start, &account, &HostFiles) {
+        Ok(Ok(plan)) => plan,
+        Ok(Err(unfit)) => return Ok(unfit.to_string()),
+        Err(error) => return Err((error.status(), error.to_string())),
+    };
+    let ready = match enter::prepare(&plan) {
+        Ok(ready) => ready,
+        Err(refusal) => return Ok(refusal.to_string()),
+    };
+    say_notes(&plan.notes);
+    match ready.enter() {
+        Err(refusal) => Ok(refusal.to_string()),
+        Ok(error) => Err((
+            STATUS_CANNOT_EXECUTE,
+            format!("cannot execute `{}`: {error}", plan.program.display()),
+        )),
+    }
 }
 
 /// How often a launcher may start below another one before that is taken for a circle.
@@ -266,6 +321,12 @@ fn execute(call: &nd_launcher::Call, inherited: &[(&OsStr, &OsStr)]) -> Errno {
         libc::execve(program.as_ptr(), argv.as_ptr(), variables.as_ptr());
     }
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+fn say_notes(notes: &[Note]) {
+    for note in notes {
+        say(b"warning", note.to_string().as_bytes());
+    }
 }
 
 /// One line on standard error; what cannot be said is lost.

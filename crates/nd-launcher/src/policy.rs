@@ -34,6 +34,9 @@ pub(crate) const GPU_WORDS: &[(&str, Gpu)] = &[
 pub enum RuntimeChoice<'a> {
     /// Apptainer when it is found, else Singularity.
     Auto,
+    /// None: the launcher itself enters the image where it can do all that is asked for; else as
+    /// [`Auto`](Self::Auto).
+    Native,
     /// Apptainer, found on `PATH`.
     Apptainer,
     /// Singularity, found on `PATH`.
@@ -76,7 +79,7 @@ pub enum WorkingDirectory {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy<'a> {
-    /// `runtime auto|apptainer|singularity|/PROGRAM`.
+    /// `runtime auto|native|apptainer|singularity|/PROGRAM`.
     pub runtime: RuntimeChoice<'a>,
     /// `search FOLDER`: where the runtime is looked for after `PATH`.
     pub search: Vec<Text<'a>>,
@@ -161,6 +164,7 @@ impl<'a> Policy<'a> {
                     let value = line.value()?;
                     self.runtime = match value.as_encoded_bytes() {
                         b"auto" => RuntimeChoice::Auto,
+                        b"native" => RuntimeChoice::Native,
                         b"apptainer" => RuntimeChoice::Apptainer,
                         b"singularity" => RuntimeChoice::Singularity,
                         _ => RuntimeChoice::Program(absolute()?),

@@ -45,7 +45,7 @@ pub fn script(
         line(&[b"PATH=$PATH:", &quoted(folder)]);
     }
     let names = match &policy.runtime {
-        RuntimeChoice::Auto => b"apptainer singularity".to_vec(),
+        RuntimeChoice::Auto | RuntimeChoice::Native => b"apptainer singularity".to_vec(),
         RuntimeChoice::Apptainer => b"apptainer".to_vec(),
         RuntimeChoice::Singularity => b"singularity".to_vec(),
         RuntimeChoice::Program(program) => quoted(program),

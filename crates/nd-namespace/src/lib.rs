@@ -3,6 +3,7 @@
 //! One thin safe function per thing the kernel does. Policy (what is mounted where, which ids are
 //! mapped, who supervises whom) is `nd-sandbox`'s.
 
+mod beside;
 mod capability;
 mod exec;
 mod loopback;

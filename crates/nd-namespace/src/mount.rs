@@ -247,6 +247,15 @@ pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
     rustix::process::pivot_root(".", ".")?;
     rustix::process::fchdir(&old)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    // That was the topmost of what lies on the old root's root; at the end it is the old root itself,
+    // which is then no mount of this namespace any more.
+    loop {
+        match rustix::mount::unmount(".", UnmountFlags::DETACH) {
+            Ok(()) => {}
+            Err(Errno::INVAL) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
     rustix::process::chdir(OsStr::from_bytes(b"/"))?;
     Ok(())
 }

@@ -21,6 +21,7 @@ const VARIABLES: [&str; 4] = [
 struct Bind {
     /// `SOURCE[:TARGET[:OPTIONS]]` as the runtime reads it.
     word: OsString,
+    source: PathBuf,
     target: PathBuf,
 }
 
@@ -69,6 +70,7 @@ impl Binds {
         }
         self.list.push(Bind {
             word,
+            source: source.to_owned(),
             target: target.to_owned(),
         });
     }
@@ -93,6 +95,19 @@ impl Binds {
 
     pub(super) fn variables_read(self) -> Vec<OsString> {
         self.read
+    }
+
+    /// Word, source, target and options of each.
+    pub(super) fn list(&self) -> impl Iterator<Item = (&OsStr, &Path, &Path, &[u8])> {
+        self.list.iter().map(|bind| {
+            let options = split(bind.word.as_bytes(), b':').nth(2);
+            (
+                bind.word.as_os_str(),
+                bind.source.as_path(),
+                bind.target.as_path(),
+                options.unwrap_or_default(),
+            )
+        })
     }
 
     pub(super) fn words(&self) -> impl Iterator<Item = OsString> {

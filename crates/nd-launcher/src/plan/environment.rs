@@ -54,13 +54,11 @@ const GPU_VARIABLES: &[&str] = &[
     "ROCR_VISIBLE_DEVICES",
 ];
 
-/// The variables to set so that the runtime hands them to the command. Their values are not put
-/// into `--env`, which divides at commas and which old versions do not have.
+/// The variables that reach the command, besides those that the user hands over.
 pub(super) fn passed(
     launch: &LaunchFile<'_>,
     policy: &Policy<'_>,
     environment: &Environment<'_>,
-    family: Family,
     gpu: Option<Offer>,
 ) -> Vec<(OsString, OsString)> {
     let mut set: Vec<(OsString, OsString)> = Vec::new();
@@ -72,7 +70,7 @@ pub(super) fn passed(
     };
     for (name, value) in &policy.environment {
         if !given(name) {
-            set.push((family.handed(name), value.clone().into_owned()));
+            set.push((name.clone().into_owned(), value.clone().into_owned()));
         }
     }
     if !policy.clean {
@@ -93,7 +91,7 @@ pub(super) fn passed(
             || gpu.is_some() && GPU_VARIABLES.iter().any(|known| name == known);
         let fixed = policy.environment.iter().any(|(known, _)| known == name);
         if wanted && !fixed && !given(name) {
-            set.push((family.handed(name), (*value).to_owned()));
+            set.push(((*name).to_owned(), (*value).to_owned()));
         }
     }
     set

@@ -3,6 +3,7 @@
 mod binds;
 mod environment;
 mod gpu;
+mod native;
 mod options;
 mod runtime;
 
@@ -12,6 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use self::native::{
+    Account, EnvironmentScript, MountKind, NativeEnvironment, NativeMount, NativePlan, Unfit,
+    plan_native,
+};
 use crate::{
     Files, Kind, LaunchFile, Policy, Temporary, WorkingDirectory,
     plan::{
@@ -158,19 +163,27 @@ impl fmt::Display for PlanError {
 
 impl std::error::Error for PlanError {}
 
-/// Decides what is called. Reads no file; asks `files` what paths are.
-///
-/// The arguments of the call are, in this order: `--silent exec`, `--cleanenv`, the GPU's option,
-/// `--bind` for everything bound, options recorded at installation, those of the policy, those in
-/// `neurodesk_singularity_opts`, `--pwd`, the image, the command, its arguments.
-pub fn plan(start: &Start<'_>, files: &dyn Files) -> Result<Call, PlanError> {
+/// What is decided of a start before it is known who carries it out.
+struct Decisions {
+    image: PathBuf,
+    /// What is started; nothing for the runtime's shell.
+    target: Option<OsString>,
+    gpu: Option<gpu::Offer>,
+    options: Options,
+    binds: Binds,
+    /// Variables that reach the command.
+    passed: Vec<(OsString, OsString)>,
+    notes: Vec<Note>,
+}
+
+fn decide(start: &Start<'_>, files: &dyn Files) -> Result<Decisions, PlanError> {
     let Start {
         launch,
         folder,
         policy,
         ..
     } = *start;
-    let (verb, target) = match start.what {
+    let target = match start.what {
         What::Command(name) => {
             let command = launch
                 .command(name)
@@ -178,17 +191,16 @@ pub fn plan(start: &Start<'_>, files: &dyn Files) -> Result<Call, PlanError> {
                     name: name.to_owned(),
                     container: launch.name.clone().into_owned(),
                 })?;
-            ("exec", Some(command.program()))
+            Some(command.program().to_owned())
         }
-        What::Program(program) => ("exec", Some(program)),
-        What::Shell => ("shell", None),
+        What::Program(program) => Some(program.to_owned()),
+        What::Shell => None,
     };
     let image = folder.join(&*launch.image);
     if files.kind(&image).is_none() {
         return Err(PlanError::NoImage { path: image });
     }
     let environment = Environment(start.environment);
-    let runtime = runtime::find(policy, &environment, folder, files)?;
     let mut options = Options::default();
     options.extend(launch.options.iter().map(|word| word.clone().into_owned()));
     options.extend(policy.options.iter().map(|word| word.clone().into_owned()));
@@ -198,7 +210,7 @@ pub fn plan(start: &Start<'_>, files: &dyn Files) -> Result<Call, PlanError> {
 
     let gpu = gpu::option(launch, policy, &options, files);
     let mut notes = Vec::new();
-    let mut set = environment::passed(launch, policy, &environment, runtime.family, gpu);
+    let passed = environment::passed(launch, policy, &environment, gpu);
     let mut binds = Binds::default();
     temporary(policy, &environment, files, &mut binds);
     display(policy, &environment, files, &mut binds);
@@ -219,35 +231,65 @@ pub fn plan(start: &Start<'_>, files: &dyn Files) -> Result<Call, PlanError> {
     if !missing.is_empty() {
         notes.insert(0, Note::MissingBinds(missing));
     }
+    Ok(Decisions {
+        image,
+        target,
+        gpu,
+        options,
+        binds,
+        passed,
+        notes,
+    })
+}
 
+/// Decides what is called. Reads no file; asks `files` what paths are.
+///
+/// The arguments of the call are, in this order: `--silent exec`, `--cleanenv`, the GPU's option,
+/// `--bind` for everything bound, options recorded at installation, those of the policy, those in
+/// `neurodesk_singularity_opts`, `--pwd`, the image, the command, its arguments.
+pub fn plan(start: &Start<'_>, files: &dyn Files) -> Result<Call, PlanError> {
+    let decisions = decide(start, files)?;
+    let policy = start.policy;
+    let runtime = runtime::find(policy, &Environment(start.environment), start.folder, files)?;
+    let verb = if decisions.target.is_some() {
+        "exec"
+    } else {
+        "shell"
+    };
     let mut argv: Vec<OsString> = Vec::with_capacity(24 + start.arguments.len());
     argv.push(runtime.program.clone().into());
     argv.extend(["--silent".into(), verb.into()]);
     if policy.clean {
         argv.push("--cleanenv".into());
     }
-    argv.extend(gpu.map(|gpu| gpu.option().into()));
-    for bind in binds.words() {
+    argv.extend(decisions.gpu.map(|gpu| gpu.option().into()));
+    for bind in decisions.binds.words() {
         argv.push("--bind".into());
         argv.push(bind);
     }
-    argv.extend(options.into_words());
+    argv.extend(decisions.options.into_words());
     if let Some(cwd) = start.cwd {
         argv.push("--pwd".into());
         argv.push(cwd.into());
     }
-    argv.push(image.into());
-    if let Some(target) = target {
-        argv.push(target.to_owned());
+    argv.push(decisions.image.into());
+    if let Some(target) = decisions.target {
+        argv.push(target);
         argv.extend(start.arguments.iter().map(|word| (*word).to_owned()));
     }
+    // Values are not put into `--env`, which divides at commas and which old versions do not have.
+    let mut set: Vec<(OsString, OsString)> = decisions
+        .passed
+        .into_iter()
+        .map(|(name, value)| (runtime.family.handed(&name), value))
+        .collect();
     set.sort();
     Ok(Call {
         program: runtime.program,
         argv,
         set,
-        unset: binds.variables_read(),
-        notes,
+        unset: decisions.binds.variables_read(),
+        notes: decisions.notes,
     })
 }
 

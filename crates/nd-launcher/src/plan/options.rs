@@ -22,6 +22,10 @@ impl Options {
             .extend(words.into_iter().filter(|word| !word.is_empty()));
     }
 
+    pub(super) fn words(&self) -> &[OsString] {
+        &self.0
+    }
+
     pub(super) fn into_words(self) -> Vec<OsString> {
         self.0
     }

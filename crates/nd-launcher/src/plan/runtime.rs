@@ -57,7 +57,7 @@ pub(super) fn find(
     files: &dyn Files,
 ) -> Result<Runtime, PlanError> {
     let names: &[&str] = match &policy.runtime {
-        RuntimeChoice::Auto => &["apptainer", "singularity"],
+        RuntimeChoice::Auto | RuntimeChoice::Native => &["apptainer", "singularity"],
         RuntimeChoice::Apptainer => &["apptainer"],
         RuntimeChoice::Singularity => &["singularity"],
         RuntimeChoice::Program(program) => {

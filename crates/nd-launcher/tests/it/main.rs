@@ -7,5 +7,7 @@ mod binary;
 mod files;
 mod fixture;
 mod format;
+mod native;
 mod plans;
 mod scripts;
+mod user;

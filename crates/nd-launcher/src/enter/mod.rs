@@ -1,0 +1,208 @@
+//! Entering an image without a runtime.
+//!
+//! Everything that can fail is done by a child in new namespaces, while this process stays where it
+//! is and can still become the runtime. Only then does it follow: into the namespaces, out of all
+//! privileges, and into the command by `exec`, so that the command is this very process.
+
+mod root;
+mod target;
+
+use std::{
+    ffi::{CString, OsStr, OsString},
+    fmt, io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use nd_launcher::{NativePlan, Unfit};
+use nd_namespace::{Namespaces, SingleThreaded, drop_capabilities, drop_from_bounding_set};
+use rustix::{
+    fs::{Access, Mode, OFlags, access, open},
+    io::Errno,
+    process::{
+        chdir, getegid, geteuid, getgid, getuid, parent_process_death_signal,
+        set_parent_process_death_signal,
+    },
+    thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space, set_no_new_privs},
+};
+
+/// Why this process is where it was before.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Root has privileges that a command keeps, which is the runtime's to sort out.
+    Root,
+    /// The image wants something that only the runtime does.
+    Unfit(Unfit),
+    /// The kernel, or what the image is made of, does not allow it.
+    Failed {
+        /// What was tried.
+        doing: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// There is no such program in the image.
+    NotFound(OsString),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("root starts commands through the runtime"),
+            Self::Unfit(unfit) => unfit.fmt(f),
+            Self::Failed { doing, source } => write!(f, "failed to {doing}: {source}"),
+            Self::NotFound(program) => {
+                write!(f, "found no `{}` in the image", program.display())
+            }
+        }
+    }
+}
+
+impl From<Unfit> for Refusal {
+    fn from(unfit: Unfit) -> Self {
+        Self::Unfit(unfit)
+    }
+}
+
+/// For `map_err`.
+fn failed<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Refusal {
+    let doing = doing.into();
+    move |source| Refusal::Failed {
+        doing,
+        source: source.into(),
+    }
+}
+
+/// An image that is ready to be entered.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    user: OwnedFd,
+    mounts: OwnedFd,
+    /// The root: device and inode.
+    root: (u64, u64),
+    cwd: PathBuf,
+    program: CString,
+    argv: Vec<CString>,
+    variables: Vec<CString>,
+}
+
+/// Makes the root that a command sees, beside this process.
+pub(crate) fn prepare(plan: &NativePlan) -> Result<Ready, Refusal> {
+    let (uid, gid) = (getuid(), getgid());
+    if uid.is_root() || geteuid() != uid || getegid() != gid {
+        return Err(Refusal::Root);
+    }
+    let single = SingleThreaded::claim().map_err(failed("count threads"))?;
+    single
+        .beside(Namespaces::NEWUSER | Namespaces::NEWNS, || {
+            inside(plan, uid.as_raw(), gid.as_raw())
+        })
+        .map_err(failed("make a user namespace"))?
+}
+
+/// What the child does.
+fn inside(plan: &NativePlan, uid: u32, gid: u32) -> Result<Ready, Refusal> {
+    let namespace = |name: &str| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        open(format!("/proc/self/ns/{name}"), flags, Mode::empty())
+            .map_err(failed("look at the new namespaces"))
+    };
+    let (user, mounts) = (namespace("user")?, namespace("mnt")?);
+    // Without this nobody but root may map a group.
+    write_to("/proc/self/setgroups", "deny")?;
+    write_to("/proc/self/gid_map", &format!("{gid} {gid} 1"))?;
+    write_to("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
+    rustix::process::umask(Mode::empty());
+    let scripts = root::build(plan)?;
+    let variables = plan.environment.with_scripts(scripts.as_deref())?;
+    chdir(&plan.cwd).map_err(failed(format!("enter `{}`", plan.cwd.display())))?;
+    let program = find(&plan.program, &variables)?;
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(failed("pass a word with a NUL byte"));
+    let words = std::iter::once(&plan.program).chain(&plan.arguments);
+    Ok(Ready {
+        user,
+        mounts,
+        root: identity("/").map_err(failed("look at the image's root"))?,
+        cwd: plan.cwd.clone(),
+        program: text(program.as_os_str().as_bytes())?,
+        argv: words
+            .map(|word| text(word.as_bytes()))
+            .collect::<Result<_, _>>()?,
+        variables: variables
+            .iter()
+            .map(|(name, value)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn identity(path: &str) -> Result<(u64, u64), Errno> {
+    let about = rustix::fs::stat(path)?;
+    Ok((about.st_dev, about.st_ino))
+}
+
+fn write_to(path: &str, text: &str) -> Result<(), Refusal> {
+    open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|file| rustix::io::write(file, text.as_bytes()))
+        .map_err(failed(format!("write `{path}`")))?;
+    Ok(())
+}
+
+/// The program, as the command's own `PATH` finds it.
+fn find(program: &OsStr, variables: &[(OsString, OsString)]) -> Result<PathBuf, Refusal> {
+    let runs = |path: &Path| {
+        let file = rustix::fs::stat(path)
+            .is_ok_and(|about| rustix::fs::FileType::from_raw_mode(about.st_mode).is_file());
+        file && access(path, Access::EXEC_OK).is_ok()
+    };
+    let not_found = || Refusal::NotFound(program.to_owned());
+    if program.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(program);
+        return if runs(&path) {
+            Ok(path)
+        } else {
+            Err(not_found())
+        };
+    }
+    let path = variables.iter().find(|(name, _)| name == "PATH");
+    path.map(|(_, value)| value.as_bytes())
+        .unwrap_or_default()
+        .split(|byte| *byte == b':')
+        .filter(|folder| folder.starts_with(b"/"))
+        .map(|folder| Path::new(OsStr::from_bytes(folder)).join(program))
+        .find(|path| runs(path))
+        .ok_or_else(not_found)
+}
+
+impl Ready {
+    /// Becomes the command; returns only when that failed. Behind a [`Refusal`] this process is where
+    /// it was before.
+    pub(crate) fn enter(self) -> Result<io::Error, Refusal> {
+        let death = parent_process_death_signal().ok().flatten();
+        move_into_link_name_space(self.user.as_fd(), Some(LinkNameSpaceType::User))
+            .map_err(failed("enter the user namespace"))?;
+        Ok(match self.follow(death) {
+            Err(error) => error,
+            Ok(()) => nd_namespace::exec(&self.program, &self.argv, &self.variables),
+        })
+    }
+
+    fn follow(&self, death: Option<rustix::process::Signal>) -> Result<(), io::Error> {
+        move_into_link_name_space(self.mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
+        // Nothing starts anywhere else.
+        if identity("/")? != self.root {
+            return Err(Errno::XDEV.into());
+        }
+        chdir(&self.cwd)?;
+        // The command has no privilege in the new namespace, and no program gives it one.
+        drop_from_bounding_set(CapabilitySet::empty())?;
+        drop_capabilities(CapabilitySet::empty())?;
+        set_no_new_privs(true)?;
+        // Entering a user namespace takes it away from whoever wants to know of their parent's end.
+        match set_parent_process_death_signal(death) {
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A start without the runtime: what is mounted where, as a value.
+
+mod account;
+mod script;
+mod variables;
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use self::variables::About;
+pub use self::{
+    account::Account,
+    variables::{EnvironmentScript, NativeEnvironment},
+};
+use super::{Decisions, Note, PlanError, Start, What, decide, environment::Environment};
+use crate::{Files, Form, Kind};
+
+/// A start without the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativePlan {
+    /// The folder that becomes the root.
+    pub image: PathBuf,
+    /// What is mounted in it, in this order.
+    pub mounts: Vec<NativeMount>,
+    /// Whom the image's tables of names get.
+    pub account: Account,
+    /// The working directory.
+    pub cwd: PathBuf,
+    /// What is started: a path, or a name that `PATH` finds in the image. It is `argv[0]`.
+    pub program: OsString,
+    /// Its arguments, without `argv[0]`.
+    pub arguments: Vec<OsString>,
+    /// The variables, to be completed by the image's scripts.
+    pub environment: NativeEnvironment,
+    /// What the user should know; one line each.
+    pub notes: Vec<Note>,
+}
+
+/// A folder or file of the host in the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeMount {
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Where it appears.
+    pub target: PathBuf,
+    /// What it may do there.
+    pub kind: MountKind,
+}
+
+/// What a mount may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountKind {
+    /// As on the host: `/dev`, `/proc`, `/sys`.
+    System,
+    /// No devices, no set-id bits.
+    Data,
+    /// The same, and nothing is written.
+    ReadOnly,
+}
+
+/// Why a start is left to the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// An image of another form than a folder.
+    Form,
+    /// An interactive shell, which the runtime furnishes.
+    Shell,
+    /// A GPU is offered.
+    Gpu,
+    /// The environment is not clean.
+    Environment,
+    /// The working directory is gone.
+    NoWorkingDirectory,
+    /// The home does not exist.
+    NoHome(PathBuf),
+    /// An option that only the runtime knows.
+    Option(OsString),
+    /// A bind with options that only the runtime knows, or onto a target of another.
+    Bind(OsString),
+    /// A variable that the runtime would read.
+    Variable(OsString),
+    /// A script of the image that is more than assignments.
+    Script(OsString),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str("the image is no folder"),
+            Self::Shell => f.write_str("an interactive shell is asked for"),
+            Self::Gpu => f.write_str("a GPU is offered"),
+            Self::Environment => f.write_str("the policy wants no clean environment"),
+            Self::NoWorkingDirectory => f.write_str("the working directory does not exist"),
+            Self::NoHome(path) => write!(f, "the home `{}` does not exist", path.display()),
+            Self::Option(word) => write!(f, "the option `{}` is the runtime's", word.display()),
+            Self::Bind(word) => write!(f, "the bind `{}` is the runtime's", word.display()),
+            Self::Variable(name) => write!(f, "the variable `{}` is the runtime's", name.display()),
+            Self::Script(name) => write!(
+                f,
+                "`/.singularity.d/env/{}` in the image is more than assignments",
+                name.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+/// Decides what a start without the runtime is, from the same decisions as [`plan`](crate::plan).
+///
+/// Understood is a closed list: what the policy, the launch file and the variables of binds say, and
+/// the options `--bind` and `--cleanenv`. The inner error says why it is left to the runtime.
+///
+/// # Errors
+///
+/// As [`plan`](crate::plan), but without asking for a runtime.
+pub fn plan_native(
+    start: &Start<'_>,
+    account: &Account,
+    files: &dyn Files,
+) -> Result<Result<NativePlan, Unfit>, PlanError> {
+    let decisions = decide(start, files)?;
+    Ok(native(start, decisions, account, files))
+}
+
+fn native(
+    start: &Start<'_>,
+    decisions: Decisions,
+    account: &Account,
+    files: &dyn Files,
+) -> Result<NativePlan, Unfit> {
+    let Decisions {
+        image,
+        target,
+        gpu,
+        options,
+        binds,
+        passed,
+        notes,
+    } = decisions;
+    if start.launch.form != Form::Folder {
+        return Err(Unfit::Form);
+    }
+    let program = match (start.what, target) {
+        (What::Shell, _) | (_, None) => return Err(Unfit::Shell),
+        (_, Some(target)) => target,
+    };
+    if gpu.is_some() {
+        return Err(Unfit::Gpu);
+    }
+    if !start.policy.clean {
+        return Err(Unfit::Environment);
+    }
+    let cwd = start.cwd.ok_or(Unfit::NoWorkingDirectory)?;
+    let mut mounts = usual(start, account, files)?;
+    let from = mounts.len();
+    mounts.extend(binds.mounts()?);
+    options.understood(&mut mounts, from, files)?;
+    let binds = mounts[from..]
+        .iter()
+        .map(|mount| mount.target.as_os_str())
+        .collect::<Vec<_>>()
+        .join(OsStr::new(","));
+    let about = About {
+        image: &image,
+        home: account.home(),
+        cwd,
+        binds,
+    };
+    let environment = NativeEnvironment::new(&Environment(start.environment), &passed, &about)?;
+    Ok(NativePlan {
+        image,
+        mounts,
+        account: account.clone(),
+        cwd: cwd.to_owned(),
+        program,
+        arguments: start
+            .arguments
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect(),
+        environment,
+        notes,
+    })
+}
+
+/// What every container sees of the host.
+fn usual(
+    start: &Start<'_>,
+    account: &Account,
+    files: &dyn Files,
+) -> Result<Vec<NativeMount>, Unfit> {
+    let home = account.home();
+    if files.kind(home) != Some(Kind::Folder) || home == Path::new("/") {
+        return Err(Unfit::NoHome(home.to_owned()));
+    }
+    let same = |path: &Path, kind| NativeMount {
+        source: path.to_owned(),
+        target: path.to_owned(),
+        kind,
+    };
+    let mut mounts: Vec<NativeMount> = Vec::with_capacity(16);
+    for path in ["/dev", "/proc", "/sys"] {
+        mounts.push(same(Path::new(path), MountKind::System));
+    }
+    for path in ["/etc/localtime", "/etc/hosts"] {
+        if files.kind(Path::new(path)) == Some(Kind::File) {
+            mounts.push(same(Path::new(path), MountKind::Data));
+        }
+    }
+    for path in [home, Path::new("/tmp"), Path::new("/var/tmp")] {
+        mounts.push(same(path, MountKind::Data));
+    }
+    for folder in &start.policy.covered {
+        let folder = Path::new(&**folder);
+        let known = mounts.iter().any(|mount| mount.target == folder);
+        if !known && files.kind(folder) == Some(Kind::Folder) {
+            mounts.push(same(folder, MountKind::Data));
+        }
+    }
+    Ok(mounts)
+}
+
+impl super::binds::Binds {
+    /// The binds as mounts.
+    fn mounts(&self) -> Result<Vec<NativeMount>, Unfit> {
+        self.list()
+            .map(|(word, source, target, options)| {
+                bind(source, target, options).ok_or_else(|| Unfit::Bind(word.to_owned()))
+            })
+            .collect()
+    }
+}
+
+/// A bind; `None` when its options are not understood, or its target is no path in the image.
+fn bind(source: &Path, target: &Path, options: &[u8]) -> Option<NativeMount> {
+    let kind = match options {
+        b"" | b"rw" => MountKind::Data,
+        b"ro" => MountKind::ReadOnly,
+        _ => return None,
+    };
+    // Over `/etc` the runtime lays its own files once more.
+    let plain =
+        source.is_absolute() && target.is_absolute() && !Path::new("/etc").starts_with(target);
+    plain.then(|| NativeMount {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        kind,
+    })
+}
+
+impl super::options::Options {
+    /// Adds the binds of the options to those `from` there; any other option is the runtime's.
+    fn understood(
+        &self,
+        mounts: &mut Vec<NativeMount>,
+        from: usize,
+        files: &dyn Files,
+    ) -> Result<(), Unfit> {
+        let mut words = self.words().iter();
+        while let Some(word) = words.next() {
+            let text = match word.as_bytes() {
+                b"--cleanenv" | b"-e" => continue,
+                b"--bind" | b"-B" => words
+                    .next()
+                    .ok_or_else(|| Unfit::Option(word.clone()))?
+                    .as_os_str(),
+                bytes => match bytes.strip_prefix(b"--bind=") {
+                    Some(text) => OsStr::from_bytes(text),
+                    None => return Err(Unfit::Option(word.clone())),
+                },
+            };
+            let mut binds = super::binds::Binds::default();
+            binds.add_text(text, files);
+            // A source that is missing is an error of the runtime.
+            let missing = !binds.take_missing().is_empty();
+            for mount in binds.mounts()? {
+                let taken = mounts[from..]
+                    .iter()
+                    .any(|other| other.target == mount.target);
+                if missing || taken {
+                    return Err(Unfit::Bind(text.to_owned()));
+                }
+                mounts.push(mount);
+            }
+            if missing {
+                return Err(Unfit::Bind(text.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}

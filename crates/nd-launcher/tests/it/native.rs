@@ -1,0 +1,432 @@
+//! Starts without a runtime, beside those of the real Apptainer.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::ExitStatusExt as _,
+    },
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use nd_launcher::{Form, VERBOSE_VARIABLE};
+
+use crate::{
+    fixture::{Fixture, program},
+    user::User,
+};
+
+/// All that a process can see of where it is, in sections.
+const VIEW: &str = r#"
+section() { echo "== $1"; }
+section who; id; section where; pwd; section environment; env | sort
+section umask; umask; section limits; ulimit -a; ulimit -H -a
+section status; grep -E '^(Uid|Gid|Groups|Sig(Blk|Ign)|ShdPnd|SigPnd|Cap|NoNewPrivs|Seccomp):?' /proc/self/status
+section score; cat /proc/self/oom_score_adj
+section namespaces; for name in pid ipc uts net cgroup; do readlink /proc/self/ns/$name; done
+section maps; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups
+section descriptors; for at in /proc/$$/fd/*; do echo "${at##*/}"; done
+section tables; cat /etc/passwd /etc/resolv.conf /etc/hosts; sort /etc/group; hostname
+section places; for at in / /bin /dev /etc /home /mnt /proc /sys /tmp /var/tmp "$HOME" /etc/passwd /etc/hosts; do
+    busybox stat -c '%A %u %g %n' "$at"; done
+section writing; for at in / /bin /etc /mnt /var; do (: > "$at/x") 2>&1; done; (: > "$HOME/x") && echo home
+section arguments; for word; do echo "<$word>"; done
+section input; cat
+"#;
+
+/// The mounts: target, file system, and what is forbidden there.
+const MOUNTS: &str = r#"while read -r _ _ _ _ target options rest; do
+    rest=" $rest"; kind=${rest##* - }; echo "$target ${kind%% *} $options"; done < /proc/self/mountinfo"#;
+
+struct Pair {
+    fixture: Fixture,
+    user: User,
+}
+
+impl Pair {
+    fn new() -> Option<Self> {
+        let fixture = Fixture::real(Form::Folder)?;
+        let user = User::new(&fixture)?;
+        Some(Self { fixture, user })
+    }
+
+    /// A wrapper without a runtime; it must be one.
+    fn native(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
+        let seen = self.seen(&format!("runtime native\n{policy}"), change);
+        assert!(!seen.said.contains("left to"), "{}", seen.said);
+        seen
+    }
+
+    fn apptainer(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
+        self.seen(&format!("runtime apptainer\n{policy}"), change)
+    }
+
+    fn seen(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
+        self.fixture.policy(policy);
+        let mut command = self.user.wrapper(&self.fixture, "sh");
+        command.env(VERBOSE_VARIABLE, "1");
+        change(&mut command);
+        let ran = command.output().unwrap();
+        Seen {
+            status: ran.status.code(),
+            text: String::from_utf8_lossy(&ran.stdout).into_owned(),
+            said: String::from_utf8_lossy(&ran.stderr).into_owned(),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    status: Option<i32>,
+    text: String,
+    said: String,
+}
+
+#[test]
+fn the_view_is_that_of_apptainer() {
+    let Some(pair) = Pair::new() else { return };
+    let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
+    let scripts = image.join(".singularity.d/env");
+    fs_err::write(pair.fixture.path("data"), "some data\n").unwrap();
+    let data = pair.fixture.path("data");
+    let bind = format!("bind {}:/mnt/data:ro\n", data.display());
+    let odd = format!("bind {}:/no/such/place\n", data.display());
+    let pass = "pass LAB_*\nenv FIXED=a b\n";
+    for (name, policy) in [
+        ("plain", String::new()),
+        ("binds", format!("{bind}{odd}bind /usr/share:/mnt/share\n")),
+        (
+            "options",
+            "option --bind\noption /usr/lib:/mnt/lib,/etc:/mnt/etc:ro\n".into(),
+        ),
+        ("variables", pass.into()),
+    ] {
+        let view = |command: &mut Command| {
+            let input = fs_err::File::open(&data).unwrap().into_parts().0;
+            command.args(["-c", VIEW, "sh", "a b", "", "*", "$x"]);
+            command.stdin(input).envs([
+                ("LAB_NAME", "the lab"),
+                ("OTHER", "not seen"),
+                ("TERM", "dumb"),
+                ("http_proxy", "http://proxy:3128"),
+                ("APPTAINERENV_GIVEN", "by hand"),
+                ("SINGULARITYENV_PREPEND_PATH", "/opt/first"),
+                ("DISPLAY", ":7"),
+            ]);
+        };
+        let (native, apptainer) = (pair.native(&policy, &view), pair.apptainer(&policy, &view));
+        assert_eq!(native.status, Some(0), "{name}: {native:?}");
+        assert_eq!(native.text, apptainer.text, "{name}: {}", native.said);
+        let mounts = |command: &mut Command| {
+            command.args(["-c", MOUNTS]);
+        };
+        let table = |seen: Seen| -> BTreeMap<String, (String, Vec<String>)> {
+            let mut found = BTreeMap::new();
+            for line in seen.text.lines() {
+                let words: Vec<&str> = line.splitn(3, ' ').collect();
+                let [target, kind, options] = words[..] else {
+                    panic!("{line}");
+                };
+                let forbids = options
+                    .split(',')
+                    .filter(|word| matches!(*word, "ro" | "nosuid" | "nodev" | "noexec"))
+                    .map(str::to_owned);
+                found.insert(target.to_owned(), (kind.to_owned(), forbids.collect()));
+            }
+            found
+        };
+        let native = table(pair.native(&policy, &mounts));
+        let apptainer = table(pair.apptainer(&policy, &mounts));
+        let keys = |table: &BTreeMap<String, _>| table.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&native), keys(&apptainer), "{name}");
+        for (target, (kind, forbids)) in &apptainer {
+            let (ours, more) = &native[target];
+            assert_eq!(ours, kind, "{target}");
+            for word in forbids {
+                assert!(more.contains(word), "{name}: {target} without {word}");
+            }
+        }
+    }
+
+    // With the scripts that Apptainer itself writes, and some of a recipe.
+    fs_err::create_dir_all(&scripts).unwrap();
+    for (name, text) in [
+        (
+            "10-docker2singularity.sh",
+            "export PATH=\"/opt/abc/bin:/bin\"\nexport V=\"${V:-\"the image's\"}\"\n",
+        ),
+        (
+            "90-environment.sh",
+            "# own\nexport PATH=/opt/more:$PATH\nLOCAL=1\nexport LANG=${LANG:-C.UTF-8}\n",
+        ),
+        ("91-environment.sh", ""),
+        (
+            "99-base.sh",
+            "if [ -z \"${LD_LIBRARY_PATH:-}\" ]; then\n    LD_LIBRARY_PATH=\"/.singularity.d/libs\"\nelse\n    LD_LIBRARY_PATH=\"$LD_LIBRARY_PATH:/.singularity.d/libs\"\nfi\nif [ -z \"${PS1:-}\" ]; then PS1=\"Apptainer> \"; fi\nexport LD_LIBRARY_PATH PS1\n",
+        ),
+    ] {
+        program(&scripts.join(name), text);
+    }
+    symlink("91-environment.sh", scripts.join("98-link.sh")).unwrap();
+    let view = |command: &mut Command| {
+        command.args(["-c", "env | sort"]).envs([
+            ("APPTAINERENV_V", "the user's"),
+            ("APPTAINERENV_LD_LIBRARY_PATH", "/mine"),
+            ("APPTAINERENV_APPEND_PATH", "/last"),
+            ("APPTAINERENV_PS1", "mine> "),
+        ]);
+    };
+    let (native, apptainer) = (pair.native("", &view), pair.apptainer("", &view));
+    assert_eq!(native, apptainer);
+    assert!(native.text.contains("V=the user's\n"), "{}", native.text);
+}
+
+#[test]
+fn what_is_not_understood_is_left_to_apptainer() {
+    let Some(pair) = Pair::new() else { return };
+    let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
+    let left = |policy: &str, change: &dyn Fn(&mut Command), reason: &str| {
+        let seen = pair.seen(&format!("runtime native\n{policy}"), &|command| {
+            command.args(["-c", "echo \"$APPTAINER_NAME\""]);
+            change(command);
+        });
+        let expected = format!("apptainer`: {reason}\n");
+        assert!(seen.said.contains(&expected), "{seen:?}");
+        assert_eq!(seen.text, "abc_1.0_20240131.simg\n", "{seen:?}");
+        // Nobody is told who did not ask.
+        let quiet = pair.seen(&format!("runtime native\n{policy}"), &|command| {
+            command.args(["-c", "echo \"$APPTAINER_NAME\""]);
+            change(command);
+            command.env_remove(VERBOSE_VARIABLE);
+        });
+        assert!(!quiet.said.contains("left to"), "{quiet:?}");
+    };
+    left(
+        "option --no-home\n",
+        &|_| {},
+        "the option `--no-home` is the runtime's",
+    );
+    left(
+        "clean-environment off\n",
+        &|_| {},
+        "the policy wants no clean environment",
+    );
+    left(
+        "",
+        &|command| {
+            command.env("APPTAINERENV_X", "$HOME");
+        },
+        "the variable `X` is the runtime's",
+    );
+    left(
+        "",
+        &|command| {
+            command.env("APPTAINER_NO_MOUNT", "sys");
+        },
+        "the variable `APPTAINER_NO_MOUNT` is the runtime's",
+    );
+    let scripts = image.join(".singularity.d/env");
+    fs_err::create_dir_all(&scripts).unwrap();
+    program(&scripts.join("90-environment.sh"), "export A=$(echo b)\n");
+    left(
+        "",
+        &|_| {},
+        "`/.singularity.d/env/90-environment.sh` in the image is more than assignments",
+    );
+    fs_err::remove_dir_all(image.join(".singularity.d")).unwrap();
+    // A mount point that the image does not have.
+    fs_err::remove_dir(image.join("sys")).unwrap();
+    left(
+        "",
+        &|_| {},
+        "failed to find `/sys` in the image: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn the_command_is_the_process_that_was_started() {
+    let Some(pair) = Pair::new() else { return };
+    pair.fixture.policy("runtime native\n");
+    let script = "trap 'echo stopped; exit 3' TERM; echo $$; while :; do sleep 0.05; done";
+    let mut child = pair
+        .user
+        .alone(&pair.fixture, "sh")
+        .args(["-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), child.id().to_string());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "stopped");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+
+    let status = |script: &str| {
+        let mut command = pair.user.alone(&pair.fixture, "sh");
+        command.args(["-c", script]).status().unwrap()
+    };
+    assert_eq!(status("exit 42").code(), Some(42));
+    assert_eq!(status("kill -KILL $$").signal(), Some(9));
+    // Closed standard streams stay closed: the shell's own look at the folder is number 0.
+    let mut shell = pair.user.program(&pair.fixture, "sh");
+    shell.args(["-c", "exec \"$0\" -c 'echo /proc/$$/fd/[0-9] >&2' <&- >&-"]);
+    shell.arg(pair.fixture.folder.join("sh"));
+    let ran = shell.output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    let open: Vec<&str> = said
+        .split_whitespace()
+        .map(|path| &path[path.len() - 1..])
+        .collect();
+    assert_eq!(open, ["0", "2"], "{said}");
+}
+
+#[test]
+fn a_terminal_is_the_commands() {
+    let Some(pair) = Pair::new() else { return };
+    pair.fixture.policy("runtime native\n");
+    let ours = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR).unwrap();
+    rustix::pty::grantpt(&ours).unwrap();
+    rustix::pty::unlockpt(&ours).unwrap();
+    let name = rustix::pty::ptsname(&ours, Vec::new()).unwrap();
+    let theirs = fs_err::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(Path::new(name.to_str().unwrap()))
+        .unwrap()
+        .into_parts()
+        .0;
+    let size = rustix::termios::Winsize {
+        ws_row: 33,
+        ws_col: 77,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    rustix::termios::tcsetwinsize(&ours, size).unwrap();
+    let status = pair
+        .user
+        .alone(&pair.fixture, "sh")
+        .args(["-c", "[ -t 0 ] && [ -t 1 ] && stty size"])
+        .stdin(theirs.try_clone().unwrap())
+        .stdout(theirs)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    let mut bytes = [0; 64];
+    let count = rustix::io::read(&ours, &mut bytes).unwrap();
+    assert_eq!(&bytes[..count], b"33 77\r\n");
+}
+
+#[test]
+fn hostile_images_lead_nowhere_else() {
+    let Some(pair) = Pair::new() else { return };
+    let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
+    let secret = pair.fixture.path("secret");
+    fs_err::create_dir(&secret).unwrap();
+    let replace = |name: &str, target: &Path| {
+        let at = image.join(name);
+        let _ = fs_err::remove_dir_all(&at).or_else(|_| fs_err::remove_file(&at));
+        symlink(target, at).unwrap();
+    };
+    // Tables and mount points as links: to the host's, up and out, and through `/proc`.
+    let of_the_host = Path::new("/usr/lib/os-release");
+    assert!(of_the_host.exists());
+    replace("etc/passwd", of_the_host);
+    replace("etc/hosts", Path::new("../../../../../../../../etc/other"));
+    replace("mnt", Path::new("/../../.."));
+    replace("srv", &secret);
+    fs_err::set_permissions(&secret, PermissionsExt::from_mode(0o777)).unwrap();
+    let bind = format!("bind {}:/srv/in/it\n", pair.fixture.path("home").display());
+    let seen = pair.native(&bind, &|command| {
+        command.args([
+            "-c",
+            "cat /etc/passwd; ls -d /etc/hosts /etc/other; ls /srv/in/it/..",
+        ]);
+    });
+    // The links lead to paths of the image, which are not there; nothing is made on the host.
+    assert_eq!(seen.text, "/etc/hosts\nit\n", "{seen:?}");
+    assert_eq!(fs_err::read_dir(&secret).unwrap().count(), 0);
+
+    for (name, target) in [
+        ("proc", Path::new("/proc/self/root/proc")),
+        ("dev", Path::new("/")),
+        ("sys", Path::new("bin")),
+        ("tmp", secret.as_path()),
+    ] {
+        replace(name, target);
+        let seen = pair.seen("runtime native\n", &|command| {
+            command.args(["-c", "true"]);
+        });
+        assert!(seen.said.contains("left to"), "{name}: {seen:?}");
+        fs_err::remove_file(image.join(name)).unwrap();
+        fs_err::create_dir(image.join(name)).unwrap();
+    }
+
+    // A script that is no file, and one that does not end.
+    let scripts = image.join(".singularity.d/env");
+    fs_err::create_dir_all(&scripts).unwrap();
+    for (name, target) in [("1.sh", "/dev/zero"), ("2.sh", "/proc/self/environ")] {
+        symlink(target, scripts.join(name)).unwrap();
+    }
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        scripts.join("3.sh"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let seen = pair.seen("runtime native\n", &|command| {
+        command.args(["-c", "echo ran"]);
+    });
+    assert!(
+        seen.text == "ran\n" || seen.said.contains("left to"),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn without_a_runtime_the_reason_is_told() {
+    let Some(pair) = Pair::new() else { return };
+    let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
+    fs_err::remove_dir(image.join("sys")).unwrap();
+    let seen = pair.seen("runtime native\n", &|command| {
+        command.args(["-c", "true"]).env("PATH", "/usr/bin:/bin");
+    });
+    assert_eq!(seen.status, Some(127));
+    let expected =
+        "neurodesk: error: cannot start without a runtime: failed to find `/sys` in the image";
+    assert!(seen.said.starts_with(expected), "{seen:?}");
+}
+
+#[test]
+fn many_starts_at_once_leave_nothing() {
+    let Some(pair) = Pair::new() else { return };
+    pair.fixture.policy("runtime native\n");
+    let mounts = || {
+        fs_err::read_to_string("/proc/self/mountinfo")
+            .unwrap()
+            .lines()
+            .count()
+    };
+    let before = mounts();
+    let script = "i=0; while [ $i -lt 200 ]; do \"$0\" -c 'pwd' & i=$((i + 1)); done; wait";
+    let ran = pair
+        .user
+        .program(&pair.fixture, "sh")
+        .args(["-c", script])
+        .arg(pair.fixture.folder.join("sh"))
+        .env("ND_LAUNCHER_VERBOSE", "1")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
+    let text = String::from_utf8(ran.stdout).unwrap();
+    let work = pair.fixture.path("work");
+    assert_eq!(
+        text.lines().filter(|line| Path::new(line) == work).count(),
+        200
+    );
+    assert_eq!(mounts(), before);
+}
