@@ -25,8 +25,8 @@ pub use format::{FormatError, Problem};
 pub use host::{Files, HostFiles, Kind};
 pub use launch::{Command, Form, LaunchFile, Text};
 pub use plan::{
-    Account, Call, EnvironmentScript, MountKind, NativeEnvironment, NativeMount, NativePlan, Note,
-    PlanError, Start, Unfit, What, plan, plan_native,
+    Account, Call, EnvironmentScript, ImageAccess, MountKind, NativeEnvironment, NativeMount,
+    NativePlan, Note, PlanError, Start, Unfit, What, plan, plan_native,
 };
 pub use policy::{Gpu, Policy, RuntimeChoice, SITE_POLICY, Temporary, WorkingDirectory};
 pub use script::script;

@@ -47,6 +47,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         ));
     }
     let environment = environment();
+    if let Some(status) = enter::play_role(&arguments, environment.len()) {
+        return status;
+    }
     match start(&arguments, &environment) {
         Ok(never) => match never {},
         Err((status, text)) => {

@@ -81,6 +81,9 @@ pub enum WorkingDirectory {
 pub struct Policy<'a> {
     /// `runtime auto|native|apptainer|singularity|/PROGRAM`.
     pub runtime: RuntimeChoice<'a>,
+    /// `keep SECONDS`: how long the mount of a SIF file waits for the next command, with the native
+    /// runtime; `0` for a mount of its own for each.
+    pub keep: u32,
     /// `search FOLDER`: where the runtime is looked for after `PATH`.
     pub search: Vec<Text<'a>>,
     /// `gpu auto|off|nvidia|rocm`; what the launch file says when there is no such line, and
@@ -119,6 +122,7 @@ impl Default for Policy<'_> {
     fn default() -> Self {
         Self {
             runtime: RuntimeChoice::Auto,
+            keep: 60,
             search: Vec::new(),
             gpu: None,
             device_root: None,
@@ -136,6 +140,9 @@ impl Default for Policy<'_> {
         }
     }
 }
+
+/// Seconds that a mount is kept at most: a day.
+const KEEP_AT_MOST: u32 = 86_400;
 
 const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
 
@@ -169,6 +176,13 @@ impl<'a> Policy<'a> {
                         b"singularity" => RuntimeChoice::Singularity,
                         _ => RuntimeChoice::Program(absolute()?),
                     };
+                }
+                b"keep" => {
+                    let value = line.value()?;
+                    let seconds = value.to_str().and_then(|text| text.parse().ok());
+                    self.keep = seconds
+                        .filter(|seconds| *seconds <= KEEP_AT_MOST)
+                        .ok_or_else(|| line.error(Problem::Value))?;
                 }
                 b"search" => self.search.push(absolute()?),
                 b"gpu" => self.gpu = Some(line.one_of(GPU_WORDS)?),

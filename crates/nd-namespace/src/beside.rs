@@ -24,7 +24,8 @@ impl SingleThreaded {
     /// itself is where it was before. So a process can try to make a namespace and stay as it was when
     /// that fails. A namespace lives as long as somebody has a descriptor of it.
     ///
-    /// No signal tells of the child's end. `work` must not unwind, nor start threads or processes.
+    /// No signal tells of the child's end. `work` must not unwind nor start threads; processes that it
+    /// [spawns](crate::spawn) are no children of this one.
     ///
     /// # Errors
     ///

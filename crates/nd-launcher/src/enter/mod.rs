@@ -4,7 +4,9 @@
 //! is and can still become the runtime. Only then does it follow: into the namespaces, out of all
 //! privileges, and into the command by `exec`, so that the command is this very process.
 
+mod holder;
 mod root;
+mod sif;
 mod target;
 
 use std::{
@@ -17,8 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nd_launcher::{NativePlan, Unfit};
-use nd_namespace::{Namespaces, SingleThreaded, drop_capabilities, drop_from_bounding_set};
+pub(crate) use self::holder::play_role;
+
+use nd_launcher::{ImageAccess, NativePlan, Unfit};
+use nd_namespace::{
+    Namespaces, SingleThreaded, drop_capabilities, drop_from_bounding_set, make_slave,
+};
 use rustix::{
     fs::{Access, Mode, OFlags, access, open},
     io::Errno,
@@ -94,28 +100,100 @@ pub(crate) fn prepare(plan: &NativePlan) -> Result<Ready, Refusal> {
     if uid.is_root() || geteuid() != uid || getegid() != gid {
         return Err(Refusal::Root);
     }
+    let ids = Ids {
+        uid: uid.as_raw(),
+        gid: gid.as_raw(),
+    };
     let single = SingleThreaded::claim().map_err(failed("count threads"))?;
-    single
-        .beside(Namespaces::NEWUSER | Namespaces::NEWNS, || {
-            inside(plan, uid.as_raw(), gid.as_raw())
-        })
-        .map_err(failed("make a user namespace"))?
+    match &plan.access {
+        ImageAccess::Folder => single.beside(Namespaces::NEWUSER | Namespaces::NEWNS, || {
+            let base = Base::new(ids)?;
+            inside(plan, base, &plan.image)
+        }),
+        ImageAccess::Sif {
+            server,
+            keep,
+            runtime,
+        } => {
+            let settings = sif::Settings {
+                server,
+                keep: *keep,
+                runtime: runtime.as_deref(),
+            };
+            let shown = sif::show(&single, ids, &plan.image, &settings)?;
+            let ready = single.beside(Namespaces::empty(), || {
+                let base = shown.base.join(&single)?;
+                inside(plan, base, &shown.path)
+            });
+            if let Some(place) = &shown.private {
+                place.remove_mount_point();
+            }
+            ready
+        }
+    }
+    .map_err(failed("make a user namespace"))?
 }
 
-/// What the child does.
-fn inside(plan: &NativePlan, uid: u32, gid: u32) -> Result<Ready, Refusal> {
-    let namespace = |name: &str| {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        open(format!("/proc/self/ns/{name}"), flags, Mode::empty())
-            .map_err(failed("look at the new namespaces"))
-    };
-    let (user, mounts) = (namespace("user")?, namespace("mnt")?);
-    // Without this nobody but root may map a group.
-    write_to("/proc/self/setgroups", "deny")?;
-    write_to("/proc/self/gid_map", &format!("{gid} {gid} 1"))?;
-    write_to("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
+/// The caller's numbers.
+#[derive(Debug, Clone, Copy)]
+struct Ids {
+    uid: u32,
+    gid: u32,
+}
+
+/// Namespaces in which a root can be made.
+#[derive(Debug)]
+struct Base {
+    user: OwnedFd,
+    mounts: OwnedFd,
+}
+
+impl Base {
+    /// Those of this process, which are new: the caller is who it was.
+    fn new(Ids { uid, gid }: Ids) -> Result<Self, Refusal> {
+        let base = Self {
+            user: namespace("user")?,
+            mounts: namespace("mnt")?,
+        };
+        // Without this nobody but root may map a group.
+        write_to("/proc/self/setgroups", "deny")?;
+        write_to("/proc/self/gid_map", &format!("{gid} {gid} 1"))?;
+        write_to("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
+        make_slave().map_err(failed("detach mounts from the host's"))?;
+        Ok(base)
+    }
+
+    /// Enters these, with mounts that are a copy.
+    fn join(&self, single: &SingleThreaded) -> Result<Self, Refusal> {
+        let failed = || failed("enter the image's namespaces");
+        move_into_link_name_space(self.user.as_fd(), Some(LinkNameSpaceType::User))
+            .map_err(failed())?;
+        move_into_link_name_space(self.mounts.as_fd(), Some(LinkNameSpaceType::Mount))
+            .map_err(failed())?;
+        single
+            .unshare(Namespaces::NEWNS)
+            .map_err(|source| Refusal::Failed {
+                doing: "copy the image's mounts".to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            user: namespace("user")?,
+            mounts: namespace("mnt")?,
+        })
+    }
+}
+
+fn namespace(name: &str) -> Result<OwnedFd, Refusal> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    open(format!("/proc/self/ns/{name}"), flags, Mode::empty())
+        .map_err(failed("look at the new namespaces"))
+}
+
+/// Makes the root of the command from the image's folder, and finds what is executed in it.
+fn inside(plan: &NativePlan, base: Base, image: &Path) -> Result<Ready, Refusal> {
+    let Base { user, mounts } = base;
     rustix::process::umask(Mode::empty());
-    let scripts = root::build(plan)?;
+    let scripts = root::build(plan, image)?;
     let variables = plan.environment.with_scripts(scripts.as_deref())?;
     chdir(&plan.cwd).map_err(failed(format!("enter `{}`", plan.cwd.display())))?;
     let program = find(&plan.program, &variables)?;

@@ -10,13 +10,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nd_launcher::{EnvironmentScript, MountKind, NativeMount, NativePlan};
-use nd_namespace::{
-    Attributes, Filesystem, attach, clone_tree, make_slave, overlay, pivot, set_attributes,
-};
+use nd_launcher::{EnvironmentScript, ImageAccess, MountKind, NativeMount, NativePlan};
+use nd_namespace::{Attributes, Filesystem, attach, clone_tree, overlay, pivot, set_attributes};
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdirat, open, openat, statat},
     io::Errno,
+    mount::{UnmountFlags, unmount},
 };
 
 use super::{
@@ -30,7 +29,7 @@ const LIMIT: usize = 1 << 20;
 const SCRIPTS: usize = 256;
 
 /// What the image's own root forbids.
-const IMAGE: Attributes = Attributes {
+pub(super) const IMAGE: Attributes = Attributes {
     read_only: true,
     no_devices: true,
     no_set_id: true,
@@ -45,16 +44,18 @@ const DATA: Attributes = Attributes {
 /// Where the host says which servers know names.
 const RESOLVER: &str = "/etc/resolv.conf";
 
-/// Makes the root, enters it, and returns the image's environment scripts.
-pub(super) fn build(plan: &NativePlan) -> Result<Option<Vec<EnvironmentScript>>, Refusal> {
-    make_slave().map_err(failed("detach mounts from the host's"))?;
+/// Makes the root from the image's `folder`, enters it, and returns the image's environment scripts.
+pub(super) fn build(
+    plan: &NativePlan,
+    folder: &Path,
+) -> Result<Option<Vec<EnvironmentScript>>, Refusal> {
     let bench = Bench::new()?;
     let image = open(
-        &plan.image,
+        folder,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
     )
-    .map_err(failed(format!("open `{}`", plan.image.display())))?;
+    .map_err(failed(format!("open `{}`", folder.display())))?;
     let missing = missing(plan, image.as_fd())?;
     let root = if missing.is_empty() {
         let root = clone_tree(image.as_fd(), c"", true).map_err(failed("bind the image"))?;
@@ -65,6 +66,10 @@ pub(super) fn build(plan: &NativePlan) -> Result<Option<Vec<EnvironmentScript>>,
         overlay(&[skeleton.as_fd(), image.as_fd()], None, IMAGE)
             .map_err(failed("add mount points to the image"))?
     };
+    if plan.access != ImageAccess::Folder {
+        // Where it was shown, which the command would see otherwise.
+        unmount(folder, UnmountFlags::DETACH).map_err(failed("move the image"))?;
+    }
     let seat = bench.folder("root")?;
     attach(root.as_fd(), seat.as_fd()).map_err(failed("attach the image"))?;
     // Before anything of the host is there that a link of the image could lead to.

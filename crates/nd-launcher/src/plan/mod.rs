@@ -14,8 +14,8 @@ use std::{
 };
 
 pub use self::native::{
-    Account, EnvironmentScript, MountKind, NativeEnvironment, NativeMount, NativePlan, Unfit,
-    plan_native,
+    Account, EnvironmentScript, ImageAccess, MountKind, NativeEnvironment, NativeMount, NativePlan,
+    Unfit, plan_native,
 };
 use crate::{
     Files, Kind, LaunchFile, Policy, Temporary, WorkingDirectory,

@@ -71,6 +71,22 @@ pub(super) fn find(
             });
         }
     };
+    let (name, program) =
+        on_path(names, policy, environment, folder, files).ok_or_else(|| PlanError::NoRuntime {
+            names: names.iter().map(OsString::from).collect(),
+        })?;
+    let family = Family::of(Path::new(name));
+    Ok(Runtime { program, family })
+}
+
+/// The first of `names` that is found, and where.
+fn on_path<'n>(
+    names: &[&'n str],
+    policy: &Policy<'_>,
+    environment: &Environment<'_>,
+    folder: &Path,
+    files: &dyn Files,
+) -> Option<(&'n str, PathBuf)> {
     let path = environment.get("PATH").unwrap_or_default();
     let folders = || {
         path.as_bytes()
@@ -80,18 +96,33 @@ pub(super) fn find(
             .chain(USUAL.iter().map(Path::new))
             .filter(|candidate| candidate.is_absolute() && *candidate != folder)
     };
-    names
+    names.iter().find_map(|name| {
+        let program = folders()
+            .map(|folder| folder.join(name))
+            .find(|program| files.executable(program))?;
+        Some((*name, program))
+    })
+}
+
+/// Where Apptainer keeps programs of its own, from the folder above that of its program.
+const PRIVATE: &[&str] = &["libexec/apptainer/bin", "lib/apptainer/bin"];
+
+/// Finds a program that shows a squashfs as a folder: as runtimes are found, or where Apptainer has its
+/// own.
+pub(super) fn find_server(
+    policy: &Policy<'_>,
+    environment: &Environment<'_>,
+    folder: &Path,
+    files: &dyn Files,
+) -> Option<PathBuf> {
+    let find = |names: &[&'static str]| on_path(names, policy, environment, folder, files);
+    if let Some((_, program)) = find(&["squashfuse_ll"]) {
+        return Some(program);
+    }
+    let (_, apptainer) = find(&["apptainer"])?;
+    let prefix = apptainer.parent()?.parent()?;
+    PRIVATE
         .iter()
-        .find_map(|name| {
-            let program = folders()
-                .map(|folder| folder.join(name))
-                .find(|program| files.executable(program))?;
-            Some(Runtime {
-                family: Family::of(&program),
-                program,
-            })
-        })
-        .ok_or_else(|| PlanError::NoRuntime {
-            names: names.iter().map(OsString::from).collect(),
-        })
+        .map(|folder| prefix.join(folder).join("squashfuse_ll"))
+        .find(|program| files.executable(program))
 }

@@ -11,3 +11,4 @@ mod native;
 mod plans;
 mod scripts;
 mod user;
+mod warm;

@@ -46,15 +46,15 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Option<Self> {
-        let fixture = Fixture::real(Form::Folder)?;
+    fn new(form: Form) -> Option<Self> {
+        let fixture = Fixture::real(form)?;
         let user = User::new(&fixture)?;
         Some(Self { fixture, user })
     }
 
     /// A wrapper without a runtime; it must be one.
     fn native(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
-        let seen = self.seen(&format!("runtime native\n{policy}"), change);
+        let seen = self.seen(&format!("runtime native\nkeep 1\n{policy}"), change);
         assert!(!seen.said.contains("left to"), "{}", seen.said);
         seen
     }
@@ -85,10 +85,22 @@ struct Seen {
 }
 
 #[test]
-fn the_view_is_that_of_apptainer() {
-    let Some(pair) = Pair::new() else { return };
-    let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
-    let scripts = image.join(".singularity.d/env");
+fn the_view_of_a_folder_is_that_of_apptainer() {
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
+    same_view(&pair);
+}
+
+#[test]
+fn the_view_of_a_sif_file_is_that_of_apptainer() {
+    let Some(pair) = Pair::new(Form::Sif) else {
+        return;
+    };
+    same_view(&pair);
+}
+
+fn same_view(pair: &Pair) {
     fs_err::write(pair.fixture.path("data"), "some data\n").unwrap();
     let data = pair.fixture.path("data");
     let bind = format!("bind {}:/mnt/data:ro\n", data.display());
@@ -126,9 +138,7 @@ fn the_view_is_that_of_apptainer() {
             let mut found = BTreeMap::new();
             for line in seen.text.lines() {
                 let words: Vec<&str> = line.splitn(3, ' ').collect();
-                let [target, kind, options] = words[..] else {
-                    panic!("{line}");
-                };
+                let (target, kind, options) = (words[0], words[1], words[2]);
                 let forbids = options
                     .split(',')
                     .filter(|word| matches!(*word, "ro" | "nosuid" | "nodev" | "noexec"))
@@ -149,8 +159,16 @@ fn the_view_is_that_of_apptainer() {
             }
         }
     }
+}
 
-    // With the scripts that Apptainer itself writes, and some of a recipe.
+#[test]
+fn scripts_of_an_image_are_understood() {
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
+    let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
+    let scripts = image.join(".singularity.d/env");
+    // Those that Apptainer itself writes, and some of a recipe.
     fs_err::create_dir_all(&scripts).unwrap();
     for (name, text) in [
         (
@@ -185,7 +203,9 @@ fn the_view_is_that_of_apptainer() {
 
 #[test]
 fn what_is_not_understood_is_left_to_apptainer() {
-    let Some(pair) = Pair::new() else { return };
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
     let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
     let left = |policy: &str, change: &dyn Fn(&mut Command), reason: &str| {
         let seen = pair.seen(&format!("runtime native\n{policy}"), &|command| {
@@ -247,7 +267,9 @@ fn what_is_not_understood_is_left_to_apptainer() {
 
 #[test]
 fn the_command_is_the_process_that_was_started() {
-    let Some(pair) = Pair::new() else { return };
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
     pair.fixture.policy("runtime native\n");
     let script = "trap 'echo stopped; exit 3' TERM; echo $$; while :; do sleep 0.05; done";
     let mut child = pair
@@ -285,7 +307,9 @@ fn the_command_is_the_process_that_was_started() {
 
 #[test]
 fn a_terminal_is_the_commands() {
-    let Some(pair) = Pair::new() else { return };
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
     pair.fixture.policy("runtime native\n");
     let ours = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR).unwrap();
     rustix::pty::grantpt(&ours).unwrap();
@@ -321,7 +345,9 @@ fn a_terminal_is_the_commands() {
 
 #[test]
 fn hostile_images_lead_nowhere_else() {
-    let Some(pair) = Pair::new() else { return };
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
     let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
     let secret = pair.fixture.path("secret");
     fs_err::create_dir(&secret).unwrap();
@@ -389,7 +415,9 @@ fn hostile_images_lead_nowhere_else() {
 
 #[test]
 fn without_a_runtime_the_reason_is_told() {
-    let Some(pair) = Pair::new() else { return };
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
     let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
     fs_err::remove_dir(image.join("sys")).unwrap();
     let seen = pair.seen("runtime native\n", &|command| {
@@ -403,7 +431,9 @@ fn without_a_runtime_the_reason_is_told() {
 
 #[test]
 fn many_starts_at_once_leave_nothing() {
-    let Some(pair) = Pair::new() else { return };
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
     pair.fixture.policy("runtime native\n");
     let mounts = || {
         fs_err::read_to_string("/proc/self/mountinfo")

@@ -64,7 +64,9 @@ impl User {
         }
         let open = PermissionsExt::from_mode(0o755);
         fs_err::set_permissions(fixture.path(""), open).unwrap();
-        for name in ["home", "work"] {
+        fs_err::create_dir(fixture.path("run")).unwrap();
+        fs_err::set_permissions(fixture.path("run"), PermissionsExt::from_mode(0o700)).unwrap();
+        for name in ["home", "work", "run"] {
             chown(fixture.path(name), Some(ID), Some(ID)).unwrap();
         }
         let home = fixture.path("home");
@@ -131,6 +133,7 @@ impl User {
         }
         let mut command = fixture.program("unshare");
         command.args(&self.words).arg(how).arg(program);
+        command.env("XDG_RUNTIME_DIR", fixture.path("run"));
         command
     }
 }

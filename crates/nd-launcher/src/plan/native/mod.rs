@@ -16,14 +16,18 @@ pub use self::{
     account::Account,
     variables::{EnvironmentScript, NativeEnvironment},
 };
-use super::{Decisions, Note, PlanError, Start, What, decide, environment::Environment};
+use super::{
+    Decisions, Note, PlanError, Start, What, decide, environment::Environment, runtime::find_server,
+};
 use crate::{Files, Form, Kind};
 
 /// A start without the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativePlan {
-    /// The folder that becomes the root.
+    /// The folder that becomes the root, or the SIF file that holds it.
     pub image: PathBuf,
+    /// How that becomes a folder.
+    pub access: ImageAccess,
     /// What is mounted in it, in this order.
     pub mounts: Vec<NativeMount>,
     /// Whom the image's tables of names get.
@@ -38,6 +42,22 @@ pub struct NativePlan {
     pub environment: NativeEnvironment,
     /// What the user should know; one line each.
     pub notes: Vec<Note>,
+}
+
+/// How an image becomes a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageAccess {
+    /// It is one.
+    Folder,
+    /// A program shows the squashfs of a SIF file as one.
+    Sif {
+        /// The program, a `squashfuse_ll`.
+        server: PathBuf,
+        /// Seconds for which the mount waits for the next command.
+        keep: u32,
+        /// The user's folder for sockets, `XDG_RUNTIME_DIR`.
+        runtime: Option<PathBuf>,
+    },
 }
 
 /// A folder or file of the host in the image.
@@ -66,8 +86,8 @@ pub enum MountKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unfit {
-    /// An image of another form than a folder.
-    Form,
+    /// Nothing shows a SIF file as a folder.
+    NoServer,
     /// An interactive shell, which the runtime furnishes.
     Shell,
     /// A GPU is offered.
@@ -91,7 +111,7 @@ pub enum Unfit {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Form => f.write_str("the image is no folder"),
+            Self::NoServer => f.write_str("found no `squashfuse_ll` for the image"),
             Self::Shell => f.write_str("an interactive shell is asked for"),
             Self::Gpu => f.write_str("a GPU is offered"),
             Self::Environment => f.write_str("the policy wants no clean environment"),
@@ -143,9 +163,6 @@ fn native(
         passed,
         notes,
     } = decisions;
-    if start.launch.form != Form::Folder {
-        return Err(Unfit::Form);
-    }
     let program = match (start.what, target) {
         (What::Shell, _) | (_, None) => return Err(Unfit::Shell),
         (_, Some(target)) => target,
@@ -166,15 +183,26 @@ fn native(
         .map(|mount| mount.target.as_os_str())
         .collect::<Vec<_>>()
         .join(OsStr::new(","));
+    let caller = Environment(start.environment);
+    let access = match start.launch.form {
+        Form::Folder => ImageAccess::Folder,
+        Form::Sif => ImageAccess::Sif {
+            server: find_server(start.policy, &caller, start.folder, files)
+                .ok_or(Unfit::NoServer)?,
+            keep: start.policy.keep,
+            runtime: caller.get("XDG_RUNTIME_DIR").map(PathBuf::from),
+        },
+    };
     let about = About {
         image: &image,
         home: account.home(),
         cwd,
         binds,
     };
-    let environment = NativeEnvironment::new(&Environment(start.environment), &passed, &about)?;
+    let environment = NativeEnvironment::new(&caller, &passed, &about)?;
     Ok(NativePlan {
         image,
+        access,
         mounts,
         account: account.clone(),
         cwd: cwd.to_owned(),

@@ -1,0 +1,406 @@
+//! Who keeps the mount of a SIF file for the next command, and how that one comes to it.
+//!
+//! The launcher plays both roles itself, started anew without variables and with nothing open but what
+//! the role needs: one becomes the server of the mount, the other waits at a socket and gives
+//! the namespaces to whoever asks. The socket lies in a folder that belongs to the user alone, and
+//! both sides look who the other one is.
+
+use std::{
+    ffi::{CString, OsStr, c_int},
+    io::{IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nd_namespace::{Namespaces, SingleThreaded, close_on_exec_from, reset_signals, spawn};
+use rustix::{
+    cmsg_space,
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{
+        Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, access, flock, fstat, mkdir,
+        open, renameat, unlinkat,
+    },
+    io::{Errno, FdFlags, fcntl_setfd},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
+        bind, connect, listen, recvmsg, sendmsg, socket_with,
+        sockopt::{Timeout, set_socket_timeout, socket_peercred},
+    },
+    process::{Pid, PidfdFlags, fchdir, getuid, pidfd_open, setsid},
+};
+
+use super::{Base, Ids, Refusal, failed};
+
+/// The name under which the launcher plays its roles.
+const NAME: &[u8] = b"nd-holder";
+/// How long either side waits for the other one.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Starts that may wait at a holder's socket.
+const QUEUE: i32 = 4096;
+/// The byte that comes with the namespaces.
+const HERE: u8 = b'1';
+
+/// Where the mount of an image is kept.
+pub(super) struct Place {
+    pub(super) folder: OwnedFd,
+    path: PathBuf,
+    /// The part of names that says for whom and what.
+    key: String,
+}
+
+impl Place {
+    /// The place for an open image, in a folder of the user.
+    pub(super) fn new(ids: Ids, runtime: Option<&Path>, image: &OwnedFd) -> Result<Self, Refusal> {
+        let (folder, path) = own_folder(ids.uid, runtime)?;
+        let key = key(image).map_err(failed("name the image's mount"))?;
+        Ok(Self { folder, path, key })
+    }
+
+    /// The same for this process alone.
+    pub(super) fn private(self) -> Self {
+        let key = format!(
+            "{}-{}",
+            self.key,
+            rustix::process::getpid().as_raw_nonzero()
+        );
+        Self { key, ..self }
+    }
+
+    pub(super) fn mount_name(&self) -> String {
+        format!("{}.mount", self.key)
+    }
+
+    pub(super) fn mount_point(&self) -> PathBuf {
+        self.path.join(self.mount_name())
+    }
+
+    pub(super) fn lock_name(&self) -> String {
+        format!("{}.lock", self.key)
+    }
+
+    fn socket_name(&self) -> String {
+        format!("{}.socket", self.key)
+    }
+
+    /// The address of a name in the folder, however long the folder's path is.
+    fn address(&self, name: &str) -> Result<SocketAddrUnix, Errno> {
+        SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
+    }
+}
+
+/// A folder that belongs to the user alone: below the one of the login, else in `/tmp`.
+fn own_folder(uid: u32, runtime: Option<&Path>) -> Result<(OwnedFd, PathBuf), Refusal> {
+    let below = runtime
+        .filter(|runtime| runtime.is_absolute())
+        .and_then(|runtime| own(uid, &runtime.join("neurodesk")).ok());
+    if let Some(found) = below {
+        return Ok(found);
+    }
+    let path = PathBuf::from(format!("/tmp/.neurodesk-{uid}"));
+    own(uid, &path).map_err(failed(format!("use `{}`", path.display())))
+}
+
+/// Makes a folder, or opens it when it is the user's alone.
+fn own(uid: u32, path: &Path) -> Result<(OwnedFd, PathBuf), Errno> {
+    match mkdir(path, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = open(path, flags, Mode::empty())?;
+    let about = fstat(&folder)?;
+    if about.st_uid != uid || about.st_mode & 0o077 != 0 {
+        return Err(Errno::PERM);
+    }
+    Ok((folder, path.to_owned()))
+}
+
+/// A name for all that a mount may be shared by: the namespaces and the control group of the caller,
+/// and the image as it is now.
+fn key(image: &OwnedFd) -> Result<String, Errno> {
+    let about = fstat(image)?;
+    if !FileType::from_raw_mode(about.st_mode).is_file() {
+        return Err(Errno::INVAL);
+    }
+    let mut text = Vec::new();
+    for name in ["user", "mnt"] {
+        let link = rustix::fs::readlink(format!("/proc/self/ns/{name}"), Vec::new())?;
+        text.extend_from_slice(link.as_bytes());
+    }
+    let groups = open(
+        "/proc/self/cgroup",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut part = [0; 4096];
+    loop {
+        match rustix::io::read(&groups, &mut part) {
+            Ok(0) => break,
+            Ok(count) => text.extend_from_slice(&part[..count]),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for number in [
+        about.st_dev,
+        about.st_ino,
+        about.st_size.cast_unsigned(),
+        about.st_mtime.cast_unsigned(),
+        about.st_mtime_nsec,
+        about.st_ctime.cast_unsigned(),
+        about.st_ctime_nsec,
+    ] {
+        text.extend_from_slice(&number.to_le_bytes());
+    }
+    // FNV-1a from two beginnings: nobody but the user chooses what goes in.
+    let hash = |begin: u64| {
+        text.iter().fold(begin, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    let (one, two) = (hash(0xcbf2_9ce4_8422_2325), hash(0x9ae1_6a3b_2f90_404f));
+    Ok(format!("{one:016x}{two:016x}"))
+}
+
+/// Asks the holder of a place for its namespaces; `None` when there is none that answers.
+pub(super) fn join(place: &Place, uid: u32) -> Option<Base> {
+    ask(place, uid).ok().flatten()
+}
+
+fn ask(place: &Place, uid: u32) -> Result<Option<Base>, Errno> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    connect(&socket, &place.address(&place.socket_name())?)?;
+    if socket_peercred(&socket)?.uid.as_raw() != uid {
+        return Err(Errno::PERM);
+    }
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let received = recvmsg(
+        &socket,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut fds: Vec<OwnedFd> = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(more) = message {
+            fds.extend(more);
+        }
+    }
+    match (received.bytes, byte[0], <[OwnedFd; 2]>::try_from(fds)) {
+        (1, HERE, Ok([user, mounts])) => Ok(Some(Base { user, mounts })),
+        _ => Err(Errno::PROTO),
+    }
+}
+
+/// Starts the holder of a place.
+pub(super) fn start(
+    single: &SingleThreaded,
+    place: &Place,
+    base: &Base,
+    server: Pid,
+    keep: u32,
+) -> Result<(), Refusal> {
+    let failed = || failed("keep the image's mount");
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(failed())?;
+    // Nobody sees the socket before somebody listens.
+    let (name, early) = (place.socket_name(), format!("{}.new", place.key));
+    let _ = unlinkat(&place.folder, &early, AtFlags::empty());
+    place
+        .address(&early)
+        .and_then(|address| bind(&socket, &address))
+        .and_then(|()| listen(&socket, QUEUE))
+        .map_err(failed())?;
+    let (seconds, server) = (keep.to_string(), server.as_raw_nonzero().to_string());
+    let words = [
+        b"keep",
+        seconds.as_bytes(),
+        server.as_bytes(),
+        place.key.as_bytes(),
+    ];
+    play(single, &words, || {
+        rustix::stdio::dup2_stdout(&base.user)?;
+        rustix::stdio::dup2_stderr(&base.mounts)?;
+        fchdir(&place.folder)?;
+        Ok(socket.as_fd())
+    })?;
+    renameat(&place.folder, &early, &place.folder, &name).map_err(failed())
+}
+
+/// Starts the server of a mount: `words` are the program and its options.
+pub(super) fn start_server(
+    single: &SingleThreaded,
+    words: &[&[u8]; 2],
+    device: &OwnedFd,
+    image: &OwnedFd,
+) -> Result<Pid, Refusal> {
+    let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed("open `/dev/null`"))?;
+    let [device_path, image_path] = [("dev", device), ("proc/self", image)]
+        .map(|(at, fd)| format!("/{at}/fd/{}", fd.as_raw_fd()));
+    let words = [
+        b"serve",
+        words[0],
+        words[1],
+        image_path.as_bytes(),
+        device_path.as_bytes(),
+    ];
+    play(single, &words, || {
+        for fd in [device, image] {
+            fcntl_setfd(fd, FdFlags::empty())?;
+        }
+        rustix::stdio::dup2_stdout(&null)?;
+        rustix::stdio::dup2_stderr(&null)?;
+        rustix::process::chdir("/")?;
+        Ok(null.as_fd())
+    })
+}
+
+/// Starts this program anew in a role. `arrange` runs in a child with descriptors of its own, all of
+/// which close there but the standard ones and what `arrange` keeps open; it returns standard input.
+fn play<'fd>(
+    single: &SingleThreaded,
+    words: &[&[u8]],
+    arrange: impl FnOnce() -> Result<BorrowedFd<'fd>, Errno>,
+) -> Result<Pid, Refusal> {
+    let started = || -> std::io::Result<Pid> {
+        let own = open(
+            "/proc/self/exe",
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let argv = std::iter::once(&NAME)
+            .chain(words)
+            .map(|word| CString::new(*word))
+            .collect::<Result<Vec<_>, _>>()?;
+        single.unshare(Namespaces::FILES)?;
+        close_on_exec_from(3)?;
+        let stdin = arrange()?;
+        Ok(spawn(own.as_fd(), &argv, &[], stdin, Namespaces::empty())?.pid)
+    };
+    single
+        .beside(Namespaces::empty(), started)
+        .and_then(|done| done)
+        .map_err(failed("start the image's server"))
+}
+
+/// Plays a role when this program was started for one, and returns the status of its end.
+pub(crate) fn play_role(arguments: &[&OsStr], variables: usize) -> Option<c_int> {
+    let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
+    let started = rustix::param::linux_execfn().to_bytes();
+    if words.first() != Some(&NAME) || !started.starts_with(b"/dev/fd/") || variables > 0 {
+        return None;
+    }
+    reset_signals();
+    // The role outlives the terminal of the command that it was started for.
+    let _ = setsid();
+    Some(match words[1..] {
+        [b"serve", server, options, image, device] => serve(server, options, image, device),
+        [b"keep", seconds, server, key] => {
+            let number = |text| std::str::from_utf8(text).ok()?.parse::<i32>().ok();
+            let server = Pid::from_raw(number(server)?)?;
+            let key = std::str::from_utf8(key).ok()?;
+            keep(number(seconds)?, server, key);
+            0
+        }
+        _ => 1,
+    })
+}
+
+/// Becomes the server.
+fn serve(server: &[u8], options: &[u8], image: &[u8], device: &[u8]) -> c_int {
+    let words = [server, b"-f", b"-o", options, image, device].map(CString::new);
+    let words: Result<Vec<CString>, _> = words.into_iter().collect();
+    if let Ok(words) = words {
+        nd_namespace::exec(&words[0], &words, &[]);
+    }
+    1
+}
+
+/// Gives the namespaces, which are standard output and error, to whoever of this user asks at the
+/// socket, which is standard input; ends with the server, or when nobody has asked for some seconds.
+fn keep(seconds: i32, server: Pid, key: &str) {
+    let idle = Timespec {
+        tv_sec: seconds.into(),
+        tv_nsec: 0,
+    };
+    let socket = rustix::stdio::stdin();
+    // A server that is gone already needs no waiting for.
+    if let Ok(server) = pidfd_open(server, PidfdFlags::empty()) {
+        loop {
+            let mut polled = [
+                PollFd::new(&server, PollFlags::IN),
+                PollFd::new(&socket, PollFlags::IN),
+            ];
+            match poll(&mut polled, Some(&idle)) {
+                Err(Errno::INTR) => continue,
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if !polled[0].revents().is_empty() {
+                break;
+            }
+            // Whoever asks and goes away is not there any more.
+            if let Ok(asker) = accept_with(socket, SocketFlags::CLOEXEC) {
+                let _ = answer(&asker);
+            }
+        }
+    }
+    // Who connected at the last moment finds nobody and starts anew; who has joined needs the mount
+    // point for a moment more.
+    let _ = unlinkat(CWD, format!("{key}.socket"), AtFlags::empty());
+    std::thread::sleep(PATIENCE);
+    let _ = forget(key);
+}
+
+/// Removes what is left of a place in the working directory, unless somebody uses it again.
+fn forget(key: &str) -> Result<(), Errno> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = open(format!("{key}.lock"), flags, Mode::empty())?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    if access(format!("{key}.socket"), Access::EXISTS) == Err(Errno::NOENT) {
+        unlinkat(CWD, format!("{key}.mount"), AtFlags::REMOVEDIR)?;
+        unlinkat(CWD, format!("{key}.lock"), AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+fn answer(asker: &OwnedFd) -> Result<(), Errno> {
+    set_socket_timeout(asker, Timeout::Send, Some(PATIENCE))?;
+    if socket_peercred(asker)?.uid != getuid() {
+        return Err(Errno::PERM);
+    }
+    let fds = [rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Errno::NOBUFS);
+    }
+    sendmsg(
+        asker,
+        &[IoSlice::new(&[HERE])],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}

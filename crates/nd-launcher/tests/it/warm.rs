@@ -1,0 +1,289 @@
+//! The mounts of SIF files that wait for the next command.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Stdio},
+    time::{Duration, Instant},
+};
+
+use nd_launcher::{Form, VERBOSE_VARIABLE};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{fixture::Fixture, user::User};
+
+struct Site {
+    fixture: Fixture,
+    user: User,
+}
+
+/// One shell of the user, whose commands are in one mount namespace.
+struct Shell {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Site {
+    /// With mounts that are kept for so many seconds.
+    fn new(keep: u32) -> Option<Self> {
+        let fixture = Fixture::real(Form::Sif)?;
+        let user = User::new(&fixture)?;
+        fixture.policy(&format!("runtime native\nkeep {keep}\n"));
+        Some(Self { fixture, user })
+    }
+
+    fn image(&self) -> PathBuf {
+        self.fixture.folder.join("abc_1.0_20240131.simg")
+    }
+
+    /// What a script prints in the image, without a runtime.
+    fn run(&self, script: &str) -> String {
+        let (text, said) = self.said(script);
+        assert_eq!(said, "", "{text}");
+        text
+    }
+
+    fn said(&self, script: &str) -> (String, String) {
+        let mut command = self.user.wrapper(&self.fixture, "sh");
+        command.args(["-c", script]).env(VERBOSE_VARIABLE, "1");
+        let ran = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(ran.stdout), text(ran.stderr))
+    }
+
+    fn shell(&self) -> Shell {
+        let mut child = self
+            .user
+            .program(&self.fixture, "sh")
+            .env(VERBOSE_VARIABLE, "1")
+            .env("wrapper", self.fixture.folder.join("sh"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Shell { child, lines }
+    }
+
+    /// Starts a command that waits, and has begun.
+    fn fifo(&self, shell: &mut Shell) -> Waiting {
+        let pipe = self.fixture.path("work/pipe");
+        let _ = fs_err::remove_file(&pipe);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU | rustix::fs::Mode::ROTH | rustix::fs::Mode::WOTH,
+            0,
+        )
+        .unwrap();
+        fs_err::set_permissions(&pipe, std::os::unix::fs::PermissionsExt::from_mode(0o666))
+            .unwrap();
+        let script = "echo begun; read -r _ < pipe; busybox true && echo ended";
+        let begun = shell.ask(&format!("\"$wrapper\" -c '{script}' &"));
+        assert_eq!(begun, "begun");
+        Waiting { pipe }
+    }
+
+    /// Files of the places, by what they end with.
+    fn places(&self, suffix: &str) -> Vec<PathBuf> {
+        let folder = self.fixture.path("run/neurodesk");
+        let Ok(entries) = fs_err::read_dir(folder) else {
+            return Vec::new();
+        };
+        let names = entries.map(|entry| entry.unwrap().path());
+        let ends = |path: &PathBuf| path.extension().is_some_and(|found| found == suffix);
+        names.filter(ends).collect()
+    }
+
+    /// The holders, and the servers of their mounts.
+    fn processes(&self) -> (Vec<Pid>, Vec<Pid>) {
+        let (mut holders, mut servers) = (Vec::new(), Vec::new());
+        let folder = self.fixture.path("run/neurodesk");
+        for entry in fs_err::read_dir("/proc").unwrap() {
+            let path = entry.unwrap().path();
+            let Ok(words) = fs_err::read(path.join("cmdline")) else {
+                continue;
+            };
+            let here = fs_err::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == folder);
+            if here && words.starts_with(b"nd-holder\0keep\0") {
+                let words: Vec<&str> = std::str::from_utf8(&words).unwrap().split('\0').collect();
+                let pid = |text: &str| Pid::from_raw(text.parse().unwrap()).unwrap();
+                servers.push(pid(words[3]));
+                holders.push(pid(path.file_name().unwrap().to_str().unwrap()));
+            }
+        }
+        (holders, servers)
+    }
+}
+
+/// A command that waits for a line at a pipe.
+struct Waiting {
+    pipe: PathBuf,
+}
+
+impl Waiting {
+    /// Lets it end; the line that it prints then.
+    fn end(self, shell: &mut Shell) -> String {
+        fs_err::write(self.pipe, "\n").unwrap();
+        shell.lines.next().unwrap().unwrap()
+    }
+}
+
+impl Shell {
+    /// The one line that a command prints; messages of the launcher are part of it.
+    fn ask(&mut self, command: &str) -> String {
+        let line = format!("{{ {command}\n}} 2>&1 < /dev/null\n");
+        let mut stdin = self.child.stdin.as_ref().unwrap();
+        stdin.write_all(line.as_bytes()).unwrap();
+        self.lines.next().unwrap().unwrap()
+    }
+}
+
+/// Waits until something is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_running(pid: Pid) -> bool {
+    let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    fs_err::read_to_string(Path::new(&path)).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn the_next_command_joins_and_the_last_one_ends_it() {
+    let Some(site) = Site::new(2) else { return };
+    let mut shell = site.shell();
+    assert_eq!(shell.ask("\"$wrapper\" -c 'echo one'"), "one");
+    let (holders, servers) = site.processes();
+    assert_eq!((holders.len(), servers.len()), (1, 1));
+    assert_eq!(shell.ask("\"$wrapper\" -c 'echo two'"), "two");
+    assert_eq!(site.processes(), (holders.clone(), servers.clone()));
+    // Nothing of the command that started them is in them.
+    for pid in holders.iter().chain(&servers) {
+        let path = format!("/proc/{}", pid.as_raw_nonzero());
+        assert_eq!(fs_err::read(format!("{path}/environ")).unwrap(), b"");
+        for entry in fs_err::read_dir(format!("{path}/fd")).unwrap() {
+            let target = fs_err::read_link(entry.unwrap().path()).unwrap();
+            let target = target.to_str().unwrap().to_owned();
+            let own = [
+                "/dev/null",
+                "/dev/fuse",
+                "socket:",
+                "user:",
+                "mnt:",
+                "anon_inode:",
+            ];
+            let own = own.iter().any(|own| target.starts_with(own));
+            assert!(own || Path::new(&target) == site.image(), "{target}");
+        }
+    }
+    // A command that stays is not disturbed by the holder's end, and ends the mount with its own.
+    let waiting = site.fifo(&mut shell);
+    until("the holder ends", || site.processes().0.is_empty());
+    assert!(is_running(servers[0]));
+    assert_eq!(waiting.end(&mut shell), "ended");
+    until("the server ends", || !is_running(servers[0]));
+    until("nothing is left", || {
+        ["socket", "mount", "lock", "new"]
+            .iter()
+            .all(|suffix| site.places(suffix).is_empty())
+    });
+}
+
+#[test]
+fn whatever_is_killed_the_next_command_starts() {
+    let Some(site) = Site::new(2) else { return };
+    let mut shell = site.shell();
+    let waiting = site.fifo(&mut shell);
+    let (holders, servers) = site.processes();
+    kill_process(holders[0], Signal::KILL).unwrap();
+    until("the holder ends", || !is_running(holders[0]));
+    assert_eq!(shell.ask("\"$wrapper\" -c 'echo again'"), "again");
+    let (_, now) = site.processes();
+    assert_ne!(now, servers);
+    assert_eq!(waiting.end(&mut shell), "ended");
+    until("the first server ends", || !is_running(servers[0]));
+
+    kill_process(now[0], Signal::KILL).unwrap();
+    until("the holder ends with it", || {
+        site.places("socket").is_empty()
+    });
+    assert_eq!(shell.ask("\"$wrapper\" -c 'echo anew'"), "anew");
+}
+
+#[test]
+fn an_image_that_is_replaced_is_another_one() {
+    let Some(site) = Site::new(1) else { return };
+    let Some(other) = Fixture::real(Form::Sif) else {
+        return;
+    };
+    let mut shell = site.shell();
+    let waiting = site.fifo(&mut shell);
+    // The same content, but another file: a server of its own.
+    fs_err::rename(other.folder.join("abc_1.0_20240131.simg"), site.image()).unwrap();
+    assert_eq!(shell.ask("\"$wrapper\" -c 'echo new'"), "new");
+    assert_eq!(site.processes().1.len(), 2);
+    assert_eq!(waiting.end(&mut shell), "ended");
+}
+
+#[test]
+fn without_keeping_nothing_stays() {
+    let Some(site) = Site::new(0) else { return };
+    assert_eq!(site.run("echo one"), "one\n");
+    assert_eq!(site.processes().0.len(), 0);
+    for suffix in ["socket", "mount", "lock", "new"] {
+        assert_eq!(site.places(suffix), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn many_first_starts_at_once_share_one_mount() {
+    let Some(site) = Site::new(2) else { return };
+    let script = "i=0; while [ $i -lt 200 ]; do \"$0\" -c 'pwd' & i=$((i + 1)); done; wait";
+    let ran = site
+        .user
+        .program(&site.fixture, "sh")
+        .args(["-c", script])
+        .arg(site.fixture.folder.join("sh"))
+        .env(VERBOSE_VARIABLE, "1")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
+    assert_eq!(String::from_utf8_lossy(&ran.stdout).lines().count(), 200);
+    assert_eq!(site.processes().0.len(), 1);
+}
+
+#[test]
+fn files_that_are_no_whole_image_are_left_to_apptainer() {
+    let Some(site) = Site::new(1) else { return };
+    let whole = fs_err::read(site.image()).unwrap();
+    let mut lying = whole.clone();
+    // The descriptors' place, in the header.
+    lying[96..104].copy_from_slice(&u64::MAX.to_le_bytes());
+    for (name, bytes, reason) in [
+        ("empty", &[][..], "failed to read the image"),
+        ("truncated", &whole[..whole.len() / 2], "failed to"),
+        ("header", &whole[..200], "failed to read the image"),
+        ("lying", &lying, "failed to read the image"),
+    ] {
+        fs_err::write(site.image(), bytes).unwrap();
+        let (text, said) = site.said("echo started");
+        assert_eq!(text, "", "{name}");
+        assert!(
+            said.contains(&format!("apptainer`: {reason}")),
+            "{name}: {said}"
+        );
+    }
+    // A folder for sockets that somebody else may write is not used; there is another one.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs_err::write(site.image(), &whole).unwrap();
+    fs_err::create_dir_all(site.fixture.path("run/neurodesk")).unwrap();
+    fs_err::set_permissions(site.fixture.path("run/neurodesk"), open).unwrap();
+    assert_eq!(site.run("echo started"), "started\n");
+    assert!(site.places("socket").is_empty());
+}
