@@ -1,4 +1,5 @@
-//! `bench launcher`: the start of a wrapped command, against the bare runtime and a shell wrapper.
+//! `bench launcher`: the start of a wrapped command, against the bare runtime and a shell wrapper, and
+//! without a runtime.
 
 use nd_terminal::{Failure, env};
 use xshell::cmd;
@@ -12,11 +13,14 @@ use crate::{
 pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
     let program = launcher::compile(machine)?;
     let peers = machine.peers()?;
-    run_tool(
-        cmd!(
-            machine.shell,
-            "cargo run --quiet --release --package nd-launcher --example bench_launcher -- {program}"
-        )
-        .env(env::ND_PEERS, peers),
-    )
+    for example in ["bench_launcher", "bench_native"] {
+        run_tool(
+            cmd!(
+                machine.shell,
+                "cargo run --quiet --release --package nd-launcher --example {example} -- {program}"
+            )
+            .env(env::ND_PEERS, &peers),
+        )?;
+    }
+    Ok(())
 }

@@ -128,12 +128,17 @@ impl Fixture {
     )]
     pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
+        self.furnish(&mut command);
+        command
+    }
+
+    /// Gives a program its environment and working directory.
+    pub(crate) fn furnish(&self, command: &mut Command) {
         command
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", self.runtime.display()))
             .env("HOME", self.path("home"))
             .current_dir(self.path("work"));
-        command
     }
 
     /// A wrapper.
