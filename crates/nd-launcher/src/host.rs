@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
-use rustix::fs::{Access, FileType, access, stat};
+use rustix::{
+    fs::{Access, FileType, Mode, OFlags, access, fstat, open, stat},
+    io::Errno,
+    process::{getgid, getgroups, getuid},
+};
+
+use crate::Account;
 
 /// What a path is, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,4 +58,51 @@ impl Files for HostFiles {
     fn executable(&self, path: &Path) -> bool {
         self.kind(path) == Some(Kind::File) && access(path, Access::EXEC_OK).is_ok()
     }
+}
+
+/// Bytes of a file that [`read_file`] reads at most.
+const LIMIT: u64 = 4 << 20;
+
+/// A whole file; only a regular one, so that nothing waits, and only one of a few megabytes.
+///
+/// # Errors
+///
+/// The kernel's; `EINVAL` for what is no regular file, `EFBIG` for a larger one.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = open(path, flags, Mode::empty())?;
+    let about = fstat(&file)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let size = u64::try_from(about.st_size).unwrap_or(0);
+    if size > LIMIT {
+        return Err(Errno::FBIG);
+    }
+    let mut bytes = vec![0; size as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::io::read(&file, &mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The account of this process, when the machine's tables have it.
+pub fn own_account() -> Option<Account> {
+    let mut groups = vec![getgid().as_raw()];
+    groups.extend(
+        getgroups()
+            .unwrap_or_default()
+            .iter()
+            .map(|gid| gid.as_raw()),
+    );
+    let passwd = read_file(Path::new("/etc/passwd")).ok()?;
+    let group = read_file(Path::new("/etc/group")).ok()?;
+    Account::find(getuid().as_raw(), &groups, &passwd, &group)
 }

@@ -5,10 +5,11 @@
 //! - [`plan`]: both, the environment and the working directory, as one [`Call`] of Apptainer or
 //!   Singularity. It is a pure function but for the questions it asks [`Files`], so that
 //!   `explain` prints what the launcher would do;
+//! - [`plan_native`]: the same decisions as a [`NativePlan`], for a start without a runtime;
 //! - [`script`]: the same as a shell wrapper, for sites that want to read it.
 //!
 //! The binary `nd-launcher` is installed under the name of every command: it finds its launch file
-//! beside itself, plans, and becomes the call by `exec`. Neither knows a command line parser, a
+//! beside itself, plans, and becomes the call by `exec`, or enters the image and becomes the command. Neither knows a command line parser, a
 //! serialisation library or threads.
 
 mod find;
@@ -22,13 +23,15 @@ mod script;
 
 pub use find::{Found, find_command};
 pub use format::{FormatError, Problem};
-pub use host::{Files, HostFiles, Kind};
+pub use host::{Files, HostFiles, Kind, own_account, read_file};
 pub use launch::{Command, Form, LaunchFile, Text};
 pub use plan::{
     Account, Call, EnvironmentScript, ImageAccess, MountKind, NativeEnvironment, NativeMount,
     NativePlan, Note, PlanError, Start, Unfit, What, plan, plan_native,
 };
-pub use policy::{Gpu, Policy, RuntimeChoice, SITE_POLICY, Temporary, WorkingDirectory};
+pub use policy::{
+    Gpu, Policy, RuntimeChoice, RuntimeFixed, SITE_POLICY, Temporary, WorkingDirectory,
+};
 pub use script::script;
 
 /// The name of the binary, where it is installed as itself.

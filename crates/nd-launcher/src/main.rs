@@ -14,18 +14,15 @@ use std::{
 };
 
 use nd_launcher::{
-    Account, HostFiles, LAUNCH_FILE, LaunchFile, Note, PlanError, Policy, RuntimeChoice,
-    SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE, STATUS_NOT_FOUND, Start, VERBOSE_VARIABLE,
-    What, find_command, plan, plan_native,
+    HostFiles, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, Note, PlanError, Policy, RuntimeChoice,
+    SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE, STATUS_NOT_FOUND, Start, Text,
+    VERBOSE_VARIABLE, What, find_command, own_account, plan, plan_native, read_file,
 };
 use rustix::{
-    fs::{Mode, OFlags, fstat, open, readlink},
+    fs::{Mode, OFlags, open, readlink},
     io::Errno,
-    process::{getcwd, getgid, getgroups, getuid},
+    process::getcwd,
 };
-
-/// Bytes of a launch file or policy that are read at most.
-const LIMIT: u64 = 4 << 20;
 
 /// What the C library calls after its own start.
 ///
@@ -104,14 +101,26 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())));
     let started = rustix::param::linux_execfn();
     let started = Path::new(OsStr::from_bytes(started.to_bytes()));
-    let found = find_command(Some(started), own.as_deref(), &files).ok_or_else(|| {
-        broken(format!(
-            "there is no `{LAUNCH_FILE}` beside `{}`, which says what to run",
-            started.display()
-        ))
-    })?;
-    let path = found.folder.join(LAUNCH_FILE);
-    let bytes = read(&path)
+    let found = find_command(Some(started), own.as_deref(), &files);
+    let asked = match &found {
+        Some(found) => Asked {
+            folder: &found.folder,
+            what: What::Command(&found.name),
+            arguments: arguments.get(1..).unwrap_or_default(),
+            runtime: None,
+        },
+        None if started.file_name() == Some(OsStr::new(LAUNCHER_PROGRAM)) => {
+            Asked::parse(arguments)?
+        }
+        None => {
+            return Err(broken(format!(
+                "there is no `{LAUNCH_FILE}` beside `{}`, which says what to run",
+                started.display()
+            )));
+        }
+    };
+    let path = asked.folder.join(LAUNCH_FILE);
+    let bytes = read_file(&path)
         .map_err(|errno| broken(format!("cannot read `{}`: {errno}", path.display())))?;
     let launch = LaunchFile::parse(&bytes)
         .map_err(|error| broken(format!("`{}`: {error}", path.display())))?;
@@ -119,9 +128,9 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
     let own_policy = launch
         .policy
         .as_ref()
-        .map(|policy| found.folder.join(&**policy));
+        .map(|policy| asked.folder.join(&**policy));
     for path in std::iter::once(PathBuf::from(SITE_POLICY)).chain(own_policy) {
-        match read(&path) {
+        match read_file(&path) {
             Ok(bytes) => texts.push((path, bytes)),
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(broken(format!("cannot read `{}`: {errno}", path.display()))),
@@ -133,6 +142,11 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
             .read_more(bytes)
             .map_err(|error| broken(format!("`{}`: {error}", path.display())))?;
     }
+    if let Some(runtime) = asked.runtime {
+        policy
+            .choose(runtime)
+            .map_err(|error| broken(error.to_string()))?;
+    }
     let cwd = getcwd(Vec::new())
         .ok()
         .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())))
@@ -140,12 +154,12 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         .filter(|path| path.is_absolute());
     let start = Start {
         launch: &launch,
-        folder: &found.folder,
+        folder: asked.folder,
         policy: &policy,
         environment,
         cwd: cwd.as_deref(),
-        what: What::Command(&found.name),
-        arguments: arguments.get(1..).unwrap_or_default(),
+        what: asked.what,
+        arguments: asked.arguments,
     };
     let refusal = if policy.runtime == RuntimeChoice::Native {
         Some(start_natively(&start)?)
@@ -184,21 +198,47 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
     ))
 }
 
+/// What is asked for.
+struct Asked<'a> {
+    folder: &'a Path,
+    what: What<'a>,
+    arguments: &'a [&'a OsStr],
+    runtime: Option<RuntimeChoice<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    /// What programs ask for who start the launcher by its own name:
+    /// `nd-launcher exec RUNTIME FOLDER PROGRAM [ARGUMENT]...`, with the runtime as in a policy.
+    fn parse(arguments: &'a [&'a OsStr]) -> Result<Self, Failed> {
+        let usage = || {
+            (
+                STATUS_BROKEN,
+                format!(
+                    "`{LAUNCHER_PROGRAM}` is started under the name of a command; programs call \
+                     `{LAUNCHER_PROGRAM} exec RUNTIME FOLDER PROGRAM [ARGUMENT]...`"
+                ),
+            )
+        };
+        let [_, verb, runtime, folder, program, arguments @ ..] = arguments else {
+            return Err(usage());
+        };
+        let runtime = RuntimeChoice::parse(Text::Borrowed(runtime)).ok_or_else(usage)?;
+        let folder = Path::new(folder);
+        if *verb != "exec" || !folder.is_absolute() {
+            return Err(usage());
+        }
+        Ok(Self {
+            folder,
+            what: What::Program(program),
+            arguments,
+            runtime: Some(runtime),
+        })
+    }
+}
+
 /// Becomes the command without a runtime; returns why not, with this process as it was before.
 fn start_natively(start: &Start<'_>) -> Result<String, Failed> {
-    let (uid, gid) = (getuid(), getgid());
-    let mut groups = vec![gid.as_raw()];
-    groups.extend(
-        getgroups()
-            .unwrap_or_default()
-            .iter()
-            .map(|gid| gid.as_raw()),
-    );
-    let account = read(Path::new("/etc/passwd"))
-        .and_then(|passwd| Ok((passwd, read(Path::new("/etc/group"))?)))
-        .ok()
-        .and_then(|(passwd, group)| Account::find(uid.as_raw(), &groups, &passwd, &group));
-    let Some(account) = account else {
+    let Some(account) = own_account() else {
         return Ok("`/etc/passwd` does not have this account".to_owned());
     };
     let plan = match plan_native(start, &account, &HostFiles) {
@@ -258,35 +298,6 @@ fn is_script(program: &Path) -> bool {
         .and_then(|file| rustix::io::read(&file, &mut start))
         .is_ok()
         && start == *b"#!"
-}
-
-/// A whole file; only regular files, so that nothing waits.
-fn read(path: &Path) -> Result<Vec<u8>, Errno> {
-    let file = open(
-        path,
-        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
-        Mode::empty(),
-    )?;
-    let about = fstat(&file)?;
-    if rustix::fs::FileType::from_raw_mode(about.st_mode) != rustix::fs::FileType::RegularFile {
-        return Err(Errno::INVAL);
-    }
-    let size = u64::try_from(about.st_size).unwrap_or(0);
-    if size > LIMIT {
-        return Err(Errno::FBIG);
-    }
-    let mut bytes = vec![0; size as usize];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::io::read(&file, &mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 /// Becomes the call; returns only when that failed.

@@ -1,5 +1,7 @@
 //! The policy: what a site, or the owner of a prefix, decides for all containers.
 
+use std::{ffi::OsString, fmt};
+
 use crate::{
     format::{FormatError, LIMIT, Problem, lines},
     launch::Text,
@@ -44,6 +46,39 @@ pub enum RuntimeChoice<'a> {
     /// This program; it counts as Singularity when its name says so.
     Program(Text<'a>),
 }
+
+impl<'a> RuntimeChoice<'a> {
+    /// Reads the value of `runtime` in a policy.
+    pub fn parse(word: Text<'a>) -> Option<Self> {
+        match word.as_encoded_bytes() {
+            b"auto" => Some(Self::Auto),
+            b"native" => Some(Self::Native),
+            b"apptainer" => Some(Self::Apptainer),
+            b"singularity" => Some(Self::Singularity),
+            [b'/', ..] => Some(Self::Program(word)),
+            _ => None,
+        }
+    }
+}
+
+/// The policy demands another runtime than the one that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeFixed {
+    /// What it demands.
+    pub demanded: OsString,
+}
+
+impl fmt::Display for RuntimeFixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the policy demands the runtime `{}`",
+            self.demanded.display()
+        )
+    }
+}
+
+impl std::error::Error for RuntimeFixed {}
 
 /// What `/tmp` is for commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +182,25 @@ const KEEP_AT_MOST: u32 = 86_400;
 const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
 
 impl<'a> Policy<'a> {
+    /// Takes the runtime that the user asks for.
+    ///
+    /// # Errors
+    ///
+    /// When this names Apptainer, Singularity or a program, and the user another.
+    pub fn choose(&mut self, wanted: RuntimeChoice<'a>) -> Result<(), RuntimeFixed> {
+        let demanded = match &self.runtime {
+            RuntimeChoice::Auto | RuntimeChoice::Native => {
+                self.runtime = wanted;
+                return Ok(());
+            }
+            fixed if *fixed == wanted => return Ok(()),
+            RuntimeChoice::Apptainer => "apptainer".into(),
+            RuntimeChoice::Singularity => "singularity".into(),
+            RuntimeChoice::Program(program) => program.clone().into_owned(),
+        };
+        Err(RuntimeFixed { demanded })
+    }
+
     /// Reads another file over what is there: single values replace, lists grow. Keys that are not known
     /// are remembered and passed over; values that a key cannot have are errors.
     pub fn read_more(&mut self, bytes: &'a [u8]) -> Result<(), FormatError> {
@@ -168,14 +222,8 @@ impl<'a> Policy<'a> {
             match line.key {
                 b"version" => line.one_of(&[("1", ())])?,
                 b"runtime" => {
-                    let value = line.value()?;
-                    self.runtime = match value.as_encoded_bytes() {
-                        b"auto" => RuntimeChoice::Auto,
-                        b"native" => RuntimeChoice::Native,
-                        b"apptainer" => RuntimeChoice::Apptainer,
-                        b"singularity" => RuntimeChoice::Singularity,
-                        _ => RuntimeChoice::Program(absolute()?),
-                    };
+                    self.runtime = RuntimeChoice::parse(line.value()?)
+                        .ok_or_else(|| line.error(Problem::Value))?;
                 }
                 b"keep" => {
                     let value = line.value()?;

@@ -38,8 +38,8 @@ use rustix::{
 /// Why this process is where it was before.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// Root has privileges that a command keeps, which is the runtime's to sort out.
-    Root,
+    /// This process is not who started it.
+    SetId,
     /// The image wants something that only the runtime does.
     Unfit(Unfit),
     /// The kernel, or what the image is made of, does not allow it.
@@ -56,7 +56,7 @@ pub(crate) enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Root => f.write_str("root starts commands through the runtime"),
+            Self::SetId => f.write_str("the launcher has the rights of somebody else"),
             Self::Unfit(unfit) => unfit.fmt(f),
             Self::Failed { doing, source } => write!(f, "failed to {doing}: {source}"),
             Self::NotFound(program) => {
@@ -97,8 +97,8 @@ pub(crate) struct Ready {
 /// Makes the root that a command sees, beside this process.
 pub(crate) fn prepare(plan: &NativePlan) -> Result<Ready, Refusal> {
     let (uid, gid) = (getuid(), getgid());
-    if uid.is_root() || geteuid() != uid || getegid() != gid {
-        return Err(Refusal::Root);
+    if geteuid() != uid || getegid() != gid {
+        return Err(Refusal::SetId);
     }
     let ids = Ids {
         uid: uid.as_raw(),

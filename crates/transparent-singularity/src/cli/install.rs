@@ -61,8 +61,22 @@ pub struct UpgradeArgs {
     pub dry_run: bool,
 }
 
-/// The file that the launcher is, beside this program or on the search path.
+/// The file that the launcher is.
 pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
+    let found = launcher_path(context).ok_or_else(|| {
+        Failure::new(
+            FailureKind::Tool,
+            format!("program `{}` is missing", nd_launcher::LAUNCHER_PROGRAM),
+        )
+        .hint(
+            "it belongs beside `transparent-singularity`; `--wrapper-style script` does without it",
+        )
+    })?;
+    Ok(fs_err::read(found)?)
+}
+
+/// Where the launcher is: beside this program or on the search path.
+pub(super) fn launcher_path(context: &Context) -> Option<PathBuf> {
     let mut places: Vec<PathBuf> = Vec::new();
     if let Ok(own) = std::env::current_exe()
         && let Some(folder) = own.parent()
@@ -76,17 +90,7 @@ pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
         &context.programs(),
         nd_launcher::LAUNCHER_PROGRAM,
     ));
-    let found = places.iter().find(|path| path.is_file());
-    let found = found.ok_or_else(|| {
-        Failure::new(
-            FailureKind::Tool,
-            format!("program `{}` is missing", nd_launcher::LAUNCHER_PROGRAM),
-        )
-        .hint(
-            "it belongs beside `transparent-singularity`; `--wrapper-style script` does without it",
-        )
-    })?;
-    Ok(fs_err::read(found)?)
+    places.into_iter().find(|path| path.is_file())
 }
 
 /// Everything needed to install.

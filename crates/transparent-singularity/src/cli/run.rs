@@ -7,9 +7,11 @@ use std::{
 
 use clap::Args;
 use nd_launcher::{
-    Call, HostFiles, LAUNCH_FILE, LaunchFile, Policy, SITE_POLICY, Start, What, plan,
+    Call, HostFiles, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, MountKind, NativePlan, PlanError,
+    Policy, RuntimeChoice, SITE_POLICY, Start, VERBOSE_VARIABLE, What, own_account, plan,
+    plan_native,
 };
-use nd_terminal::{Failure, FailureKind};
+use nd_terminal::{Failure, FailureKind, Verbosity};
 use serde_json::json;
 
 use super::{Context, manage::having};
@@ -20,6 +22,10 @@ use crate::{InstallRecord, Site};
 pub struct ExecArgs {
     /// Which image
     pub name: String,
+    /// What runs it: `auto`, `native` (no runtime where that is possible), `apptainer`, `singularity`, or the path
+    /// of a program [default: what the policy says]
+    #[arg(long, value_name = "RUNTIME")]
+    pub runtime: Option<OsString>,
     /// What to run in it
     #[arg(required = true, last = true, value_name = "CMD")]
     pub words: Vec<OsString>,
@@ -41,19 +47,36 @@ pub struct ExplainArgs {
     /// Its arguments
     #[arg(last = true, value_name = "ARG")]
     pub arguments: Vec<OsString>,
+    /// What runs it, as for `exec`
+    #[arg(long, value_name = "RUNTIME")]
+    pub runtime: Option<OsString>,
     /// The image, when several have the command
     #[arg(long, value_name = "NAME")]
     pub image: Option<String>,
 }
 
-/// The call for something in an installation: as the launcher would decide it here and now.
-fn call(
+/// How something in an installation starts here and now.
+enum Starting {
+    /// Without a runtime.
+    Native(Box<NativePlan>),
+    /// By a runtime; with the reason when the native start was wanted.
+    Call(Call, Option<String>),
+}
+
+/// What is started, and what the user says of it.
+struct Wanted<'a> {
+    what: What<'a>,
+    arguments: &'a [&'a OsStr],
+    runtime: Option<&'a OsStr>,
+}
+
+/// The start of something in an installation: as the launcher would decide it here and now.
+fn starting(
     context: &Context,
     site: &Site,
     record: &InstallRecord,
-    what: What<'_>,
-    arguments: &[&OsStr],
-) -> Result<Call, Failure> {
+    wanted: &Wanted<'_>,
+) -> Result<Starting, Failure> {
     let folder = site.folder(record);
     let path = folder.join(LAUNCH_FILE);
     let bytes = fs_err::read(&path)?;
@@ -79,6 +102,16 @@ fn call(
             .read_more(bytes)
             .map_err(|error| broken(path, &error))?;
     }
+    if let Some(word) = wanted.runtime {
+        let runtime = RuntimeChoice::parse(word.into()).ok_or_else(|| {
+            let text = format!("`{}` is no runtime", word.display());
+            Failure::new(FailureKind::Usage, text)
+                .hint("`auto`, `native`, `apptainer`, `singularity`, or the path of a program")
+        })?;
+        policy
+            .choose(runtime)
+            .map_err(|error| Failure::new(FailureKind::Refused, error))?;
+    }
     let environment: Vec<(&OsStr, &OsStr)> = context.environment.variables().collect();
     let start = Start {
         launch: &launch,
@@ -86,16 +119,28 @@ fn call(
         policy: &policy,
         environment: &environment,
         cwd: Some(context.environment.working_directory()),
-        what,
-        arguments,
+        what: wanted.what,
+        arguments: wanted.arguments,
     };
-    plan(&start, &HostFiles).map_err(|error| {
+    let failed = |error: PlanError| {
         let kind = match error {
-            nd_launcher::PlanError::NoRuntime { .. } => FailureKind::Tool,
+            PlanError::NoRuntime { .. } => FailureKind::Tool,
             _ => FailureKind::Failed,
         };
         Failure::new(kind, error)
-    })
+    };
+    let mut reason = None;
+    if policy.runtime == RuntimeChoice::Native {
+        match own_account() {
+            None => reason = Some("`/etc/passwd` does not have this account".to_owned()),
+            Some(account) => match plan_native(&start, &account, &HostFiles).map_err(failed)? {
+                Ok(plan) => return Ok(Starting::Native(Box::new(plan))),
+                Err(unfit) => reason = Some(unfit.to_string()),
+            },
+        }
+    }
+    let call = plan(&start, &HostFiles).map_err(failed)?;
+    Ok(Starting::Call(call, reason))
 }
 
 /// Becomes the call.
@@ -111,20 +156,72 @@ fn become_call(context: &Context, call: &Call) -> Result<(), Failure> {
     ))
 }
 
+/// Becomes the launcher, which enters the image itself, or leaves it to a runtime and says so.
+fn become_launcher(context: &Context, folder: &Path, words: &[OsString]) -> Result<(), Failure> {
+    let launcher = super::install::launcher_path(context).ok_or_else(|| {
+        let text = format!("program `{LAUNCHER_PROGRAM}` is missing");
+        Failure::new(FailureKind::Tool, text).hint("it belongs beside `transparent-singularity`")
+    })?;
+    let mut argv: Vec<OsString> = vec![
+        LAUNCHER_PROGRAM.into(),
+        "exec".into(),
+        "native".into(),
+        folder.into(),
+    ];
+    argv.extend_from_slice(words);
+    let verbose = context.printer.verbosity() > Verbosity::Normal;
+    let variables = context
+        .environment
+        .variables()
+        .chain(verbose.then_some((OsStr::new(VERBOSE_VARIABLE), OsStr::new("1"))));
+    let error = nd_host::replace_process(&launcher, &argv, variables);
+    Err(Failure::new(
+        FailureKind::Tool,
+        format!("cannot execute `{}`: {error}", launcher.display()),
+    ))
+}
+
 pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<(), Failure> {
     let (site, record) = context.find(&args.name)?;
     let words: Vec<&OsStr> = args.words.iter().map(OsString::as_os_str).collect();
     let Some((program, arguments)) = words.split_first() else {
         return Err(Failure::new(FailureKind::Usage, "nothing to run"));
     };
-    let call = call(context, &site, &record, What::Program(program), arguments)?;
-    become_call(context, &call)
+    let wanted = Wanted {
+        what: What::Program(program),
+        arguments,
+        runtime: args.runtime.as_deref(),
+    };
+    match starting(context, &site, &record, &wanted)? {
+        Starting::Native(_) => become_launcher(context, &site.folder(&record), &args.words),
+        Starting::Call(call, reason) => {
+            if let Some(reason) = reason {
+                context.printer.detail(&left(&call, &reason));
+            }
+            become_call(context, &call)
+        }
+    }
+}
+
+/// That a start is left to a runtime, and why.
+fn left(call: &Call, reason: &str) -> String {
+    format!("left to `{}`: {reason}", call.program.display())
 }
 
 pub(super) fn shell(context: &Context, args: &ShellArgs) -> Result<(), Failure> {
     let (site, record) = context.find(&args.name)?;
-    let call = call(context, &site, &record, What::Shell, &[])?;
-    become_call(context, &call)
+    let wanted = Wanted {
+        what: What::Shell,
+        arguments: &[],
+        runtime: None,
+    };
+    match starting(context, &site, &record, &wanted)? {
+        Starting::Call(call, _) => become_call(context, &call),
+        Starting::Native(_) => Err(Failure::new(
+            FailureKind::Internal,
+            "an interactive shell was planned without a runtime",
+        )),
+    }
 }
 
 pub(super) fn explain(context: &Context, args: &ExplainArgs) -> Result<(), Failure> {
@@ -135,10 +232,20 @@ pub(super) fn explain(context: &Context, args: &ExplainArgs) -> Result<(), Failu
         first.ok_or_else(|| Failure::new(FailureKind::Failed, "nothing is installed"))?
     };
     let arguments: Vec<&OsStr> = args.arguments.iter().map(OsString::as_os_str).collect();
-    let what = What::Command(OsStr::new(&args.command));
-    let call = call(context, &site, &record, what, &arguments)?;
+    let wanted = Wanted {
+        what: What::Command(OsStr::new(&args.command)),
+        arguments: &arguments,
+        runtime: args.runtime.as_deref(),
+    };
+    let (call, reason) = match starting(context, &site, &record, &wanted)? {
+        Starting::Call(call, reason) => (call, reason),
+        Starting::Native(plan) => return explain_native(context, &record, &plan),
+    };
     for note in &call.notes {
         context.printer.warn(&note.to_string());
+    }
+    if let Some(reason) = &reason {
+        context.printer.warn(&left(&call, reason));
     }
     let line = String::from_utf8_lossy(&call.to_shell()).into_owned();
     if context.is_json() {
@@ -164,4 +271,37 @@ pub(super) fn explain(context: &Context, args: &ExplainArgs) -> Result<(), Failu
         }));
     }
     context.printer.data(&format!("{}\n", line.trim_end()))
+}
+
+fn explain_native(
+    context: &Context,
+    record: &InstallRecord,
+    plan: &NativePlan,
+) -> Result<(), Failure> {
+    for note in &plan.notes {
+        context.printer.warn(&note.to_string());
+    }
+    if !context.is_json() {
+        return context.printer.data(&format!("{plan}\n"));
+    }
+    let mounts: Vec<_> = plan
+        .mounts
+        .iter()
+        .map(|mount| {
+            json!({
+                "source": mount.source,
+                "target": mount.target,
+                "writable": mount.kind != MountKind::ReadOnly,
+            })
+        })
+        .collect();
+    let words = std::iter::once(&plan.program).chain(&plan.arguments);
+    context.printer.json(&json!({
+        "schema_version": 1,
+        "image": record.image,
+        "root": plan.image,
+        "mounts": mounts,
+        "cwd": plan.cwd,
+        "argv": words.map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
+    }))
 }

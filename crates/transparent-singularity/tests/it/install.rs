@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use nd_oci::{Compression, ImageSpec, Layout};
 use nd_rootfs::LayerEntry;
-use nd_testkit::peer;
+use nd_testkit::{OrdinaryUser, UserProcess, peer};
 
 use crate::fixture::{Desk, root, search_path, sif, write};
 
@@ -343,6 +343,79 @@ fn explain_and_prove_say_what_is_behind_a_command() {
         assert!(proof.contains(part), "{proof}");
     }
     desk.fail(&["prove", "nothing"], 1);
+}
+
+#[test]
+fn an_ordinary_user_needs_no_runtime() {
+    let Some(desk) = Desk::installed(STEM) else {
+        return;
+    };
+    let Some(apptainer) = peer("apptainer") else {
+        return;
+    };
+    let root = desk.env.root();
+    let Some(user) = OrdinaryUser::new(root, &apptainer) else {
+        return;
+    };
+    for name in ["home", "run"] {
+        user.make_folder(&root.join(name));
+    }
+    let run = |words: &[&str]| {
+        let mut command = user.command(UserProcess::OfShell, crate::fixture::PROGRAM);
+        command
+            .env_clear()
+            .env("PATH", search_path())
+            .env("HOME", root.join("home"))
+            .env("XDG_RUNTIME_DIR", root.join("run"))
+            .current_dir("/tmp")
+            .arg("--prefix")
+            .arg(&desk.prefix)
+            .args(words);
+        let ran = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (ran.status.code(), text(ran.stdout), text(ran.stderr))
+    };
+    let native = ["exec", "-v", "--runtime", "native", "tool", "--"];
+    let (code, text, said) = run(&[&native[..], &["sh", "-c", "echo $$ $PPID; exit 5"]].concat());
+    assert_eq!((code, said.as_str()), (Some(5), ""), "{text}");
+    let (code, text, _) = run(&["explain", "--runtime", "native", "show", "--", "a b"]);
+    assert_eq!(code, Some(0));
+    assert!(text.starts_with("without a runtime, in `"), "{text}");
+    assert!(
+        text.contains("\n  /proc at /proc (as on the host)\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("in `/tmp`: show 'a b'\n"), "{text}");
+    // What only a runtime does is left to one, which is said to whoever asks.
+    let option = [("neurodesk_singularity_opts", "--no-home")];
+    let mut command = user.command(UserProcess::OfShell, crate::fixture::PROGRAM);
+    command
+        .envs(option)
+        .env("PATH", search_path())
+        .env("HOME", root.join("home"))
+        .current_dir("/tmp")
+        .arg("--prefix")
+        .arg(&desk.prefix)
+        .args([&native[..], &["sh", "-c", "exit 6"]].concat());
+    let ran = command.output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(6), "{said}");
+    assert!(
+        said.contains("the option `--no-home` is the runtime's"),
+        "{said}"
+    );
+    // A policy that names a runtime is not overruled.
+    fs_err::write(
+        desk.prefix.join(".state/launcher.conf"),
+        "runtime apptainer\n",
+    )
+    .unwrap();
+    let (code, _, said) = run(&[&native[..], &["true"]].concat());
+    assert_eq!(code, Some(6));
+    assert!(
+        said.contains("the policy demands the runtime `apptainer`"),
+        "{said}"
+    );
 }
 
 #[test]

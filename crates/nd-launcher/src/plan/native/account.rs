@@ -47,6 +47,11 @@ impl Account {
         &self.home
     }
 
+    /// Whether it is root.
+    pub fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+
     /// The image's `/etc/passwd` with this account: added, or with its home where the image has
     /// somebody of the same number.
     pub fn passwd(&self, of_image: &[u8]) -> Vec<u8> {

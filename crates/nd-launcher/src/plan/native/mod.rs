@@ -19,7 +19,7 @@ pub use self::{
 use super::{
     Decisions, Note, PlanError, Start, What, decide, environment::Environment, runtime::find_server,
 };
-use crate::{Files, Form, Kind};
+use crate::{Files, Form, Kind, quote::quote};
 
 /// A start without the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,10 +82,35 @@ pub enum MountKind {
     ReadOnly,
 }
 
+impl fmt::Display for NativePlan {
+    /// A line for the image, one for each mount, and one for the command as a shell would have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "without a runtime, in `{}`:", self.image.display())?;
+        for mount in &self.mounts {
+            let kind = match mount.kind {
+                MountKind::System => "as on the host",
+                MountKind::Data => "nosuid, nodev",
+                MountKind::ReadOnly => "nosuid, nodev, read-only",
+            };
+            let (source, target) = (mount.source.display(), mount.target.display());
+            writeln!(f, "  {source} at {target} ({kind})")?;
+        }
+        let mut line = Vec::new();
+        for word in std::iter::once(&self.program).chain(&self.arguments) {
+            line.push(b' ');
+            quote(word, &mut line);
+        }
+        let line = String::from_utf8_lossy(&line);
+        write!(f, "in `{}`:{line}", self.cwd.display())
+    }
+}
+
 /// Why a start is left to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unfit {
+    /// Root has privileges that a command keeps, which are the runtime's to sort out.
+    Root,
     /// Nothing shows a SIF file as a folder.
     NoServer,
     /// An interactive shell, which the runtime furnishes.
@@ -111,6 +136,7 @@ pub enum Unfit {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Root => f.write_str("root starts commands through the runtime"),
             Self::NoServer => f.write_str("found no `squashfuse_ll` for the image"),
             Self::Shell => f.write_str("an interactive shell is asked for"),
             Self::Gpu => f.write_str("a GPU is offered"),
@@ -167,6 +193,9 @@ fn native(
         (What::Shell, _) | (_, None) => return Err(Unfit::Shell),
         (_, Some(target)) => target,
     };
+    if account.is_root() {
+        return Err(Unfit::Root);
+    }
     if gpu.is_some() {
         return Err(Unfit::Gpu);
     }
