@@ -93,8 +93,13 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// The account of this process, when the machine's tables have it.
-pub fn own_account() -> Option<Account> {
+/// Asks the machine's name service for lines of `passwd` or `group` by their numbers; what it prints.
+pub type AskNames<'a> = &'a dyn Fn(&str, &[u32]) -> Option<Vec<u8>>;
+
+/// The account of this process: from the machine's tables, and where these do not have it or one of
+/// its groups, from `ask`.
+pub fn own_account(ask: AskNames<'_>) -> Option<Account> {
+    let uid = getuid().as_raw();
     let mut groups = vec![getgid().as_raw()];
     groups.extend(
         getgroups()
@@ -102,7 +107,24 @@ pub fn own_account() -> Option<Account> {
             .iter()
             .map(|gid| gid.as_raw()),
     );
-    let passwd = read_file(Path::new("/etc/passwd")).ok()?;
-    let group = read_file(Path::new("/etc/group")).ok()?;
-    Account::find(getuid().as_raw(), &groups, &passwd, &group)
+    let mut passwd = read_file(Path::new("/etc/passwd")).unwrap_or_default();
+    let mut group = read_file(Path::new("/etc/group")).unwrap_or_default();
+    if !Account::has(&passwd, uid) {
+        passwd = ask("passwd", &[uid])?;
+    }
+    let mut missing: Vec<u32> = groups
+        .iter()
+        .copied()
+        .filter(|wanted| !Account::has(&group, *wanted))
+        .collect();
+    missing.dedup();
+    if !missing.is_empty() {
+        // A group without a name is one without a line.
+        let more = ask("group", &missing).unwrap_or_default();
+        if !group.ends_with(b"\n") {
+            group.push(b'\n');
+        }
+        group.extend_from_slice(&more);
+    }
+    Account::find(uid, &groups, &passwd, &group)
 }

@@ -23,7 +23,7 @@ mod script;
 
 pub use find::{Found, find_command};
 pub use format::{FormatError, Problem};
-pub use host::{Files, HostFiles, Kind, own_account, read_file};
+pub use host::{AskNames, Files, HostFiles, Kind, own_account, read_file};
 pub use launch::{Command, Form, LaunchFile, Text};
 pub use plan::{
     Account, Call, EnvironmentScript, ImageAccess, MountKind, NativeEnvironment, NativeMount,

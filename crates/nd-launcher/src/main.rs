@@ -238,8 +238,8 @@ impl<'a> Asked<'a> {
 
 /// Becomes the command without a runtime; returns why not, with this process as it was before.
 fn start_natively(start: &Start<'_>) -> Result<String, Failed> {
-    let Some(account) = own_account() else {
-        return Ok("`/etc/passwd` does not have this account".to_owned());
+    let Some(account) = own_account(&enter::ask_names) else {
+        return Ok("nothing knows a name and a home for this account".to_owned());
     };
     let plan = match plan_native(start, &account, &HostFiles) {
         Ok(Ok(plan)) => plan,

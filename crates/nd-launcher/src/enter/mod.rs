@@ -5,6 +5,7 @@
 //! privileges, and into the command by `exec`, so that the command is this very process.
 
 mod holder;
+mod names;
 mod root;
 mod sif;
 mod target;
@@ -19,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use self::holder::play_role;
+pub(crate) use self::{holder::play_role, names::ask_names};
 
 use nd_launcher::{ImageAccess, NativePlan, Unfit};
 use nd_namespace::{

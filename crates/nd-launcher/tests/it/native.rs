@@ -460,3 +460,37 @@ fn many_starts_at_once_leave_nothing() {
     );
     assert_eq!(mounts(), before);
 }
+
+#[test]
+fn accounts_of_a_directory_service_are_asked_for() {
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
+    if !rustix::process::getuid().is_root() {
+        return;
+    }
+    // What plays it: the same tables, and a line that says what it was asked.
+    let getent = pair.fixture.path("getent");
+    let tables = pair.fixture.path("");
+    program(
+        &getent,
+        &format!(
+            "#!/bin/sh\necho \"$*\" >> '{0}/work/asked'\nread -r _ < /dev/null\ntable=$1; shift\n\
+             for number; do grep \"^[^:]*:x:$number:\" '{0}'\"$table\"; done\nexit 2\n",
+            tables.display()
+        ),
+    );
+    let seen = pair.native("", &|command| {
+        let script = "id; grep tester /etc/passwd; grep lab /etc/group; echo \"$HOME\"";
+        command.args(["-c", script]).env("TEST_GETENT", &getent);
+    });
+    let home = pair.fixture.path("home");
+    let home = home.display();
+    let expected = format!(
+        "uid=54321(tester) gid=54321(tester) groups=54321(tester),65534\n\
+         tester:x:54321:54321:A Tester,,,:{home}:/bin/sh\nlab:x:54322:tester\n{home}\n"
+    );
+    assert_eq!(seen.text, expected, "{seen:?}");
+    let asked = fs_err::read_to_string(pair.fixture.path("work/asked")).unwrap();
+    assert_eq!(asked, "passwd 54321\ngroup 54321 54322\n");
+}

@@ -131,8 +131,9 @@ fn starting(
     };
     let mut reason = None;
     if policy.runtime == RuntimeChoice::Native {
-        match own_account() {
-            None => reason = Some("`/etc/passwd` does not have this account".to_owned()),
+        let ask = |table: &str, numbers: &[u32]| ask_names(context, table, numbers);
+        match own_account(&ask) {
+            None => reason = Some("nothing knows a name and a home for this account".to_owned()),
             Some(account) => match plan_native(&start, &account, &HostFiles).map_err(failed)? {
                 Ok(plan) => return Ok(Starting::Native(Box::new(plan))),
                 Err(unfit) => reason = Some(unfit.to_string()),
@@ -141,6 +142,20 @@ fn starting(
     }
     let call = plan(&start, &HostFiles).map_err(failed)?;
     Ok(Starting::Call(call, reason))
+}
+
+/// Lines of a table of names from the machine's name service.
+fn ask_names(context: &Context, table: &str, numbers: &[u32]) -> Option<Vec<u8>> {
+    let programs = context.programs();
+    let getent = nd_host::Programs::find(&programs, "getent")?;
+    let mut asked = nd_host::Invocation::new(&getent).arg(table);
+    for number in numbers {
+        asked = asked.arg(number.to_string());
+    }
+    // A number without a name is no error: the others are printed.
+    let cancel = nd_report::Cancel::default();
+    let ran = nd_host::Programs::run(&programs, &asked, &mut |_, _| {}, &cancel);
+    Some(ran.ok()?.stdout)
 }
 
 /// Becomes the call.

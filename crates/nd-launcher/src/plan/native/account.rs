@@ -42,6 +42,11 @@ impl Account {
         })
     }
 
+    /// Whether a table has a line of this number.
+    pub(crate) fn has(table: &[u8], wanted: u32) -> bool {
+        lines(table).any(|line| number(line) == Some(wanted))
+    }
+
     /// The home.
     pub fn home(&self) -> &Path {
         &self.home
