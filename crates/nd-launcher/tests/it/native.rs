@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     io::{BufRead as _, BufReader},
     os::unix::{
+        ffi::OsStrExt as _,
         fs::{PermissionsExt, symlink},
         process::ExitStatusExt as _,
     },
@@ -429,36 +431,82 @@ fn without_a_runtime_the_reason_is_told() {
     assert!(seen.said.starts_with(expected), "{seen:?}");
 }
 
+/// What a start could leave: mounts, and programs of the user.
+fn left_over() -> (usize, usize) {
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+    let of_the_user = fs_err::read_dir("/proc").unwrap().filter(|entry| {
+        let path = entry.as_ref().unwrap().path();
+        // Tests run side by side: only what was started here counts.
+        fs_err::read(path.join("environ")).is_ok_and(|variables| {
+            variables
+                .windows(LEAVER.len())
+                .any(|part| part == LEAVER.as_bytes())
+        })
+    });
+    (mounts.lines().count(), of_the_user.count())
+}
+
+/// Marks what the tests about leftovers start.
+const LEAVER: &str = "ND_TEST_LEAVER=1";
+
 #[test]
-fn many_starts_at_once_leave_nothing() {
+fn many_starts_leave_nothing() {
     let Some(pair) = Pair::new(Form::Folder) else {
         return;
     };
     pair.fixture.policy("runtime native\n");
-    let mounts = || {
-        fs_err::read_to_string("/proc/self/mountinfo")
-            .unwrap()
-            .lines()
-            .count()
-    };
-    let before = mounts();
-    let script = "i=0; while [ $i -lt 200 ]; do \"$0\" -c 'pwd' & i=$((i + 1)); done; wait";
+    let (mounts, _) = left_over();
+    let slow = std::env::var_os("ND_SLOW_TESTS").is_some();
+    let in_a_row = if slow { 10_000 } else { 100 };
+    let script = format!(
+        "i=0; while [ $i -lt 200 ]; do \"$0\" -c 'pwd' & i=$((i + 1)); done; wait\n\
+         i=0; while [ $i -lt {in_a_row} ]; do \"$0\" -c 'pwd'; i=$((i + 1)); done"
+    );
+    let (name, value) = LEAVER.split_once('=').unwrap();
     let ran = pair
         .user
         .program(&pair.fixture, "sh")
-        .args(["-c", script])
+        .args(["-c", &script])
         .arg(pair.fixture.folder.join("sh"))
-        .env("ND_LAUNCHER_VERBOSE", "1")
+        .env(VERBOSE_VARIABLE, "1")
+        .env(name, value)
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
     let text = String::from_utf8(ran.stdout).unwrap();
     let work = pair.fixture.path("work");
-    assert_eq!(
-        text.lines().filter(|line| Path::new(line) == work).count(),
-        200
-    );
-    assert_eq!(mounts(), before);
+    let started = text.lines().filter(|line| Path::new(line) == work);
+    assert_eq!(started.count(), 200 + in_a_row);
+    assert_eq!(left_over(), (mounts, 0));
+}
+
+#[test]
+fn a_megabyte_of_arguments_and_variables_arrives() {
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
+    let seen = pair.native("pass LONG*\n", &|command| {
+        command
+            .args(["-c", "echo $# ${#1} ${#LONG} ${#LONG999}", "sh"])
+            .arg("x".repeat(130_000))
+            .args(std::iter::repeat_n("y".repeat(500), 1000))
+            .env("LONG", "z".repeat(100_000))
+            .envs((0..1000).map(|number| (format!("LONG{number}"), "v".repeat(400))));
+    });
+    assert_eq!(seen.text, "1001 130000 100000 400\n", "{}", seen.said);
+    // Nothing that is not passed comes along, and what is no text does.
+    let seen = pair.native("pass ODD\n", &|command| {
+        command
+            .args([
+                "-c",
+                "printf '%s' \"$ODD$1$HIDDEN\" | busybox od -An -tx1",
+                "sh",
+            ])
+            .arg(OsStr::from_bytes(b"\xff\n'"))
+            .env("ODD", OsStr::from_bytes(b"\xfe \""))
+            .env("HIDDEN", "no");
+    });
+    assert_eq!(seen.text.trim(), "fe 20 22 ff 0a 27", "{}", seen.said);
 }
 
 #[test]
