@@ -20,8 +20,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use self::{holder::play_role, names::ask_names};
-
 use nd_launcher::{ImageAccess, NativePlan, Unfit};
 use nd_namespace::{
     Namespaces, SingleThreaded, drop_capabilities, drop_from_bounding_set, make_slave,
@@ -35,6 +33,8 @@ use rustix::{
     },
     thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space, set_no_new_privs},
 };
+
+pub(crate) use self::{holder::play_role, names::ask_names};
 
 /// Why this process is where it was before.
 #[derive(Debug)]
@@ -166,17 +166,16 @@ impl Base {
 
     /// Enters these, with mounts that are a copy.
     fn join(&self, single: &SingleThreaded) -> Result<Self, Refusal> {
-        let failed = || failed("enter the image's namespaces");
-        move_into_link_name_space(self.user.as_fd(), Some(LinkNameSpaceType::User))
-            .map_err(failed())?;
-        move_into_link_name_space(self.mounts.as_fd(), Some(LinkNameSpaceType::Mount))
-            .map_err(failed())?;
+        for (namespace, kind) in [
+            (&self.user, LinkNameSpaceType::User),
+            (&self.mounts, LinkNameSpaceType::Mount),
+        ] {
+            move_into_link_name_space(namespace.as_fd(), Some(kind))
+                .map_err(failed("enter the image's namespaces"))?;
+        }
         single
             .unshare(Namespaces::NEWNS)
-            .map_err(|source| Refusal::Failed {
-                doing: "copy the image's mounts".to_owned(),
-                source,
-            })?;
+            .map_err(failed("copy the image's mounts"))?;
         Ok(Self {
             user: namespace("user")?,
             mounts: namespace("mnt")?,

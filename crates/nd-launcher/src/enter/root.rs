@@ -20,7 +20,7 @@ use rustix::{
 
 use super::{
     Refusal, failed,
-    target::{open_in, place},
+    target::{open_in, resolve},
 };
 
 /// Bytes of a table or script of an image that are read at most.
@@ -123,14 +123,14 @@ fn missing(plan: &NativePlan, image: BorrowedFd<'_>) -> Result<Vec<Missing>, Ref
             continue;
         }
         let failed = || failed(format!("find `{}` in the image", target.display()));
-        let place = place(image, target).map_err(failed())?;
-        if system && (!place.exists || Path::new("/").join(&place.path) != target) {
+        let found = resolve(image, target).map_err(failed())?;
+        if system && (!found.exists || Path::new("/").join(&found.path) != target) {
             return Err(failed()(Errno::NOENT));
         }
-        if !place.exists {
+        if !found.exists {
             let about = rustix::fs::stat(source).map_err(failed())?;
             missing.push(Missing {
-                path: place.path,
+                path: found.path,
                 folder: FileType::from_raw_mode(about.st_mode).is_dir(),
             });
         }

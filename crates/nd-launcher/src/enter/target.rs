@@ -37,19 +37,19 @@ pub(super) fn open_in(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Resul
     }
 }
 
-/// A place in an image.
+/// Where a path leads in an image.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Target {
     /// Without symlinks, from the image's root.
     pub(super) path: PathBuf,
     /// Whether something is there.
     pub(super) exists: bool,
 }
 
-/// Where `target` leads in the image whose root is `root`: as far as it exists without symlinks, and
+/// Where `path` leads in the image whose root is `root`: as far as it exists without symlinks, and
 /// the rest as it stands.
-pub(super) fn place(root: BorrowedFd<'_>, target: &Path) -> Result<Place, Errno> {
-    if target
+pub(super) fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<Target, Errno> {
+    if path
         .components()
         .any(|part| matches!(part, Component::ParentDir))
     {
@@ -57,7 +57,7 @@ pub(super) fn place(root: BorrowedFd<'_>, target: &Path) -> Result<Place, Errno>
     }
     let top = path_of(root)?;
     let mut missing: Vec<&OsStr> = Vec::new();
-    let mut at = target;
+    let mut at = path;
     loop {
         match open_in(root, at, OFlags::PATH) {
             Ok(found) => {
@@ -65,7 +65,7 @@ pub(super) fn place(root: BorrowedFd<'_>, target: &Path) -> Result<Place, Errno>
                 let found = found.strip_prefix(&top).map_err(|_| Errno::XDEV)?;
                 let mut path = found.to_owned();
                 path.extend(missing.iter().rev());
-                return Ok(Place {
+                return Ok(Target {
                     path,
                     exists: missing.is_empty(),
                 });

@@ -6,7 +6,8 @@ use std::{
 };
 
 use nd_launcher::{
-    Call, Command, Form, Kind, LaunchFile, Note, PlanError, Policy, Start, What, plan,
+    Account, Call, Command, Form, Kind, LaunchFile, Note, PlanError, Policy, Start, Unfit, What,
+    plan, plan_native,
 };
 
 use crate::files::Fake;
@@ -432,4 +433,79 @@ fn an_allow_list_decides_which_variables_pass() {
     assert_eq!(call.environment(&inherited).len(), 4);
     case.policy = "clean-environment off";
     assert!(!case.plan().unwrap().argv.contains(&"--cleanenv".into()));
+}
+
+#[test]
+fn a_native_start_is_a_closed_list() {
+    let passwd = b"me:x:7:7::/home/user:/bin/sh\nroot:x:0:0::/root:/bin/sh\n";
+    let group = b"me:x:7:\n";
+    let native = |case: &Case<'_>, what: What<'_>, uid: u32| {
+        let mut policy = Policy::default();
+        policy.read_more(case.policy.as_bytes()).unwrap();
+        let environment: Vec<(&OsStr, &OsStr)> = case
+            .environment
+            .iter()
+            .map(|(name, value)| (OsStr::new(*name), OsStr::new(*value)))
+            .collect();
+        let start = Start {
+            launch: &case.launch,
+            folder: Path::new("/sw/abc_1.0_20240131"),
+            policy: &policy,
+            environment: &environment,
+            cwd: case.cwd.map(Path::new),
+            what,
+            arguments: &[],
+        };
+        let account = Account::find(uid, &[7], passwd, group).unwrap();
+        plan_native(&start, &account, &case.files).unwrap()
+    };
+    let usual = || {
+        let mut case = Case::default();
+        case.launch.form = Form::Folder;
+        case.files.put("/home/user", Kind::Folder);
+        case.files.put("/root", Kind::Folder);
+        case
+    };
+    let command = What::Command(OsStr::new("mk"));
+    let text = |case: &Case<'_>| native(case, command, 7).map(|plan| plan.to_string());
+
+    let mut case = usual();
+    case.policy = "bind /data:/mnt:ro\ncovered /scratch\n";
+    case.files.put("/data", Kind::Folder);
+    case.files.put("/scratch", Kind::Folder);
+    assert_eq!(
+        text(&case).unwrap(),
+        "without a runtime, in `/sw/abc_1.0_20240131/abc_1.0_20240131.simg`:\n  \
+         /dev at /dev (as on the host)\n  /proc at /proc (as on the host)\n  \
+         /sys at /sys (as on the host)\n  /home/user at /home/user (nosuid, nodev)\n  \
+         /tmp at /tmp (nosuid, nodev)\n  /var/tmp at /var/tmp (nosuid, nodev)\n  \
+         /scratch at /scratch (nosuid, nodev)\n  /data at /mnt (nosuid, nodev, read-only)\n\
+         in `/home/user`: mk"
+    );
+    assert_eq!(native(&case, command, 0), Err(Unfit::Root));
+    assert_eq!(native(&case, What::Shell, 7), Err(Unfit::Shell));
+    for bind in ["/data:/", "/data:/etc", "/data:/mnt:id=1", "/data:mnt"] {
+        let mut case = usual();
+        case.files.put("/data", Kind::Folder);
+        case.launch.binds.push(OsStr::new(bind).into());
+        assert_eq!(native(&case, command, 7), Err(Unfit::Bind(bind.into())));
+    }
+    let mut case = usual();
+    case.launch.options.push(OsStr::new("--nv").into());
+    assert_eq!(native(&case, command, 7), Err(Unfit::Option("--nv".into())));
+    let mut case = usual();
+    case.cwd = None;
+    assert_eq!(native(&case, command, 7), Err(Unfit::NoWorkingDirectory));
+    let mut case = usual();
+    case.environment.push(("SINGULARITYENV_A-B", "1"));
+    assert_eq!(
+        native(&case, command, 7),
+        Err(Unfit::Variable("A-B".into()))
+    );
+    // A SIF file needs a program that shows it.
+    let mut case = usual();
+    case.launch.form = Form::Sif;
+    assert_eq!(native(&case, command, 7), Err(Unfit::NoServer));
+    case.files.file("/usr/bin/squashfuse_ll");
+    assert!(native(&case, command, 7).is_ok());
 }
