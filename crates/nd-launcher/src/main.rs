@@ -47,6 +47,12 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     if let Some(status) = enter::play_role(&arguments, environment.len()) {
         return status;
     }
+    if let [_, verb] = arguments[..]
+        && verb == "probe"
+        && started().file_name() == Some(OsStr::new(LAUNCHER_PROGRAM))
+    {
+        return probe();
+    }
     match start(&arguments, &environment) {
         Ok(never) => match never {},
         Err((status, text)) => {
@@ -99,8 +105,7 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
     let own = readlink("/proc/self/exe", Vec::new())
         .ok()
         .map(|path| PathBuf::from(OsString::from_vec(path.into_bytes())));
-    let started = rustix::param::linux_execfn();
-    let started = Path::new(OsStr::from_bytes(started.to_bytes()));
+    let started = started();
     let found = find_command(Some(started), own.as_deref(), &files);
     let asked = match &found {
         Some(found) => Asked {
@@ -198,6 +203,30 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
     ))
 }
 
+/// The path that was given to `execve`.
+fn started() -> &'static Path {
+    Path::new(OsStr::from_bytes(rustix::param::linux_execfn().to_bytes()))
+}
+
+/// Says on standard output what starts without a runtime need, and whether this machine allows it; the
+/// status is 0 when it allows all.
+fn probe() -> c_int {
+    let mut text = Vec::new();
+    let mut status = 0;
+    for (what, result) in enter::probe() {
+        let line = match result {
+            Ok(()) => format!("yes: {what}\n"),
+            Err(refusal) => {
+                status = 1;
+                format!("no: {what}: {refusal}\n")
+            }
+        };
+        text.extend_from_slice(line.as_bytes());
+    }
+    let _ = rustix::io::write(rustix::stdio::stdout(), &text);
+    status
+}
+
 /// What is asked for.
 struct Asked<'a> {
     folder: &'a Path,
@@ -215,7 +244,7 @@ impl<'a> Asked<'a> {
                 STATUS_BROKEN,
                 format!(
                     "`{LAUNCHER_PROGRAM}` is started under the name of a command; programs call \
-                     `{LAUNCHER_PROGRAM} exec RUNTIME FOLDER PROGRAM [ARGUMENT]...`"
+                     `{LAUNCHER_PROGRAM} exec RUNTIME FOLDER PROGRAM [ARGUMENT]...` or `{LAUNCHER_PROGRAM} probe`"
                 ),
             )
         };

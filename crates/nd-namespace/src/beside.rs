@@ -52,7 +52,7 @@ impl SingleThreaded {
             )
         };
         let failed = io::Error::last_os_error();
-        let Some(pid) = Pid::from_raw(raw).filter(|_| raw > 0) else {
+        let Some(pid) = Pid::from_raw(raw.max(0)) else {
             return Err(failed);
         };
         reap(pid)?;

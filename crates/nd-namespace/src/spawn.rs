@@ -76,7 +76,7 @@ pub fn spawn(
         );
         let failed = io::Error::last_os_error();
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        let Some(pid) = Pid::from_raw(raw).filter(|_| raw > 0) else {
+        let Some(pid) = Pid::from_raw(raw.max(0)) else {
             return Err(failed);
         };
         let pidfd = OwnedFd::from_raw_fd(pidfd);

@@ -135,6 +135,33 @@ pub(crate) fn prepare(plan: &NativePlan) -> Result<Ready, Refusal> {
     .map_err(failed("make a user namespace"))?
 }
 
+/// Tries what starts without a runtime need of this machine: what that is, and what came of it.
+pub(crate) fn probe() -> Vec<(&'static str, Result<(), Refusal>)> {
+    let ids = Ids {
+        uid: getuid().as_raw(),
+        gid: getgid().as_raw(),
+    };
+    let tried = SingleThreaded::claim().and_then(|single| {
+        single.beside(Namespaces::NEWUSER | Namespaces::NEWNS, || {
+            let namespaces = Base::new(ids).and_then(|_| root::probe());
+            let (namespaces, overlays) = match namespaces {
+                Ok(overlays) => (Ok(()), Some(overlays)),
+                Err(refusal) => (Err(refusal), None),
+            };
+            let mut found = vec![("mounts in user namespaces", namespaces)];
+            if let Some(overlays) = overlays {
+                found.push(("overlays in user namespaces", overlays));
+                found.push(("FUSE in user namespaces", sif::probe(ids)));
+            }
+            found
+        })
+    });
+    tried.unwrap_or_else(|error| {
+        let refusal = failed("make a user namespace")(error);
+        vec![("user namespaces", Err(refusal))]
+    })
+}
+
 /// The caller's numbers.
 #[derive(Debug, Clone, Copy)]
 struct Ids {

@@ -82,6 +82,15 @@ pub(super) fn build(
     Ok(scripts)
 }
 
+/// Tries to mount a file system in memory; the inner result says whether an overlay of two of its
+/// folders can be made.
+pub(super) fn probe() -> Result<Result<(), Refusal>, Refusal> {
+    let bench = Bench::new()?;
+    let (one, other) = (bench.folder("one")?, bench.folder("other")?);
+    let overlay = overlay(&[one.as_fd(), other.as_fd()], None, IMAGE);
+    Ok(overlay.map(drop).map_err(failed("make an overlay")))
+}
+
 /// Mounts something of the host.
 fn add(root: BorrowedFd<'_>, mount: &NativeMount) -> io::Result<()> {
     let source = tree(&mount.source)?;

@@ -158,8 +158,8 @@ fn partition(file: &OwnedFd) -> Result<u64, Refusal> {
         .ok_or_else(|| damaged("it has no squashfs".to_owned()))
 }
 
-/// Mounts a new FUSE device at a path, in the namespaces of this process.
-fn mount(Ids { uid, gid }: Ids, path: &Path) -> Result<OwnedFd, Refusal> {
+/// A new FUSE device and its mount, attached nowhere, in the namespaces of this process.
+fn device(Ids { uid, gid }: Ids) -> Result<(OwnedFd, OwnedFd), Refusal> {
     let device = open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed("open `/dev/fuse`"))?;
     let number = |number: u32| number.to_string().into_bytes();
@@ -173,10 +173,21 @@ fn mount(Ids { uid, gid }: Ids, path: &Path) -> Result<OwnedFd, Refusal> {
             .mount(IMAGE)
     };
     let root = mounted().map_err(failed("mount the image"))?;
+    Ok((device, root))
+}
+
+/// Tries to mount a FUSE device.
+pub(super) fn probe(ids: Ids) -> Result<(), Refusal> {
+    device(ids).map(drop)
+}
+
+/// Mounts a new FUSE device at a path, in the namespaces of this process.
+fn mount(ids: Ids, path: &Path) -> Result<OwnedFd, Refusal> {
+    let (device, root) = device(ids)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = open(path, flags, Mode::empty()).map_err(failed("find the mount point"))?;
     let about = fstat(&target).map_err(failed("look at the mount point"))?;
-    if about.st_uid != uid {
+    if about.st_uid != ids.uid {
         return Err(failed("use a mount point of somebody else")(Errno::PERM));
     }
     attach(root.as_fd(), target.as_fd()).map_err(failed("mount the image"))?;

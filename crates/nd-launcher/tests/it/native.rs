@@ -542,3 +542,29 @@ fn accounts_of_a_directory_service_are_asked_for() {
     let asked = fs_err::read_to_string(pair.fixture.path("work/asked")).unwrap();
     assert_eq!(asked, "passwd 54321\ngroup 54321 54322\n");
 }
+
+#[test]
+fn the_launcher_says_what_a_machine_allows() {
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
+    let launcher = pair.fixture.path("nd-launcher");
+    fs_err::copy(pair.fixture.folder.join("sh"), &launcher).unwrap();
+    let ran = |script: &str| {
+        let mut command = pair.user.program(&pair.fixture, "sh");
+        command.args(["-c", script, "sh"]).arg(&launcher);
+        let ran = command.output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stdout).unwrap())
+    };
+    let all = "yes: mounts in user namespaces\nyes: overlays in user namespaces\n\
+               yes: FUSE in user namespaces\n";
+    assert_eq!(ran("\"$1\" probe"), (Some(0), all.into()));
+    // A machine without them: as deep in namespaces as they go.
+    let script = "exec unshare -Ur sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" probe' \"$1\"";
+    let (status, text) = ran(script);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(
+        text.starts_with("no: user namespaces: failed to make"),
+        "{text}"
+    );
+}

@@ -58,6 +58,7 @@ pub(in crate::cli) fn doctor(context: &Context) -> Result<(), Failure> {
         runtime(context),
         namespaces(),
         fuse(),
+        native(context),
         architecture(context),
         module_path(context),
         binds(context),
@@ -166,6 +167,34 @@ fn fuse() -> Check {
             format!("`/dev/fuse` cannot be opened ({})", error.kind()),
             "image files are unpacked for every start; install with `--unpack`, or ask for the device to be readable and writable",
         ),
+    }
+}
+
+/// What starts without a runtime need, by trying it.
+fn native(context: &Context) -> Check {
+    const FIX: &str = "where the policy says `runtime native`, commands are left to the runtime; see \
+                       `namespaces` and `fuse` above, or let the security module allow mounts in user namespaces";
+    let Some(launcher) = super::super::install::launcher_path(context) else {
+        return other(
+            "native",
+            State::Note,
+            "there is no launcher to ask",
+            "install `nd-launcher` beside this program",
+        );
+    };
+    let asked = nd_host::Invocation::new(launcher).arg("probe");
+    let (quiet, cancel) = (&mut |_, _: &[u8]| {}, nd_report::Cancel::default());
+    match context.programs().run(&asked, quiet, &cancel) {
+        Err(error) => other("native", State::Note, error.to_string(), FIX),
+        Ok(ran) if ran.outcome.success() => good("native", "commands can start without a runtime"),
+        Ok(ran) => {
+            let lacks: Vec<String> = ran
+                .text()
+                .lines()
+                .filter_map(|line| Some(line.strip_prefix("no: ")?.to_owned()))
+                .collect();
+            other("native", State::Note, lacks.join("; "), FIX)
+        }
     }
 }
 
