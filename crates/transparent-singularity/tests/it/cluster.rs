@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nd_testkit::peer;
+use nd_testkit::{OrdinaryUser, UserProcess, peer};
 
 use crate::fixture::{Desk, search_path};
 
@@ -174,4 +174,78 @@ fn a_user_of_a_cluster_works_as_with_native_programs() {
     moved.run(&["verify"]);
     moved.run(&["uninstall", "tool"]);
     assert_eq!(fs_err::read_dir(&moved.prefix).unwrap().count(), 0);
+}
+
+/// Tasks of the array: 500 when slow tests are asked for.
+fn tasks() -> usize {
+    if std::env::var_os("ND_SLOW_TESTS").is_some() {
+        500
+    } else {
+        8
+    }
+}
+
+#[test]
+fn tasks_of_a_job_start_without_a_runtime() {
+    let Some(desk) = Desk::installed(STEM) else {
+        return;
+    };
+    let Some(apptainer) = peer("apptainer") else {
+        return;
+    };
+    let work = desk.env.work();
+    let Some(slurm) = Slurm::start(&work) else {
+        return;
+    };
+    let root = desk.env.root();
+    let Some(user) = OrdinaryUser::new(root, &apptainer) else {
+        return;
+    };
+    for name in ["home", "run"] {
+        user.make_folder(&root.join(name));
+    }
+    let policy = "runtime native\nkeep 2\npass SLURM_*\n";
+    fs_err::write(desk.prefix.join(".state/launcher.conf"), policy).unwrap();
+    // Each task is one of the user's, and says which it is from inside the image.
+    let show = desk.prefix.join(STEM).join("show");
+    let command = user.command(UserProcess::OfShell, &show);
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
+        .collect();
+    let task = root.join("task.sh");
+    let script = format!(
+        "#!/bin/sh\ncd '{}'\nexport HOME=\"$PWD\" XDG_RUNTIME_DIR='{}' ND_LAUNCHER_VERBOSE=1 SHOW_EXIT=0 APPTAINERENV_SHOW_EXIT=0\n\
+         exec {} \"$SLURM_ARRAY_TASK_ID\" 2>&1\n",
+        root.join("home").display(),
+        root.join("run").display(),
+        words.join(" ")
+    );
+    fs_err::write(&task, script).unwrap();
+    let count = tasks();
+    let done = desk
+        .env
+        .command("sbatch")
+        .env("PATH", search_path())
+        .env("SLURM_CONF", &slurm.settings)
+        .args(["--quiet", "--wait", "--export=ALL"])
+        .arg(format!("--array=0-{}", count - 1))
+        .arg(format!("--output={}/out.%a", work.display()))
+        .arg(&task)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    for number in 0..count {
+        let text = fs_err::read_to_string(work.join(format!("out.{number}"))).unwrap();
+        let first = text.lines().next();
+        assert_eq!(first, Some(&*format!("<show><{number}>")), "{text}");
+        assert!(!text.contains("left to"), "{text}");
+    }
+    // The holders end by themselves, and with them everything of the jobs.
+    let places = root.join("run/neurodesk");
+    let begun = Instant::now();
+    while fs_err::read_dir(&places).unwrap().count() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{places:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -561,5 +561,5 @@ fn upgrade_follows_the_list_and_gc_leaves_no_download() {
         .output()
         .unwrap();
     let checks: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
-    assert_eq!(checks["checks"].as_array().unwrap().len(), 10);
+    assert_eq!(checks["checks"].as_array().unwrap().len(), 11);
 }
