@@ -119,6 +119,9 @@ pub struct Policy<'a> {
     /// `keep SECONDS`: how long the mount of a SIF file waits for the next command, with the native
     /// runtime; `0` for a mount of its own for each.
     pub keep: u32,
+    /// `demand-digest on|off`: whether only images start without a runtime whose tree's digest was
+    /// recorded at installation.
+    pub demand_digest: bool,
     /// `search FOLDER`: where the runtime is looked for after `PATH`.
     pub search: Vec<Text<'a>>,
     /// `gpu auto|off|nvidia|rocm`; what the launch file says when there is no such line, and
@@ -158,6 +161,7 @@ impl Default for Policy<'_> {
         Self {
             runtime: RuntimeChoice::Auto,
             keep: 60,
+            demand_digest: false,
             search: Vec::new(),
             gpu: None,
             device_root: None,
@@ -232,6 +236,7 @@ impl<'a> Policy<'a> {
                         .filter(|seconds| *seconds <= KEEP_AT_MOST)
                         .ok_or_else(|| line.error(Problem::Value))?;
                 }
+                b"demand-digest" => self.demand_digest = line.one_of(SWITCH)?,
                 b"search" => self.search.push(absolute()?),
                 b"gpu" => self.gpu = Some(line.one_of(GPU_WORDS)?),
                 b"device-root" => self.device_root = Some(absolute()?),

@@ -114,3 +114,42 @@ fn a_later_policy_replaces_values_and_adds_to_lists() {
     let error = policy.read_more(b"\nruntime docker\n").unwrap_err();
     assert_eq!(error.to_string(), "line 2: the key cannot have this value");
 }
+
+#[test]
+fn users_choose_a_runtime_where_the_policy_names_none() {
+    let after = |policy: &'static str, wanted: RuntimeChoice<'static>| {
+        let mut read = Policy::default();
+        read.read_more(policy.as_bytes()).unwrap();
+        let chosen = read.choose(wanted);
+        chosen.map(|()| read.runtime)
+    };
+    for policy in ["", "runtime auto\n", "runtime native\n"] {
+        for wanted in [RuntimeChoice::Native, RuntimeChoice::Apptainer] {
+            assert_eq!(after(policy, wanted.clone()), Ok(wanted));
+        }
+    }
+    let same = after("runtime apptainer\n", RuntimeChoice::Apptainer);
+    assert_eq!(same, Ok(RuntimeChoice::Apptainer));
+    for name in ["apptainer", "singularity", "/opt/run"] {
+        let mut policy = Policy::default();
+        let text = format!("runtime {name}\n");
+        policy.read_more(text.as_bytes()).unwrap();
+        let error = policy.choose(RuntimeChoice::Native).unwrap_err();
+        let expected = format!("the policy demands the runtime `{name}`");
+        assert_eq!(error.to_string(), expected);
+    }
+    let mut policy = Policy::default();
+    policy.read_more(b"keep 0\ndemand-digest on\n").unwrap();
+    assert_eq!((policy.keep, policy.demand_digest), (0, true));
+    for bad in [
+        "keep -1\n",
+        "keep 1h\n",
+        "keep 86401\n",
+        "runtime native!\n",
+    ] {
+        assert!(
+            Policy::default().read_more(bad.as_bytes()).is_err(),
+            "{bad}"
+        );
+    }
+}

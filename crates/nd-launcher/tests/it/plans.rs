@@ -502,6 +502,11 @@ fn a_native_start_is_a_closed_list() {
         native(&case, command, 7),
         Err(Unfit::Variable("A-B".into()))
     );
+    let mut case = usual();
+    case.policy = "demand-digest on\n";
+    assert_eq!(native(&case, command, 7), Err(Unfit::NoDigest));
+    case.launch.tree = Some(OsStr::new("sha256:00").into());
+    assert!(native(&case, command, 7).is_ok());
     // A SIF file needs a program that shows it.
     let mut case = usual();
     case.launch.form = Form::Sif;

@@ -111,6 +111,8 @@ impl fmt::Display for NativePlan {
 pub enum Unfit {
     /// Root has privileges that a command keeps, which are the runtime's to sort out.
     Root,
+    /// The policy demands a digest of the image, and none is recorded.
+    NoDigest,
     /// Nothing shows a SIF file as a folder.
     NoServer,
     /// An interactive shell, which the runtime furnishes.
@@ -137,6 +139,9 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("root starts commands through the runtime"),
+            Self::NoDigest => {
+                f.write_str("no digest of the image is recorded, which the policy demands")
+            }
             Self::NoServer => f.write_str("found no `squashfuse_ll` for the image"),
             Self::Shell => f.write_str("an interactive shell is asked for"),
             Self::Gpu => f.write_str("a GPU is offered"),
@@ -193,6 +198,9 @@ fn native(
         (What::Shell, _) | (_, None) => return Err(Unfit::Shell),
         (_, Some(target)) => target,
     };
+    if start.policy.demand_digest && start.launch.tree.is_none() {
+        return Err(Unfit::NoDigest);
+    }
     if account.is_root() {
         return Err(Unfit::Root);
     }
