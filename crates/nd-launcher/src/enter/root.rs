@@ -99,8 +99,46 @@ fn add(root: BorrowedFd<'_>, mount: &NativeMount) -> io::Result<()> {
         MountKind::Data => set_attributes(source.as_fd(), DATA, true)?,
         MountKind::ReadOnly => set_attributes(source.as_fd(), IMAGE, true)?,
     }
-    let target = open_in(root, &mount.target, OFlags::PATH)?;
+    let target = match open_in(root, &mount.target, OFlags::PATH) {
+        Err(Errno::NOENT) => make_in_mount(root, &mount.target, source.as_fd())?,
+        other => other?,
+    };
     attach(source.as_fd(), target.as_fd())
+}
+
+/// Makes the mount point of `source` in what is mounted in the root already, a folder of the host: as
+/// the runtime does, with the rights of the user.
+fn make_in_mount(
+    root: BorrowedFd<'_>,
+    target: &Path,
+    source: BorrowedFd<'_>,
+) -> Result<OwnedFd, Errno> {
+    let folder = FileType::from_raw_mode(fstat(source)?.st_mode).is_dir();
+    let mut missing = Vec::new();
+    let mut path = target;
+    let mut at = loop {
+        missing.push(path.file_name().ok_or(Errno::NOENT)?);
+        path = path.parent().ok_or(Errno::NOENT)?;
+        match open_in(root, path, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => {}
+            other => break other?,
+        }
+    };
+    let file = if folder {
+        None
+    } else {
+        Some(missing.remove(0))
+    };
+    for name in missing.iter().rev() {
+        at = make_folder(at.as_fd(), name, Mode::from_raw_mode(0o755))?;
+    }
+    match file {
+        None => Ok(at),
+        Some(name) => {
+            let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            openat(&at, name, flags, Mode::from_raw_mode(0o644))
+        }
+    }
 }
 
 /// A copy of what is mounted at a path of the host, with all that is mounted in it.

@@ -7,6 +7,7 @@ use std::{
     os::unix::{
         ffi::OsStrExt as _,
         fs::{PermissionsExt, symlink},
+        net::UnixListener,
         process::ExitStatusExt as _,
     },
     path::Path,
@@ -108,6 +109,12 @@ fn same_view(pair: &Pair) {
     let bind = format!("bind {}:/mnt/data:ro\n", data.display());
     let odd = format!("bind {}:/no/such/place\n", data.display());
     let pass = "pass LAB_*\nenv FIXED=a b\n";
+    let tmp = format!("tmp {}\n", pair.fixture.path("tmp").display());
+    pair.user.make_folder(&pair.fixture.path("tmp"));
+    // Displays of both kinds.
+    let cookies = pair.fixture.path("home/.Xauthority");
+    fs_err::write(&cookies, "cookies").unwrap();
+    let socket = UnixListener::bind(pair.fixture.path("run/wayland-7")).unwrap();
     for (name, policy) in [
         ("plain", String::new()),
         ("binds", format!("{bind}{odd}bind /usr/share:/mnt/share\n")),
@@ -116,6 +123,7 @@ fn same_view(pair: &Pair) {
             "option --bind\noption /usr/lib:/mnt/lib,/etc:/mnt/etc:ro\n".into(),
         ),
         ("variables", pass.into()),
+        ("temporary folder", tmp),
     ] {
         let view = |command: &mut Command| {
             let input = fs_err::File::open(&data).unwrap().into_parts().0;
@@ -128,13 +136,16 @@ fn same_view(pair: &Pair) {
                 ("APPTAINERENV_GIVEN", "by hand"),
                 ("SINGULARITYENV_PREPEND_PATH", "/opt/first"),
                 ("DISPLAY", ":7"),
+                ("WAYLAND_DISPLAY", "wayland-7"),
             ]);
+            command.env("XAUTHORITY", &cookies);
         };
         let (native, apptainer) = (pair.native(&policy, &view), pair.apptainer(&policy, &view));
         assert_eq!(native.status, Some(0), "{name}: {native:?}");
         assert_eq!(native.text, apptainer.text, "{name}: {}", native.said);
         let mounts = |command: &mut Command| {
-            command.args(["-c", MOUNTS]);
+            command.args(["-c", MOUNTS]).env("XAUTHORITY", &cookies);
+            command.env("WAYLAND_DISPLAY", "wayland-7");
         };
         let table = |seen: Seen| -> BTreeMap<String, (String, Vec<String>)> {
             let mut found = BTreeMap::new();
@@ -161,6 +172,7 @@ fn same_view(pair: &Pair) {
             }
         }
     }
+    drop(socket);
 }
 
 #[test]

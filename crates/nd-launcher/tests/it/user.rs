@@ -1,6 +1,6 @@
 //! Wrappers started by an ordinary user.
 
-use std::{ffi::OsStr, process::Command};
+use std::{ffi::OsStr, path::Path, process::Command};
 
 use nd_testkit::{OrdinaryUser, UserProcess};
 
@@ -18,6 +18,11 @@ impl User {
             user.make_folder(&fixture.path(name));
         }
         Some(Self(user))
+    }
+
+    /// Makes a folder that is the user's alone.
+    pub(crate) fn make_folder(&self, path: &Path) {
+        self.0.make_folder(path);
     }
 
     /// A program, started from a shell that stays until it ends.
