@@ -140,16 +140,42 @@ pub fn overlay(
     changes: Option<(BorrowedFd<'_>, BorrowedFd<'_>)>,
     attributes: Attributes,
 ) -> io::Result<OwnedFd> {
+    match stack(lowers, changes, attributes, Lowers::Each) {
+        // Linux before 6.5, which says so only now: it takes any option and looks at them at the end.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            stack(lowers, changes, attributes, Lowers::Together)
+        }
+        other => other,
+    }
+}
+
+/// How an overlay is told its lowers.
+#[derive(Clone, Copy)]
+enum Lowers {
+    /// By one option for each.
+    Each,
+    /// By one option for all.
+    Together,
+}
+
+fn stack(
+    lowers: &[BorrowedFd<'_>],
+    changes: Option<(BorrowedFd<'_>, BorrowedFd<'_>)>,
+    attributes: Attributes,
+    how: Lowers,
+) -> io::Result<OwnedFd> {
     let name = |fd: &BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let mut overlay = Filesystem::new("overlay")?;
-    match overlay.set_lowers(lowers.iter().map(name)) {
-        Ok(()) => {}
-        // Before Linux 6.5 there is one option with all of them.
-        Err(Errno::INVAL) => {
-            let all: Vec<_> = lowers.iter().map(name).collect();
-            overlay = Filesystem::new("overlay")?.set("lowerdir", all.join(":").as_bytes())?;
+    match how {
+        Lowers::Each => {
+            for lower in lowers {
+                overlay = overlay.set("lowerdir+", name(lower).as_bytes())?;
+            }
         }
-        Err(error) => return Err(overlay.explained(error)),
+        Lowers::Together => {
+            let all: Vec<_> = lowers.iter().map(name).collect();
+            overlay = overlay.set("lowerdir", all.join(":").as_bytes())?;
+        }
     }
     if let Some((upper, work)) = changes {
         overlay = overlay
@@ -159,15 +185,6 @@ pub fn overlay(
     }
     // Implies that neither redirects nor copies of metadata alone are made.
     overlay.flag("userxattr")?.mount(attributes)
-}
-
-impl Filesystem {
-    fn set_lowers(&self, names: impl Iterator<Item = String>) -> Result<(), Errno> {
-        for name in names {
-            rustix::mount::fsconfig_set_string(self.context.as_fd(), "lowerdir+", name)?;
-        }
-        Ok(())
-    }
 }
 
 /// Copies the mount of `path` below `from` (with what is mounted in it, if `recursive`); the
