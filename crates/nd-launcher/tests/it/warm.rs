@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Stdio},
     time::{Duration, Instant},
@@ -77,8 +78,7 @@ impl Site {
             0,
         )
         .unwrap();
-        fs_err::set_permissions(&pipe, std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .unwrap();
+        fs_err::set_permissions(&pipe, PermissionsExt::from_mode(0o666)).unwrap();
         let script = "echo begun; read -r _ < pipe; busybox true && echo ended";
         let begun = shell.ask(&format!("\"$wrapper\" -c '{script}' &"));
         assert_eq!(begun, "begun");
@@ -279,11 +279,38 @@ fn files_that_are_no_whole_image_are_left_to_apptainer() {
             "{name}: {said}"
         );
     }
-    // A folder for sockets that somebody else may write is not used; there is another one.
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     fs_err::write(site.image(), &whole).unwrap();
-    fs_err::create_dir_all(site.fixture.path("run/neurodesk")).unwrap();
-    fs_err::set_permissions(site.fixture.path("run/neurodesk"), open).unwrap();
     assert_eq!(site.run("echo started"), "started\n");
-    assert!(site.places("socket").is_empty());
+}
+
+#[test]
+fn sockets_lie_where_nobody_else_comes() {
+    let Some(site) = Site::new(1) else { return };
+    assert_eq!(site.run("echo one"), "one\n");
+    let folder = site.fixture.path("run/neurodesk");
+    let mode = || fs_err::metadata(&folder).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(), site.places("socket").len()), (0o700, 1));
+    // One that somebody else may write is not used, there is another; and without any, the mount is
+    // left to Apptainer.
+    let open = |path: &Path| {
+        fs_err::set_permissions(path, PermissionsExt::from_mode(0o777)).unwrap();
+    };
+    open(&folder);
+    assert_eq!(site.run("echo two"), "two\n");
+    assert_eq!(site.places("socket").len(), 1);
+    if !rustix::process::getuid().is_root() {
+        return;
+    }
+    let other = PathBuf::from(format!("/tmp/.neurodesk-{}", nd_testkit::OrdinaryUser::ID));
+    until("the other folder is left", || {
+        fs_err::read_dir(&other).unwrap().count() == 0
+    });
+    open(&other);
+    let (text, said) = site.said("echo three");
+    assert_eq!(text, "three\n");
+    assert!(
+        said.contains("apptainer`: failed to use `/tmp/.neurodesk-"),
+        "{said}"
+    );
+    fs_err::remove_dir(&other).unwrap();
 }
