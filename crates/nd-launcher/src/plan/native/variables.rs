@@ -42,8 +42,14 @@ const HARMLESS: &[&str] = &[
     "COMMAND",
     "CONFIGDIR",
     "CONTAINER",
+    "DISABLE_CACHE",
+    "DOCKER_PASSWORD",
+    "DOCKER_USERNAME",
     "ENVIRONMENT",
+    "LOCALCACHEDIR",
     "NAME",
+    "PULLDIR",
+    "PULLFOLDER",
     "TMPDIR",
 ];
 
