@@ -69,10 +69,13 @@ pub(super) fn show(
     let start = |place: &Place| start(single, ids, place, &file, settings.server);
     if settings.keep == 0 {
         let place = place.private();
-        let (base, _) = start(&place)?;
+        let started = start(&place);
+        if started.is_err() {
+            place.remove_mount_point();
+        }
         return Ok(Shown {
+            base: started?.0,
             path: place.mount_point(),
-            base,
             private: Some(place),
         });
     }
@@ -95,9 +98,15 @@ pub(super) fn show(
                 if let Some(base) = holder::join(&place, ids.uid) {
                     return Ok(shown(base));
                 }
-                let (base, server) = start(&place)?;
-                holder::start(single, &place, &base, server, settings.keep)?;
-                return Ok(shown(base));
+                let started = start(&place).and_then(|(base, server)| {
+                    holder::start(single, &place, &base, server, settings.keep)?;
+                    Ok(shown(base))
+                });
+                if started.is_err() {
+                    place.remove_mount_point();
+                    let _ = unlinkat(&place.folder, place.lock_name(), AtFlags::empty());
+                }
+                return started;
             }
             Err(Errno::WOULDBLOCK | Errno::INTR) => {}
             Err(error) => return Err(failed("lock the image's mount")(error)),

@@ -279,6 +279,11 @@ fn files_that_are_no_whole_image_are_left_to_apptainer() {
             "{name}: {said}"
         );
     }
+    until("nothing is left of them", || {
+        ["socket", "mount", "lock", "new"]
+            .iter()
+            .all(|suffix| site.places(suffix).is_empty())
+    });
     fs_err::write(site.image(), &whole).unwrap();
     assert_eq!(site.run("echo started"), "started\n");
 }
