@@ -33,7 +33,7 @@ use super::{
 };
 
 /// How long a start waits for another one that makes the same mount.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at that.
 const PAUSE: Duration = Duration::from_millis(2);
 
