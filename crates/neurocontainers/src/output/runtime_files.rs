@@ -6,6 +6,10 @@
 use nd_builder::ImageState;
 use serde_json::{Map, Value, json};
 
+/// After the script of this name, and only after it, Apptainer sets the variables that its caller
+/// hands over (`APPTAINERENV_*`, `--env`).
+const BASE: &str = "#!/bin/sh\n# the variables of the caller come after this\n";
+
 /// Inputs of the generated files.
 #[derive(Debug)]
 pub(super) struct RuntimeFiles<'a> {
@@ -46,6 +50,7 @@ impl RuntimeFiles<'_> {
                 true,
                 "#!/bin/sh\n# Custom environment shell code should follow\n".into(),
             ),
+            file("env/99-base.sh", true, BASE.into()),
             file("labels.json", false, pretty(&Value::Object(self.labels()))),
             file("runscript", true, self.runscript()),
             file("startscript", true, "#!/bin/sh\n".into()),

@@ -146,7 +146,8 @@ fn apptainer_runs_inspects_and_signs_the_sif() {
         command
             .args(words)
             .env("HOME", &home)
-            .env("APPTAINER_CONFIGDIR", home.join(".apptainer"));
+            .env("APPTAINER_CONFIGDIR", home.join(".apptainer"))
+            .env("APPTAINERENV_HANDED_OVER", "yes");
         succeeds(&command.output().unwrap())
     };
     let sif = path.to_str().unwrap();
@@ -155,6 +156,7 @@ fn apptainer_runs_inspects_and_signs_the_sif() {
         exec(&["sh", "-c", "echo \"$GREETING\""]),
         "hello $USER \"there\"\n"
     );
+    assert_eq!(exec(&["sh", "-c", "echo $HANDED_OVER"]), "yes\n");
     assert!(
         run(&["sif", "list", sif]).contains("tree.mtree.zst")
             || run(&["sif", "list", sif]).contains("Generic")

@@ -27,6 +27,8 @@ pub(super) fn files(state: &ImageState) -> Vec<(&'static str, u16, String)> {
     let labels = format!("{:#}\n", Value::Object(labels));
     vec![
         ("env/10-docker2singularity.sh", 0o755, environment(state)),
+        // The runtime sets the variables of its caller after this script alone.
+        ("env/99-base.sh", 0o755, "#!/bin/sh\n".into()),
         ("labels.json", 0o644, labels),
         ("runscript", 0o755, runscript(state)),
         ("startscript", 0o755, "#!/bin/sh\n".into()),

@@ -262,6 +262,8 @@ impl<'a> WithFiles<'a> {
                 0o755,
                 runtime.environment.clone(),
             ),
+            // The runtime sets the variables of its caller after this script alone.
+            (".singularity.d/env/99-base.sh", 0o755, "#!/bin/sh\n".into()),
             (".singularity.d/labels.json", 0o644, labels),
             (".singularity.d/runscript", 0o755, runtime.runscript.clone()),
         ] {
