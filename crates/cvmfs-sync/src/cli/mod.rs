@@ -8,6 +8,7 @@ mod look;
 mod probe;
 mod publish;
 mod server;
+mod sync;
 mod verify;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Command {
     /// Make, check and move keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show what would make a repository hold what a catalogue lists
+    Plan(sync::PlanArgs),
     /// Copy a repository, verified, or bring a copy up to date
     Replicate(publish::ReplicateArgs),
     /// Prove a repository: trust, structure, objects
@@ -110,6 +113,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Remove(args) => publish::remove(&context, args),
         Command::Rollback(args) => publish::rollback(&context, args),
         Command::Gc(args) => publish::gc(&context, args),
+        Command::Plan(args) => sync::plan(&context, args),
         Command::Replicate(args) => publish::replicate(&context, args),
         Command::Resign(args) => keys::resign(&context, args),
         Command::Keys(command) => keys::run(&context, command),

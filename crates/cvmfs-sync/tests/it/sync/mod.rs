@@ -1,0 +1,4 @@
+//! The reconciler.
+
+mod plan;
+mod upstream;
