@@ -7,6 +7,7 @@ pub mod codes;
 mod places;
 pub mod probe;
 pub mod server;
+pub mod publisher;
 pub mod sync;
 mod tree;
 

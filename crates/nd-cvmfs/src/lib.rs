@@ -48,7 +48,7 @@ pub use manifest::{Manifest, ManifestError};
 pub use name::{RepositoryName, RepositoryNameError, TagName, TagNameError};
 pub use publish::{
     Begin, CutOptions, NestedAt, NewRepository, ObjectCounts, ObjectOptions, PublishError,
-    Published, Publisher, PutOptions, Revision, create,
+    Published, Publisher, PutOptions, Revision, create, cuts,
 };
 pub use reflog::{Reference, Reflog, ReflogError};
 pub use replicate::{ReplicateError, ReplicateOptions, Replicated, read_state, replicate};

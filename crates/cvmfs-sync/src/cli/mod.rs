@@ -45,6 +45,8 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Show what would make a repository hold what a catalogue lists
     Plan(sync::PlanArgs),
+    /// Make a repository hold what a catalogue lists
+    Apply(sync::ApplyArgs),
     /// Copy a repository, verified, or bring a copy up to date
     Replicate(publish::ReplicateArgs),
     /// Prove a repository: trust, structure, objects
@@ -113,6 +115,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Remove(args) => publish::remove(&context, args),
         Command::Rollback(args) => publish::rollback(&context, args),
         Command::Gc(args) => publish::gc(&context, args),
+        Command::Apply(args) => sync::apply(&context, args),
         Command::Plan(args) => sync::plan(&context, args),
         Command::Replicate(args) => publish::replicate(&context, args),
         Command::Resign(args) => keys::resign(&context, args),

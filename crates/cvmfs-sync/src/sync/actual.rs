@@ -13,7 +13,7 @@ pub const MODULES: &str = "containers/modules";
 /// The folder of public modules, `CATEGORY/TOOL/VERSION[.lua]`.
 pub const PUBLIC: &str = "neurodesk-modules";
 /// The record of an image's tree, beside it.
-pub const TREE: &str = "tree.json";
+pub const TREE: &str = crate::tree::RECORD;
 /// Largest list of commands, record or module file, in bytes.
 const SMALL: u64 = 4 << 20;
 

@@ -61,8 +61,12 @@ pub struct UpgradeArgs {
     pub dry_run: bool,
 }
 
-/// The file that the launcher is, beside this program or on the search path.
-pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
+/// The bytes of the launcher, from beside this program or the search path; `None` when there is none.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn find_launcher(programs: &dyn nd_host::Programs) -> std::io::Result<Option<Vec<u8>>> {
     let mut places: Vec<PathBuf> = Vec::new();
     if let Ok(own) = std::env::current_exe()
         && let Some(folder) = own.parent()
@@ -72,12 +76,14 @@ pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
             places.push(folder.join(place).join(nd_launcher::LAUNCHER_PROGRAM));
         }
     }
-    places.extend(nd_host::Programs::find(
-        &context.programs(),
-        nd_launcher::LAUNCHER_PROGRAM,
-    ));
+    places.extend(programs.find(nd_launcher::LAUNCHER_PROGRAM));
     let found = places.iter().find(|path| path.is_file());
-    let found = found.ok_or_else(|| {
+    found.map(fs_err::read).transpose()
+}
+
+/// The same, which has to be there.
+pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
+    find_launcher(&context.programs())?.ok_or_else(|| {
         Failure::new(
             FailureKind::Tool,
             format!("program `{}` is missing", nd_launcher::LAUNCHER_PROGRAM),
@@ -85,8 +91,7 @@ pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
         .hint(
             "it belongs beside `transparent-singularity`; `--wrapper-style script` does without it",
         )
-    })?;
-    Ok(fs_err::read(found)?)
+    })
 }
 
 /// Everything needed to install.

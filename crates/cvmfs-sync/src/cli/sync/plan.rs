@@ -4,10 +4,14 @@ use clap::{Args, ValueEnum};
 use nd_names::ImageName;
 use nd_terminal::{Failure, FailureKind, human_bytes, human_duration};
 
-use super::catalogue::{CatalogueArgs, MountArgs, look};
+use super::{
+    apply::StateArgs,
+    catalogue::{CatalogueArgs, MountArgs, look},
+    publisher::state_failure,
+};
 use crate::{
     cli::args::Context,
-    sync::{Ceiling, Desired, Pace, PlanOptions, Stale, SyncPlan},
+    sync::{Ceiling, Desired, Memory, Pace, PlanOptions, Stale, SyncPlan},
 };
 
 /// What happens to containers that the catalogue does not list.
@@ -80,6 +84,8 @@ pub(in crate::cli) struct PlanArgs {
     mount: MountArgs,
     #[command(flatten)]
     wishes: Wishes,
+    #[command(flatten)]
+    state: StateArgs,
     /// End with code 3 when there is anything to do
     #[arg(long)]
     check: bool,
@@ -87,9 +93,9 @@ pub(in crate::cli) struct PlanArgs {
 
 pub(in crate::cli) fn plan(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
     let desired = args.catalogue.read(context)?;
-    let options = args
-        .wishes
-        .options(&desired, args.mount.mount()?, Pace::default())?;
+    let folder = args.state.folder(context, &args.mount.repository)?;
+    let pace = Memory::load(&folder).map_err(state_failure)?.pace;
+    let options = args.wishes.options(&desired, args.mount.mount()?, pace)?;
     let (actual, revision) = look(context, &args.repository_at)?;
     let mut plan = SyncPlan::new(&desired, &actual, &options);
     plan.based_on = revision;

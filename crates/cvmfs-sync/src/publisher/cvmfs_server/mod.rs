@@ -1,0 +1,335 @@
+//! Publishing with the program `cvmfs_server`, on the host of a Stratum 0.
+//!
+//! What it prints is never read: exit codes, state files and the manifest decide. Trees go through a
+//! transaction, not `ingest`, which would drop extended attributes and cut no file into chunks.
+
+mod config;
+mod journal;
+
+use std::{path::PathBuf, time::Duration};
+
+use nd_cvmfs::{CutOptions, Directory, Repository, cuts};
+use nd_host::{Clock, FileLock, Invocation, Outcome, ProgramError, Programs};
+use nd_report::Cancel;
+use nd_rootfs::{Index, TreePath};
+
+pub use config::{ServerConfig, ServerConfigError};
+
+use self::journal::{Journal, Phase, changed};
+use super::{
+    ChangeSet, Edit, Inability, Publisher, PublisherError, RepositoryState, Transaction,
+    folder::{check_above, host, make_above, remove, write_directory},
+};
+use crate::{
+    Place,
+    sync::{FolderView, View},
+};
+
+/// How long `transaction` may wait for its turn, in seconds.
+const PATIENCE: u64 = 60;
+/// How long `transaction` and `abort` may take.
+const SHORT: Duration = Duration::from_secs(600);
+/// How long `publish` may take: a container has 10^5 files.
+const LONG: Duration = Duration::from_secs(6 * 3600);
+
+/// Publishes with `cvmfs_server`.
+pub struct CvmfsServer {
+    config: ServerConfig,
+    program: PathBuf,
+    programs: Box<dyn Programs>,
+    clock: Box<dyn Clock>,
+    journal: Journal,
+    /// What reads the published manifest.
+    place: Place,
+}
+
+impl std::fmt::Debug for CvmfsServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CvmfsServer")
+            .field("config", &self.config)
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a call of `cvmfs_server` came to.
+enum Ended {
+    /// With this exit code.
+    Code(i32),
+    /// Without one: killed, or never started.
+    Otherwise(ProgramError),
+}
+
+impl CvmfsServer {
+    /// Publishes to the repository of `config` with `program`; `state` is the folder for the journal.
+    pub fn new(
+        config: ServerConfig,
+        program: PathBuf,
+        programs: Box<dyn Programs>,
+        clock: Box<dyn Clock>,
+        state: &std::path::Path,
+        environment: &nd_host::Environment,
+    ) -> Result<Self, PublisherError> {
+        let place = match &config.storage {
+            Some(storage) => Place::Folder(Directory::new(storage)),
+            None => Place::open(&config.address, environment)?,
+        };
+        Ok(Self {
+            journal: Journal::new(state, config.name.clone()),
+            config,
+            program,
+            programs,
+            clock,
+            place,
+        })
+    }
+
+    fn flag(&self) -> PathBuf {
+        self.config.spool.join("in_transaction.lock")
+    }
+
+    /// When the open transaction was opened; `None` when there is none.
+    fn opened(&self) -> Result<Option<i128>, PublisherError> {
+        changed(&self.flag()).map_err(PublisherError::io("look at", self.flag()))
+    }
+
+    /// Whether a process holds one of the locks of `cvmfs_server`. The files stay behind, so that only
+    /// asking for the lock tells.
+    fn is_held(&self, name: &str) -> Result<bool, PublisherError> {
+        let path = self.config.spool.join(name);
+        if !path.exists() {
+            return Ok(false);
+        }
+        let lock = FileLock::try_exclusive(&path).map_err(PublisherError::io("lock", path))?;
+        Ok(lock.is_none())
+    }
+
+    fn revision(&self) -> Result<u64, PublisherError> {
+        let repository = Repository::open(self.place.source()).map_err(PublisherError::Manifest)?;
+        Ok(repository.manifest().revision)
+    }
+
+    fn transaction(&self) -> Result<Transaction, PublisherError> {
+        for (lock, what) in [
+            ("is_publishing.lock", "`cvmfs_server` publishes"),
+            (
+                "is_collecting.lock",
+                "`cvmfs_server` collects garbage or checks",
+            ),
+        ] {
+            if self.is_held(lock)? {
+                return Ok(Transaction::Foreign(what.to_owned()));
+            }
+        }
+        if self.config.spool.join("checkout").exists() {
+            let text = "another revision is checked out on this host";
+            return Ok(Transaction::Foreign(text.to_owned()));
+        }
+        let Some(opened) = self.opened()? else {
+            return Ok(Transaction::None);
+        };
+        let ours = match self.journal.read()? {
+            None => false,
+            Some(Phase::Open { flag }) => flag == opened,
+            // We were killed before we could look at the flag. Whoever else opened one in that time
+            // would have had to come first, and `transaction` waits for its turn no longer than this.
+            Some(Phase::Opening { since }) => {
+                let limit = i128::from(PATIENCE + 15) * 1_000_000_000;
+                (since..since + limit).contains(&opened)
+            }
+        };
+        Ok(if ours {
+            Transaction::Ours
+        } else {
+            Transaction::Foreign(format!(
+                "a transaction is open (`{}`)",
+                self.flag().display()
+            ))
+        })
+    }
+
+    fn call(
+        &self,
+        words: &[&str],
+        limit: Duration,
+        cancel: &Cancel,
+    ) -> Result<Ended, PublisherError> {
+        // Nobody may stand below `/cvmfs`, and questions are answered by nobody.
+        let invocation = Invocation::new(&self.program)
+            .args(words.iter().copied())
+            .arg(self.config.name.as_str())
+            .directory("/")
+            .limit(limit);
+        match self.programs.run(&invocation, &mut |_, _| {}, cancel) {
+            Ok(finished) => match finished.outcome {
+                Outcome::Code(code) => Ok(Ended::Code(code)),
+                Outcome::Signal(_) => Ok(match finished.success() {
+                    Err(error) => Ended::Otherwise(error),
+                    Ok(_) => Ended::Code(0),
+                }),
+            },
+            Err(error @ ProgramError::Missing { .. }) => Err(error.into()),
+            Err(error) => Ok(Ended::Otherwise(error)),
+        }
+    }
+
+    fn failed(&self, words: &[&str], code: i32) -> PublisherError {
+        ProgramError::Failed {
+            shown: format!("cvmfs_server {} {}", words.join(" "), self.config.name),
+            outcome: Outcome::Code(code),
+            last_lines: Vec::new(),
+        }
+        .into()
+    }
+
+    fn begin(&self, cancel: &Cancel) -> Result<(), PublisherError> {
+        let since = self.clock.now().as_nanosecond();
+        self.journal.write(Phase::Opening { since })?;
+        let patience = PATIENCE.to_string();
+        let words = ["transaction", "-t", &patience];
+        let ended = self.call(&words, SHORT, cancel)?;
+        if let Ended::Code(0) = ended
+            && let Some(flag) = self.opened()?
+        {
+            return self.journal.write(Phase::Open { flag });
+        }
+        // Whatever was opened meanwhile is not ours.
+        if !matches!(ended, Ended::Otherwise(_)) {
+            self.journal.forget()?;
+        }
+        Err(match ended {
+            // EBUSY: a lease of a gateway; EEXIST: another transaction.
+            Ended::Code(16 | 17) => PublisherError::Busy("another transaction is open".into()),
+            Ended::Code(code) => self.failed(&words, code),
+            Ended::Otherwise(error) => {
+                if self.opened()?.is_some() {
+                    self.abort()?;
+                }
+                error.into()
+            }
+        })
+    }
+
+    /// Ends our transaction; what was written in it is gone.
+    fn abort(&self) -> Result<(), PublisherError> {
+        // Not to be cancelled: an open transaction stops everybody.
+        let ended = self.call(&["abort", "-f"], SHORT, &Cancel::default())?;
+        if self.opened()?.is_some() {
+            return Err(match ended {
+                Ended::Otherwise(error) => error.into(),
+                Ended::Code(_) => PublisherError::NotAborted,
+            });
+        }
+        self.journal.forget()
+    }
+
+    fn write(&self, edit: Edit, cancel: &Cancel) -> Result<(), PublisherError> {
+        let union = &self.config.union;
+        remove(union, edit.at())?;
+        match edit {
+            Edit::Directory { at, parts } => {
+                check_above(union, &at)?;
+                make_above(union, &at)?;
+                write_directory(&host(union, &at), parts, cancel, &mark)
+            }
+            Edit::File { at, bytes, mode } => {
+                check_above(union, &at)?;
+                make_above(union, &at)?;
+                let root =
+                    nd_host::RootDir::open(union).map_err(PublisherError::io("open", union))?;
+                root.write(at.as_bytes(), &bytes, u32::from(mode))
+                    .map_err(PublisherError::io("write", host(union, &at)))
+            }
+            Edit::Remove { .. } => Ok(()),
+        }
+    }
+}
+
+/// Marks where catalogues begin: at the root of a part, and where it is too large for one.
+fn mark(index: &Index, root: &nd_host::RootDir) -> std::io::Result<()> {
+    const MARKER: &[u8] = b".cvmfscatalog";
+    let entries = index.entries();
+    let below = cuts(index, CutOptions::default()).into_iter().map(|at| {
+        let path = entries[at].path.as_bytes();
+        [path, b"/", MARKER].concat()
+    });
+    for path in [MARKER.to_vec()].into_iter().chain(below) {
+        root.write(&path, b"", 0o644)?;
+    }
+    Ok(())
+}
+
+impl Publisher for CvmfsServer {
+    fn name(&self) -> &'static str {
+        "cvmfs_server"
+    }
+
+    fn state(&mut self) -> Result<RepositoryState, PublisherError> {
+        Ok(RepositoryState {
+            revision: self.revision()?,
+            transaction: self.transaction()?,
+        })
+    }
+
+    fn view(&mut self) -> Result<Box<dyn View + '_>, PublisherError> {
+        Ok(Box::new(FolderView::open(&self.config.union)?))
+    }
+
+    fn read_back(&mut self, at: &TreePath) -> Result<Index, PublisherError> {
+        Ok(nd_oci::read_directory(&host(&self.config.union, at))?.0)
+    }
+
+    fn cannot(&self, _: &ChangeSet) -> Vec<Inability> {
+        Vec::new()
+    }
+
+    fn recover(&mut self) -> Result<Option<String>, PublisherError> {
+        match self.transaction()? {
+            Transaction::None => {
+                self.journal.forget()?;
+                Ok(None)
+            }
+            Transaction::Foreign(what) => Err(PublisherError::Busy(what)),
+            Transaction::Ours => {
+                self.abort()?;
+                Ok(Some("aborted the transaction of an interrupted run".into()))
+            }
+        }
+    }
+
+    fn publish(&mut self, change: ChangeSet, cancel: &Cancel) -> Result<u64, PublisherError> {
+        super::able(self, &change)?;
+        self.recover()?;
+        let before = self.revision()?;
+        self.begin(cancel)?;
+        for edit in change.edits {
+            let written = cancel
+                .check()
+                .map_err(PublisherError::from)
+                .and_then(|()| self.write(edit, cancel));
+            if let Err(error) = written {
+                self.abort()?;
+                return Err(error);
+            }
+        }
+        let words = ["publish", "-f", "-m", change.message.as_str()];
+        let ended = self.call(&words, LONG, cancel);
+        let after = self.revision();
+        // On an error the transaction stays open, and after a kill nothing but `abort` repairs it. When
+        // the revision is public all the same, nothing of it is lost by that.
+        if self.opened()?.is_some() {
+            self.abort()?;
+        } else {
+            self.journal.forget()?;
+        }
+        let (ended, after) = (ended?, after?);
+        if after > before {
+            return Ok(after);
+        }
+        Err(match ended {
+            Ended::Code(0) => PublisherError::NotPublished { revision: before },
+            Ended::Code(code) => self.failed(&words, code),
+            Ended::Otherwise(error) => error.into(),
+        })
+    }
+}
