@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::publisher::PublisherError;
 
 /// Nanoseconds since 1970 at which a file was last changed.
-pub(super) fn changed(path: &Path) -> io::Result<Option<i128>> {
+pub(super) fn changed(path: &Path) -> io::Result<Option<i64>> {
     match fs_err::symlink_metadata(path) {
         Ok(data) if data.is_file() => {
-            let seconds = i128::from(data.mtime()) * 1_000_000_000;
-            Ok(Some(seconds + i128::from(data.mtime_nsec())))
+            let seconds = data.mtime().saturating_mul(1_000_000_000);
+            Ok(Some(seconds.saturating_add(data.mtime_nsec())))
         }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -32,12 +32,12 @@ pub(super) enum Phase {
     /// `transaction` is called, from this moment on, in nanoseconds since 1970.
     Opening {
         /// When it was written.
-        since: i128,
+        since: i64,
     },
     /// The transaction is open; its flag was written at this moment.
     Open {
         /// When.
-        flag: i128,
+        flag: i64,
     },
 }
 

@@ -27,6 +27,9 @@ use crate::{
 
 /// How long `transaction` may wait for its turn, in seconds.
 const PATIENCE: u64 = 60;
+/// How long after our call a transaction can still be opened by it, in nanoseconds: it waits longer than
+/// it is told to.
+const OPENING: i64 = (PATIENCE.cast_signed() + 15) * 1_000_000_000;
 /// How long `transaction` and `abort` may take.
 const SHORT: Duration = Duration::from_secs(600);
 /// How long `publish` may take: a container has 10^5 files.
@@ -89,7 +92,7 @@ impl CvmfsServer {
     }
 
     /// When the open transaction was opened; `None` when there is none.
-    fn opened(&self) -> Result<Option<i128>, PublisherError> {
+    fn opened(&self) -> Result<Option<i64>, PublisherError> {
         changed(&self.flag()).map_err(PublisherError::io("look at", self.flag()))
     }
 
@@ -131,11 +134,9 @@ impl CvmfsServer {
         let ours = match self.journal.read()? {
             None => false,
             Some(Phase::Open { flag }) => flag == opened,
-            // We were killed before we could look at the flag. Whoever else opened one in that time
-            // would have had to come first, and `transaction` waits for its turn no longer than this.
+            // We were killed before we could look at the flag; `transaction` may have gone on without us.
             Some(Phase::Opening { since }) => {
-                let limit = i128::from(PATIENCE + 15) * 1_000_000_000;
-                (since..since + limit).contains(&opened)
+                (since..since.saturating_add(OPENING)).contains(&opened)
             }
         };
         Ok(if ours {
@@ -183,7 +184,13 @@ impl CvmfsServer {
     }
 
     fn begin(&self, cancel: &Cancel) -> Result<(), PublisherError> {
-        let since = self.clock.now().as_nanosecond();
+        let now = i64::try_from(self.clock.now().as_nanosecond()).unwrap_or(i64::MAX);
+        // A call of a run that was killed may still come to its end.
+        let earlier = match self.journal.read()? {
+            Some(Phase::Opening { since }) if now < since.saturating_add(OPENING) => Some(since),
+            _ => None,
+        };
+        let since = earlier.unwrap_or(now);
         self.journal.write(Phase::Opening { since })?;
         let patience = PATIENCE.to_string();
         let words = ["transaction", "-t", &patience];
@@ -193,8 +200,8 @@ impl CvmfsServer {
         {
             return self.journal.write(Phase::Open { flag });
         }
-        // Whatever was opened meanwhile is not ours.
-        if !matches!(ended, Ended::Otherwise(_)) {
+        // What is open now is not ours, unless it is of that earlier call.
+        if earlier.is_none() && !matches!(ended, Ended::Otherwise(_)) {
             self.journal.forget()?;
         }
         Err(match ended {
@@ -285,10 +292,7 @@ impl Publisher for CvmfsServer {
 
     fn recover(&mut self) -> Result<Option<String>, PublisherError> {
         match self.transaction()? {
-            Transaction::None => {
-                self.journal.forget()?;
-                Ok(None)
-            }
+            Transaction::None => Ok(None),
             Transaction::Foreign(what) => Err(PublisherError::Busy(what)),
             Transaction::Ours => {
                 self.abort()?;

@@ -1,4 +1,9 @@
 //! The reconciler.
 
+mod case;
+mod faults;
+mod kill;
+mod life;
 mod plan;
+mod stand_in;
 mod upstream;

@@ -1,0 +1,109 @@
+//! What a publisher, a disk or an image can do to a run.
+
+use super::case::{Case, Kind};
+
+const LOG: &str = "a_1.0_20240101 categories:x,\nb_1.0_20240101 categories:x,\n";
+
+fn revision(case: &Case) -> u64 {
+    let storage = case.env.root().join("host/storage/.cvmfspublished");
+    let text = fs_err::read_to_string(storage).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix('S'));
+    line.unwrap().parse().unwrap()
+}
+
+fn prepared() -> Case {
+    let case = Case::new(Kind::CvmfsServer);
+    case.image("a_1.0_20240101", "a");
+    case.image("b_1.0_20240101", "b");
+    case
+}
+
+#[test]
+fn every_answer_of_cvmfs_server_has_its_result() {
+    // The fault, our exit code, and whether something was published all the same.
+    for (fault, code, public) in [
+        ("transaction-5", 4, false),
+        ("transaction-16", 5, false),
+        ("transaction-22", 4, false),
+        ("publish-1", 4, false),
+        ("publish-killed", 4, false),
+        ("publish-nothing", 4, false),
+        ("publish-late", 0, true),
+    ] {
+        let case = prepared();
+        let before = revision(&case);
+        case.host.fault(fault);
+        let (found, report, said) = case.output(LOG, &[]);
+        assert_eq!(found, Some(code), "{fault}: {said}{report}");
+        assert!(!case.host.is_open(), "{fault}");
+        assert_eq!(revision(&case) > before, public, "{fault}");
+        let seen = case.read("containers/a_1.0_20240101/commands.txt");
+        assert_eq!(seen.is_some(), public, "{fault}");
+        case.host.fault("");
+        case.apply(LOG, &[]);
+        case.holds(LOG);
+    }
+}
+
+#[test]
+fn a_transaction_of_somebody_else_is_left_alone() {
+    let case = prepared();
+    let flag = case.host.spool.join("in_transaction.lock");
+    fs_err::write(&flag, "").unwrap();
+    fs_err::write(case.host.union.join("theirs"), "work").unwrap();
+    let (code, _, said) = case.output(LOG, &[]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("a transaction is open"), "{said}");
+    assert!(case.host.is_open() && case.host.union.join("theirs").exists());
+    fs_err::remove_file(&flag).unwrap();
+    fs_err::remove_file(case.host.union.join("theirs")).unwrap();
+    // A process that publishes holds a lock; the file alone says nothing.
+    let lock = case.host.spool.join("is_publishing.lock");
+    let held = nd_host::FileLock::try_exclusive(&lock).unwrap().unwrap();
+    assert_eq!(case.output(LOG, &[]).0, Some(5));
+    drop(held);
+    assert!(lock.exists());
+    case.apply(LOG, &[]);
+    // A replica takes nothing.
+    let replica = case.host.repositories.join(super::case::NAME);
+    fs_err::write(replica.join("replica.conf"), "").unwrap();
+    assert_eq!(case.output(LOG, &[]).0, Some(1));
+}
+
+#[test]
+fn a_hostile_image_does_no_harm() {
+    use std::os::unix::fs::symlink;
+    for kind in super::case::KINDS {
+        let case = Case::new(kind);
+        case.image("a_1.0_20240101", "a");
+        let outside = case.env.root().join("outside");
+        fs_err::create_dir_all(&outside).unwrap();
+        let root = case.env.work().join("images/b_1.0_20240101");
+        let bin = root.join("opt/tool/bin");
+        fs_err::create_dir_all(&bin).unwrap();
+        fs_err::create_dir_all(root.join(".singularity.d/env")).unwrap();
+        fs_err::copy("/bin/true", bin.join("show")).unwrap();
+        fs_err::copy("/bin/true", bin.join("$(touch x)")).unwrap();
+        symlink("../../../../../../outside", root.join("opt/up")).unwrap();
+        symlink(&outside, root.join("usr")).unwrap();
+        let pipe = assert_cmd::Command::new("mkfifo")
+            .arg(root.join("opt/pipe"))
+            .ok();
+        pipe.unwrap();
+        let script = "export DEPLOY_PATH=\"/opt/tool/bin\"\n";
+        fs_err::write(
+            root.join(".singularity.d/env/10-docker2singularity.sh"),
+            script,
+        )
+        .unwrap();
+        fs_err::write(root.join("README.md"), "]===]) os.exit(3)\n]]\n").unwrap();
+        assert_eq!(case.apply(LOG, &[]).len(), 2, "{kind:?}");
+        case.holds(LOG);
+        assert_eq!(fs_err::read_dir(&outside).unwrap().count(), 0);
+        let commands = case.read("containers/b_1.0_20240101/commands.txt").unwrap();
+        assert_eq!(commands, b"show\n");
+        let module = case.read("containers/modules/b/1.0.lua").unwrap();
+        let module = String::from_utf8(module).unwrap();
+        assert_eq!(module.matches("]===]").count(), 1, "{module}");
+    }
+}
