@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod codes;
+pub mod housekeeping;
 mod places;
 pub mod probe;
 pub mod server;

@@ -24,6 +24,7 @@ mod replicate;
 mod repository;
 mod storage;
 mod tree;
+mod untag;
 mod verify;
 mod whitelist;
 
@@ -55,6 +56,7 @@ pub use replicate::{ReplicateError, ReplicateOptions, Replicated, read_state, re
 pub use repository::{FileReader, ReadError, Repository, TrustError};
 pub use storage::{Guard, Source, Storage, StorageError, Version, read_all};
 pub use tree::{RepositoryContents, TreeError, UNREAD};
+pub use untag::untag;
 pub use verify::{Depth, Finding, Verified, VerifyError, VerifyOptions, is_sound_database, verify};
 pub use whitelist::{DEFAULT_DAYS, Whitelist, WhitelistError};
 

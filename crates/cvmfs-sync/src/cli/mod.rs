@@ -47,6 +47,20 @@ enum Command {
     Plan(sync::PlanArgs),
     /// Make a repository hold what a catalogue lists
     Apply(sync::ApplyArgs),
+    /// Apply again and again, in place of cron
+    Watch(sync::WatchArgs),
+    /// Print a systemd unit that watches
+    Unit(sync::UnitArgs),
+    /// Say how a repository is
+    Status(sync::StatusArgs),
+    /// Module files
+    #[command(subcommand)]
+    Modules(sync::ModulesCommand),
+    /// Tags
+    #[command(subcommand)]
+    Tags(sync::TagsCommand),
+    /// Print the recipe file of `cvmfs_ducc` for a catalogue
+    Wishlist(sync::WishlistArgs),
     /// Copy a repository, verified, or bring a copy up to date
     Replicate(publish::ReplicateArgs),
     /// Prove a repository: trust, structure, objects
@@ -117,6 +131,12 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Gc(args) => publish::gc(&context, args),
         Command::Apply(args) => sync::apply(&context, args),
         Command::Plan(args) => sync::plan(&context, args),
+        Command::Watch(args) => sync::watch(&context, args),
+        Command::Unit(args) => sync::unit(&context, args),
+        Command::Status(args) => sync::status(&context, args),
+        Command::Modules(command) => sync::modules(&context, command),
+        Command::Tags(command) => sync::tags(&context, command),
+        Command::Wishlist(args) => sync::wishlist(&context, args),
         Command::Replicate(args) => publish::replicate(&context, args),
         Command::Resign(args) => keys::resign(&context, args),
         Command::Keys(command) => keys::run(&context, command),

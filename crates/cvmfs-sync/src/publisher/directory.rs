@@ -16,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nd_cvmfs::{Source, TagName};
 use nd_host::{FileLock, RootDir};
 use nd_report::Cancel;
 use nd_rootfs::{Index, TreePath};
@@ -24,7 +25,10 @@ use super::{
     ChangeSet, Edit, Inability, Publisher, PublisherError, RepositoryState, Transaction,
     folder::{check_above, host, make_above, remove_all, write_directory},
 };
-use crate::sync::{FolderView, View};
+use crate::{
+    housekeeping::KnownTag,
+    sync::{FolderView, View},
+};
 
 /// The link that says which revision counts.
 const CURRENT: &str = "current";
@@ -335,6 +339,18 @@ impl Publisher for DirectoryPublisher {
                 what,
             })
             .collect()
+    }
+
+    fn source(&self) -> Option<&dyn Source> {
+        None
+    }
+
+    fn tags(&mut self) -> Result<Vec<KnownTag>, PublisherError> {
+        Ok(Vec::new())
+    }
+
+    fn untag(&mut self, _: &[TagName]) -> Result<usize, PublisherError> {
+        Ok(0)
     }
 
     fn recover(&mut self) -> Result<Option<String>, PublisherError> {

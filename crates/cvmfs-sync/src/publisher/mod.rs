@@ -11,6 +11,7 @@ mod error;
 mod folder;
 mod native;
 
+use nd_cvmfs::{ReadError, Repository, Source, TagName};
 use nd_report::Cancel;
 use nd_rootfs::{Index, TreePath};
 
@@ -20,7 +21,7 @@ pub use directory::DirectoryPublisher;
 pub use error::PublisherError;
 pub use native::NativePublisher;
 
-use crate::sync::View;
+use crate::{housekeeping::KnownTag, sync::View};
 
 /// A transaction that was found open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,15 @@ pub trait Publisher {
     /// Which of the edits it cannot do.
     fn cannot(&self, change: &ChangeSet) -> Vec<Inability>;
 
+    /// What reads the files of the repository; `None` where there are none, only a tree.
+    fn source(&self) -> Option<&dyn Source>;
+
+    /// The tags of the repository; none where there are no tags.
+    fn tags(&mut self) -> Result<Vec<KnownTag>, PublisherError>;
+
+    /// Removes tags; says how many were there.
+    fn untag(&mut self, names: &[TagName]) -> Result<usize, PublisherError>;
+
     /// Puts right what a killed run of ours left; gives a line about it when there was something.
     ///
     /// # Errors
@@ -90,4 +100,22 @@ fn able(publisher: &dyn Publisher, change: &ChangeSet) -> Result<(), PublisherEr
         publisher: publisher.name(),
         cannot,
     })
+}
+
+/// The tags in the files of a repository.
+fn tags_of(source: &dyn Source) -> Result<Vec<KnownTag>, PublisherError> {
+    let repository = Repository::open(source).map_err(PublisherError::Manifest)?;
+    let Some(history) = repository.history().map_err(PublisherError::Manifest)? else {
+        return Ok(Vec::new());
+    };
+    let tags = history.tags().map_err(ReadError::from);
+    let tags = tags.map_err(PublisherError::Manifest)?;
+    Ok(tags
+        .into_iter()
+        .map(|tag| KnownTag {
+            name: tag.name,
+            revision: tag.revision,
+            timestamp: tag.timestamp,
+        })
+        .collect())
 }

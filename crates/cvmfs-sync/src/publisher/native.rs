@@ -2,7 +2,7 @@
 
 use nd_cvmfs::{
     Begin, Directory, Keys, Known, NestedAt, ObjectOptions, PublishError, Publisher as Session,
-    PutOptions, Repository, RepositoryName, Revision,
+    PutOptions, Repository, RepositoryName, Revision, Source, TagName,
 };
 use nd_host::Clock;
 use nd_report::Cancel;
@@ -10,9 +10,12 @@ use nd_rootfs::{ContentSink, Contents, ContentsError, Index, TreePath, Wanted};
 
 use super::{
     ChangeSet, Edit, Inability, Publisher, PublisherError, RepositoryState, Transaction,
-    change::single,
+    change::single, tags_of,
 };
-use crate::sync::{RepositoryView, View, ViewError};
+use crate::{
+    housekeeping::KnownTag,
+    sync::{RepositoryView, View, ViewError},
+};
 
 /// Publishes with [`nd_cvmfs`], into a folder that a web server gives to others.
 pub struct NativePublisher {
@@ -50,6 +53,15 @@ impl NativePublisher {
         }
     }
 
+    fn begin(&self) -> Begin<'_> {
+        Begin {
+            storage: &self.storage,
+            keys: &self.keys,
+            name: &self.name,
+            now: self.clock.now(),
+        }
+    }
+
     fn repository(&self) -> Result<Repository<'_>, PublisherError> {
         Repository::open(&self.storage).map_err(PublisherError::Manifest)
     }
@@ -83,12 +95,26 @@ impl Publisher for NativePublisher {
         Vec::new()
     }
 
+    fn source(&self) -> Option<&dyn Source> {
+        Some(&self.storage)
+    }
+
+    fn tags(&mut self) -> Result<Vec<KnownTag>, PublisherError> {
+        tags_of(&self.storage)
+    }
+
+    fn untag(&mut self, names: &[TagName]) -> Result<usize, PublisherError> {
+        let removed = nd_cvmfs::untag(self.begin(), names).map_err(busy)?;
+        Ok(removed.len())
+    }
+
     fn recover(&mut self) -> Result<Option<String>, PublisherError> {
         // What a killed run leaves has no name that counts, and the next lock removes it.
         Ok(None)
     }
 
     fn publish(&mut self, change: ChangeSet, cancel: &Cancel) -> Result<u64, PublisherError> {
+        // Not `begin`: the index of contents is borrowed besides.
         let begin = Begin {
             storage: &self.storage,
             keys: &self.keys,

@@ -195,7 +195,7 @@ impl Run<'_> {
             }
             self.state.save()?;
         }
-        report.modules = self.modules(desired, options)?;
+        report.modules = reconcile_modules(self.publisher, desired, options, self.cancel)?;
         self.take_away(goes, options, &mut report)?;
         report.revision = self.publisher.state()?.revision;
         let now = self.clock.now().as_second();
@@ -315,24 +315,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Brings module files up to what is published now; says how many changed.
-    fn modules(&mut self, desired: &Desired, options: &PlanOptions) -> Result<usize, ApplyError> {
-        if !options.only.is_empty() {
-            return Ok(0);
-        }
-        let actual = Actual::read(&mut *self.publisher.view()?)?;
-        let plan = SyncPlan::new(desired, &actual, options);
-        if plan.modules.is_empty() {
-            return Ok(0);
-        }
-        let change = ChangeSet {
-            edits: changes::modules(&plan.modules)?,
-            message: message("reconciled module files to latest kept containers")?,
-        };
-        self.publisher.publish(change, self.cancel)?;
-        Ok(plan.modules.len())
-    }
-
     /// Everything that goes, as one revision.
     fn take_away(
         &mut self,
@@ -401,6 +383,29 @@ impl Run<'_> {
             error => Stop::Run(error.into()),
         }
     }
+}
+
+/// Brings module files up to what is published now, as one revision; says how many changed.
+pub fn reconcile_modules(
+    publisher: &mut dyn Publisher,
+    desired: &Desired,
+    options: &PlanOptions,
+    cancel: &Cancel,
+) -> Result<usize, ApplyError> {
+    let actual = Actual::read(&mut *publisher.view()?)?;
+    let plan = SyncPlan::new(desired, &actual, options);
+    if let Some(refusal) = plan.refused {
+        return Err(ApplyError::Refused(refusal));
+    }
+    if plan.modules.is_empty() {
+        return Ok(0);
+    }
+    let change = ChangeSet {
+        edits: changes::modules(&plan.modules)?,
+        message: message("reconciled module files to latest kept containers")?,
+    };
+    publisher.publish(change, cancel)?;
+    Ok(plan.modules.len())
 }
 
 /// What a run has used up.

@@ -20,7 +20,7 @@ mod view;
 pub use actual::{
     Actual, CONTAINERS, ContainerState, MODULES, PUBLIC, TREE, container, image_path,
 };
-pub use apply::{ApplyError, Run, RunLimits, RunReport};
+pub use apply::{ApplyError, Run, RunLimits, RunReport, reconcile_modules};
 pub use desired::{Desired, DesiredError, DesiredImage, Pair, Recorded};
 pub use images::{GivenImage, ImageFolder, ImageSources, Images, ImagesError};
 pub use modules::{ModuleEdit, ModuleReason, Orphans, canonical, latest, public, reconcile};

@@ -2,10 +2,16 @@
 
 mod apply;
 mod catalogue;
+mod modules;
 mod plan;
 mod publisher;
+mod status;
+mod watch;
 
 pub(super) use self::{
     apply::{ApplyArgs, apply},
+    modules::{ModulesCommand, modules},
     plan::{PlanArgs, plan},
+    status::{StatusArgs, TagsCommand, status, tags},
+    watch::{UnitArgs, WatchArgs, WishlistArgs, unit, watch, wishlist},
 };

@@ -8,7 +8,7 @@ mod journal;
 
 use std::{path::PathBuf, time::Duration};
 
-use nd_cvmfs::{CutOptions, Directory, Repository, cuts};
+use nd_cvmfs::{CutOptions, Directory, Repository, Source, TagName, cuts};
 use nd_host::{Clock, FileLock, Invocation, Outcome, ProgramError, Programs};
 use nd_report::Cancel;
 use nd_rootfs::{Index, TreePath};
@@ -19,9 +19,11 @@ use self::journal::{Journal, Phase, changed};
 use super::{
     ChangeSet, Edit, Inability, Publisher, PublisherError, RepositoryState, Transaction,
     folder::{check_above, host, make_above, remove, write_directory},
+    tags_of,
 };
 use crate::{
     Place,
+    housekeeping::KnownTag,
     sync::{FolderView, View},
 };
 
@@ -288,6 +290,34 @@ impl Publisher for CvmfsServer {
 
     fn cannot(&self, _: &ChangeSet) -> Vec<Inability> {
         Vec::new()
+    }
+
+    fn source(&self) -> Option<&dyn Source> {
+        Some(self.place.source())
+    }
+
+    fn tags(&mut self) -> Result<Vec<KnownTag>, PublisherError> {
+        tags_of(self.place.source())
+    }
+
+    fn untag(&mut self, names: &[TagName]) -> Result<usize, PublisherError> {
+        if names.is_empty() {
+            return Ok(0);
+        }
+        if let Transaction::Foreign(what) = self.transaction()? {
+            return Err(PublisherError::Busy(what));
+        }
+        let mut words = vec!["tag"];
+        for name in names {
+            words.extend(["-r", name.as_str()]);
+        }
+        // Without it the question is answered from standard input.
+        words.push("-f");
+        match self.call(&words, SHORT, &Cancel::default())? {
+            Ended::Code(0) => Ok(names.len()),
+            Ended::Code(code) => Err(self.failed(&words, code)),
+            Ended::Otherwise(error) => Err(error.into()),
+        }
     }
 
     fn recover(&mut self) -> Result<Option<String>, PublisherError> {

@@ -2,6 +2,7 @@
 
 mod case;
 mod faults;
+mod housekeeping;
 mod kill;
 mod life;
 mod plan;
