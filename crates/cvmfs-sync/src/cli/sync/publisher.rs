@@ -1,6 +1,6 @@
 //! Publishers as the command line names them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use nd_host::{Programs as _, SystemClock, SystemPrograms};
@@ -47,6 +47,9 @@ pub(super) struct PublisherArgs {
     /// Folder with the settings of its repositories
     #[arg(long, value_name = "DIR", default_value = "/etc/cvmfs/repositories.d")]
     repositories: PathBuf,
+    /// Minutes after which one that publishes is killed
+    #[arg(long, value_name = "MINUTES", default_value_t = 360)]
+    publish_limit: u64,
 }
 
 impl PublisherArgs {
@@ -114,7 +117,8 @@ impl PublisherArgs {
                     state,
                     environment,
                 );
-                Box::new(opened.map_err(publisher_failure)?)
+                let limit = Duration::from_secs(self.publish_limit.saturating_mul(60));
+                Box::new(opened.map_err(publisher_failure)?.with_limit(limit))
             }
         })
     }

@@ -34,7 +34,7 @@ const PATIENCE: u64 = 60;
 const OPENING: i64 = (PATIENCE.cast_signed() + 15) * 1_000_000_000;
 /// How long `transaction` and `abort` may take.
 const SHORT: Duration = Duration::from_secs(600);
-/// How long `publish` may take: a container has 10^5 files.
+/// How long `publish` may take unless it is said: a container has 10^5 files.
 const LONG: Duration = Duration::from_secs(6 * 3600);
 
 /// Publishes with `cvmfs_server`.
@@ -44,6 +44,8 @@ pub struct CvmfsServer {
     programs: Box<dyn Programs>,
     clock: Box<dyn Clock>,
     journal: Journal,
+    /// How long `publish` may take.
+    limit: Duration,
     /// What reads the published manifest.
     place: Place,
 }
@@ -81,12 +83,19 @@ impl CvmfsServer {
         };
         Ok(Self {
             journal: Journal::new(state, config.name.clone()),
+            limit: LONG,
             config,
             program,
             programs,
             clock,
             place,
         })
+    }
+
+    /// The same, with a limit for how long `publish` may take before it is killed.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     fn flag(&self) -> PathBuf {
@@ -347,7 +356,7 @@ impl Publisher for CvmfsServer {
             }
         }
         let words = ["publish", "-f", "-m", change.message.as_str()];
-        let ended = self.call(&words, LONG, cancel);
+        let ended = self.call(&words, self.limit, cancel);
         let after = self.revision();
         // On an error the transaction stays open, and after a kill nothing but `abort` repairs it. When
         // the revision is public all the same, nothing of it is lost by that.

@@ -46,6 +46,19 @@ fn every_answer_of_cvmfs_server_has_its_result() {
 }
 
 #[test]
+fn a_publisher_that_hangs_is_killed() {
+    let case = prepared();
+    case.host.fault("publish-hangs");
+    let (code, _, said) = case.output(LOG, &["--publish-limit", "0"]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("did not end within"), "{said}");
+    assert!(!case.host.is_open());
+    case.host.fault("");
+    case.apply(LOG, &[]);
+    case.holds(LOG);
+}
+
+#[test]
 fn a_transaction_of_somebody_else_is_left_alone() {
     let case = prepared();
     let flag = case.host.spool.join("in_transaction.lock");

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::case::{Case, KINDS, Kind};
+use super::case::{Case, KINDS, Kind, NAME};
+use crate::server::{Manner, Server};
 
 /// The catalogue of this project.
 fn catalogue() -> String {
@@ -138,4 +139,41 @@ fn only_one_runs() {
     fs_err::create_dir_all(case.env.work().join("site/home")).unwrap();
     let (code, _, said) = case.output("a_1_20240101 categories:\n", &[]);
     assert_eq!(code, Some(6), "{said}");
+}
+
+#[test]
+fn a_server_and_a_catalogue_at_an_address_are_planned_for() {
+    let log = "a_1.0_20240101 categories:x,\n";
+    let case = Case::new(Kind::Native);
+    case.image("a_1.0_20240101", "a");
+    case.apply(log, &[]);
+    let storage = case.env.work().join("storage");
+    let server = Server::start(storage.clone(), Manner::Shaky);
+    let plan = |log: &str| {
+        fs_err::write(storage.join("log.txt"), log).unwrap();
+        let mut command = case.program();
+        command.args([
+            "plan",
+            &server.url(),
+            "--repository",
+            NAME,
+            "--check",
+            "--json",
+        ]);
+        command
+            .arg("--catalogue")
+            .arg(format!("{}/log.txt", server.url()));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let plan: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+        (output.status.code(), plan)
+    };
+    let (code, found) = plan(log);
+    assert_eq!((code, &found["based_on"]), (Some(0), &2.into()));
+    let (code, found) = plan(&format!("{log}b_1.0_20240101 categories:x,\n"));
+    assert_eq!(
+        (code, &found["steps"][0]["image"]),
+        (Some(3), &"b_1.0_20240101".into())
+    );
 }
