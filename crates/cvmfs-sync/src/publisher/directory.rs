@@ -70,6 +70,20 @@ impl DirectoryPublisher {
         Ok(Self { root })
     }
 
+    /// The publisher of a folder that one of ours has filled: `path` is that folder, or its `current`.
+    pub fn existing(path: &Path) -> Option<Self> {
+        let ours = |root: &Path| {
+            let root = root.to_owned();
+            let publisher = Self { root };
+            publisher.revision().is_ok().then_some(publisher)
+        };
+        let above = path
+            .file_name()
+            .filter(|name| *name == CURRENT)
+            .and_then(|_| path.parent());
+        ours(path).or_else(|| ours(above?))
+    }
+
     fn lock(&self) -> Result<FileLock, PublisherError> {
         let path = self.root.join(LOCK);
         let lock = FileLock::try_exclusive(&path).map_err(PublisherError::io("lock", path))?;

@@ -9,7 +9,7 @@ use nd_rootfs::{Index, Kind, PathError, TreePath};
 use serde::Serialize;
 
 use super::{
-    actual::Actual,
+    actual::{Actual, ContainerState},
     changes,
     desired::{Desired, DesiredImage},
     images::Images,
@@ -311,7 +311,11 @@ impl Run<'_> {
         pace.millis = pace
             .millis
             .saturating_add(u64::try_from(took).unwrap_or_default());
-        *actual = Actual::read(&mut *self.publisher.view()?)?;
+        let state = ContainerState::Installed {
+            commands,
+            tree: Some(digest.to_string()),
+        };
+        actual.containers.insert(image.name.clone(), state);
         Ok(())
     }
 

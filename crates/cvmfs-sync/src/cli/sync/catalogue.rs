@@ -10,9 +10,11 @@ use nd_cvmfs::RepositoryName;
 use nd_report::{FileId, Sink};
 use nd_terminal::{DiagnosticStyle, Failure, FailureKind, Sources, render_diagnostics};
 
+use super::publisher::publisher_failure;
 use crate::{
     Place,
     cli::args::Context,
+    publisher::{DirectoryPublisher, Publisher as _},
     sync::{Actual, Desired, FolderView, RepositoryView},
 };
 
@@ -119,11 +121,18 @@ impl MountArgs {
     }
 }
 
-/// Looks at a repository: the folder of a mounted one or of that shape, the folder of its files, or a
-/// server. Gives its revision too, where it has one.
+/// Looks at a repository: the folder of a mounted one or of that shape, the folder of revisions, the
+/// folder of its files, or a server. Gives its revision too, where it has one.
 pub(super) fn look(context: &Context, word: &str) -> Result<(Actual, Option<u64>), Failure> {
     let is_tree = |path: &Path| path.is_dir() && !path.join(nd_cvmfs::MANIFEST).is_file();
     let path = context.environment.absolute(word);
+    if !word.contains("://")
+        && let Some(mut publisher) = DirectoryPublisher::existing(&path)
+    {
+        let revision = publisher.state().map_err(publisher_failure)?.revision;
+        let mut view = publisher.view().map_err(publisher_failure)?;
+        return Ok((Actual::read(&mut *view)?, Some(revision)));
+    }
     if !word.contains("://") && is_tree(&path) {
         return Ok((Actual::read(&mut FolderView::open(&path)?)?, None));
     }

@@ -1,6 +1,6 @@
 //! What a publisher, a disk or an image can do to a run.
 
-use super::case::{Case, Kind};
+use super::case::{Case, KINDS, Kind, NAME};
 
 const LOG: &str = "a_1.0_20240101 categories:x,\nb_1.0_20240101 categories:x,\n";
 
@@ -78,7 +78,7 @@ fn a_transaction_of_somebody_else_is_left_alone() {
     assert!(lock.exists());
     case.apply(LOG, &[]);
     // A replica takes nothing.
-    let replica = case.host.repositories.join(super::case::NAME);
+    let replica = case.host.repositories.join(NAME);
     fs_err::write(replica.join("replica.conf"), "").unwrap();
     assert_eq!(case.output(LOG, &[]).0, Some(1));
 }
@@ -86,7 +86,7 @@ fn a_transaction_of_somebody_else_is_left_alone() {
 #[test]
 fn a_hostile_image_does_no_harm() {
     use std::os::unix::fs::symlink;
-    for kind in super::case::KINDS {
+    for kind in KINDS {
         let case = Case::new(kind);
         case.image("a_1.0_20240101", "a");
         let outside = case.env.root().join("outside");
@@ -118,5 +118,67 @@ fn a_hostile_image_does_no_harm() {
         let module = case.read("containers/modules/b/1.0.lua").unwrap();
         let module = String::from_utf8(module).unwrap();
         assert_eq!(module.matches("]===]").count(), 1, "{module}");
+    }
+}
+
+#[test]
+fn a_full_disk_publishes_nothing_and_loses_nothing() {
+    for kind in [Kind::Native, Kind::Directory] {
+        let case = Case::new(kind);
+        case.image("a_1.0_20240101", "a");
+        let mut random = 1u64;
+        let more: Vec<u8> = (0..3 << 20)
+            .map(|_| {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (random >> 56) as u8
+            })
+            .collect();
+        case.image_with("b_1.0_20240101", "b", &more);
+        fs_err::write(case.env.work().join("log.txt"), LOG).unwrap();
+        let place = case.env.work().join(match kind {
+            Kind::Native => "storage",
+            _ => "site",
+        });
+        fs_err::create_dir_all(&place).unwrap();
+        let place = place.to_str().unwrap();
+        // The storage as it is, on a disk of 2 MiB that grows afterwards.
+        let script = format!(
+            "cp -a '{place}' '{place}.old' && mount -t tmpfs -o size=2m none '{place}' && \
+             cp -a '{place}.old/.' '{place}'\n\
+             \"$@\"; echo first $?\n\
+             mount -o remount,size=64m '{place}'\n\"$@\"; echo second $?\n\
+             rm -rf '{place}.old'; cp -a '{place}' '{place}.new'\n"
+        );
+        let mut command = case.env.command("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+        ]);
+        command
+            .arg(env!("CARGO_BIN_EXE_cvmfs-sync"))
+            .args(case.words());
+        let output = command.args(["--catalogue", "log.txt"]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let ends: Vec<&str> = told
+            .lines()
+            .filter(|line| line.starts_with("first") || line.starts_with("second"))
+            .collect();
+        assert_eq!(ends, ["first 7", "second 0"], "{kind:?}: {told}{said}");
+        // What was published before the disk was full is there, and not published again.
+        assert!(
+            !told.contains("\"add\",\"image\":\"a_1.0_20240101\""),
+            "{told}"
+        );
+        fs_err::remove_dir_all(place).unwrap();
+        fs_err::rename(format!("{place}.new"), place).unwrap();
+        case.holds(LOG);
     }
 }

@@ -177,3 +177,71 @@ fn a_server_and_a_catalogue_at_an_address_are_planned_for() {
         (Some(3), &"b_1.0_20240101".into())
     );
 }
+
+#[test]
+fn an_image_is_tried_by_a_real_runtime() {
+    use std::os::unix::fs::symlink;
+    let (Some(apptainer), Some(busybox)) =
+        (nd_testkit::peer("apptainer"), nd_testkit::peer("busybox"))
+    else {
+        return;
+    };
+    let log = "good_1_20240101 categories:x,\nbad_1_20240101 categories:x,\n";
+    let case = Case::new(Kind::Directory);
+    for (stem, runs) in [("good_1_20240101", true), ("bad_1_20240101", false)] {
+        let root = case.env.work().join("images").join(stem);
+        for folder in [
+            "bin",
+            "opt/tool/bin",
+            "etc",
+            "proc",
+            "sys",
+            "dev",
+            "tmp",
+            "root",
+            "home",
+            "var/tmp",
+            ".singularity.d/env",
+        ] {
+            fs_err::create_dir_all(root.join(folder)).unwrap();
+        }
+        if runs {
+            fs_err::copy(&busybox, root.join("bin/busybox")).unwrap();
+            for name in ["sh", "true"] {
+                symlink("busybox", root.join("bin").join(name)).unwrap();
+            }
+        }
+        fs_err::copy(&busybox, root.join("opt/tool/bin/show")).unwrap();
+        let script = "export DEPLOY_PATH=\"/opt/tool/bin\"\n";
+        fs_err::write(
+            root.join(".singularity.d/env/10-docker2singularity.sh"),
+            script,
+        )
+        .unwrap();
+    }
+    fs_err::write(case.env.work().join("log.txt"), log).unwrap();
+    let folder = apptainer.parent().unwrap().display();
+    let mut words = case.words();
+    let at = words.iter().position(|word| word == "never").unwrap();
+    words[at] = "always".to_owned();
+    let mut command = case.program();
+    command.env("PATH", format!("{folder}:/usr/bin:/bin:/usr/sbin:/sbin"));
+    let output = command
+        .args(words)
+        .args(["--catalogue", "log.txt"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        report["done"][0]["image"], "good_1_20240101",
+        "{report}{said}"
+    );
+    let reason = report["failed"][0][1].as_str().unwrap();
+    assert!(
+        reason.starts_with("`/bin/true` in it does not run"),
+        "{reason}"
+    );
+    assert_eq!(case.read("containers/bad_1_20240101/commands.txt"), None);
+}
