@@ -22,10 +22,14 @@ fn prepared() -> Case {
 fn every_answer_of_cvmfs_server_has_its_result() {
     // The fault, our exit code, and whether something was published all the same.
     for (fault, code, public) in [
+        ("transaction-1", 4, false),
+        ("transaction-2", 4, false),
         ("transaction-5", 4, false),
         ("transaction-16", 5, false),
+        ("transaction-20", 4, false),
         ("transaction-22", 4, false),
         ("publish-1", 4, false),
+        ("publish-3", 4, false),
         ("publish-killed", 4, false),
         ("publish-nothing", 4, false),
         ("publish-late", 0, true),
@@ -42,6 +46,81 @@ fn every_answer_of_cvmfs_server_has_its_result() {
         case.host.fault("");
         case.apply(LOG, &[]);
         case.holds(LOG);
+    }
+}
+
+#[test]
+fn a_transaction_that_cannot_be_aborted_is_ours_in_the_next_run() {
+    let case = prepared();
+    case.host.fault("publish-1 abort-5");
+    let (code, _, said) = case.output(LOG, &[]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("could not be aborted"), "{said}");
+    assert!(case.host.is_open());
+    case.host.fault("");
+    let (code, report, said) = case.output(LOG, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        report["recovered"].as_str().unwrap().contains("aborted"),
+        "{report}"
+    );
+    case.holds(LOG);
+}
+
+#[test]
+fn an_image_of_many_files_has_catalogues_that_are_cut() {
+    // A hundred thousand take a while in a program that is not optimised.
+    let asked = std::env::var_os("ND_SLOW_TESTS").is_some();
+    let files = if asked { 100_000 } else { 1_000 };
+    for kind in KINDS {
+        let case = Case::new(kind);
+        let root = case.env.work().join("images/a_1.0_20240101");
+        for n in 0..files {
+            let folder = root.join(format!("opt/tool/lib/part{}", n / 1000));
+            if n % 1000 == 0 {
+                fs_err::create_dir_all(&folder).unwrap();
+            }
+            fs_err::write(folder.join(format!("a-file-with-a-name-{n}")), "x").unwrap();
+        }
+        let bin = root.join("opt/tool/bin");
+        fs_err::create_dir_all(&bin).unwrap();
+        fs_err::copy("/bin/true", bin.join("show")).unwrap();
+        fs_err::create_dir_all(root.join(".singularity.d/env")).unwrap();
+        let script = "export DEPLOY_PATH=\"/opt/tool/bin\"\n";
+        fs_err::write(
+            root.join(".singularity.d/env/10-docker2singularity.sh"),
+            script,
+        )
+        .unwrap();
+        let log = "a_1.0_20240101 categories:x,\n";
+        case.apply(log, &[]);
+        case.holds(log);
+        let last = format!(
+            "opt/tool/lib/part{}/a-file-with-a-name-{}",
+            (files - 1) / 1000,
+            files - 1
+        );
+        let image = "containers/a_1.0_20240101/a_1.0_20240101.simg";
+        assert_eq!(
+            case.read(&format!("{image}/{last}")).as_deref(),
+            Some(&b"x"[..])
+        );
+        if asked && kind == Kind::Native {
+            let catalogs = case
+                .program()
+                .args(["catalogs", "storage"])
+                .output()
+                .unwrap();
+            let catalogs = String::from_utf8_lossy(&catalogs.stdout).into_owned();
+            assert!(
+                catalogs
+                    .lines()
+                    .filter(|line| line.contains("a_1.0_20240101"))
+                    .count()
+                    > 2,
+                "{catalogs}"
+            );
+        }
     }
 }
 

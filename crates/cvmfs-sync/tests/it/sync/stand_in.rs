@@ -118,6 +118,7 @@ impl StandIn {
              printf 'C%s\\nB0\\nRd41d8cd98f00b204e9800998ecf8427e\\nD240\\nS%s\\nN{name}\\n' \"$root\" \"$revision\" > {manifest}.new\n  \
              hash=$(sha1sum < {manifest}.new | cut -c1-40)\n  \
              printf -- '--\\n%s\\n' \"$hash\" >> {manifest}.new\n  mv {manifest}.new {manifest}\n}}\n\
+             broken() {{ for word in $fault; do [ \"$word\" != \"$1\" ] || return 0; done; return 1; }}\n\
              has() {{ for word in $arguments; do [ \"$word\" != \"$1\" ] || return 0; done; return 1; }}\n\
              if [ \"$1\" = --manifest ]; then publish; exit 0; fi\n\
              for last; do :; done\n[ \"$last\" = '{name}' ] || exit 1\n\
@@ -141,11 +142,7 @@ fn entry(call: &Call, place: &dyn Fn(&str) -> String, out: &mut String) {
             .iter()
             .map(|word| format!("[ \"$1\" = '{word}' ]")),
     );
-    tests.extend(
-        call.fault
-            .iter()
-            .map(|word| format!("[ \"$fault\" = '{word}' ]")),
-    );
+    tests.extend(call.fault.iter().map(|word| format!("broken '{word}'")));
     tests.extend(
         call.present
             .iter()
