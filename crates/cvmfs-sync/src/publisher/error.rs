@@ -79,9 +79,12 @@ pub enum PublisherError {
         /// The revision.
         revision: u64,
     },
-    /// A transaction that could not be ended.
+    /// A program said that a transaction is open, and there is none.
+    #[error("`cvmfs_server transaction` ended without an error, and no transaction is open")]
+    NotOpened,
+    /// A transaction that could not be ended; the next run tries again.
     #[error("a transaction of ours is open and could not be aborted")]
-    NotAborted,
+    NotAborted(#[source] Option<nd_host::ProgramError>),
     /// Our own notes.
     #[error("the journal `{}` cannot be read", path.display())]
     Journal {

@@ -134,7 +134,8 @@ pub(super) fn publisher_failure(error: PublisherError) -> Failure {
         }
         PublisherError::Program(_)
         | PublisherError::NotPublished { .. }
-        | PublisherError::NotAborted => FailureKind::Tool,
+        | PublisherError::NotOpened
+        | PublisherError::NotAborted(_) => FailureKind::Tool,
         PublisherError::Cancelled(_) => FailureKind::Interrupted,
         // A full disk is seen in the causes.
         error => return Failure::from(error),

@@ -9,7 +9,7 @@ mod journal;
 use std::{path::PathBuf, time::Duration};
 
 use nd_cvmfs::{CutOptions, Directory, Repository, Source, TagName, cuts};
-use nd_host::{Clock, FileLock, Invocation, Outcome, ProgramError, Programs};
+use nd_host::{Clock, FileLock, Finished, Invocation, Outcome, ProgramError, Programs};
 use nd_report::Cancel;
 use nd_rootfs::{Index, TreePath};
 
@@ -59,12 +59,12 @@ impl std::fmt::Debug for CvmfsServer {
     }
 }
 
-/// What a call of `cvmfs_server` came to.
-enum Ended {
-    /// With this exit code.
-    Code(i32),
-    /// Without one: killed, or never started.
-    Otherwise(ProgramError),
+/// A call of `cvmfs_server` that failed.
+struct FailedCall {
+    /// Its exit code; `None` when it was killed or never started.
+    code: Option<i32>,
+    /// The same for people.
+    error: ProgramError,
 }
 
 impl CvmfsServer {
@@ -160,38 +160,26 @@ impl CvmfsServer {
         })
     }
 
-    fn call(
-        &self,
-        words: &[&str],
-        limit: Duration,
-        cancel: &Cancel,
-    ) -> Result<Ended, PublisherError> {
+    fn call(&self, words: &[&str], limit: Duration, cancel: &Cancel) -> Result<(), FailedCall> {
         // Nobody may stand below `/cvmfs`, and questions are answered by nobody.
         let invocation = Invocation::new(&self.program)
             .args(words.iter().copied())
             .arg(self.config.name.as_str())
             .directory("/")
             .limit(limit);
-        match self.programs.run(&invocation, &mut |_, _| {}, cancel) {
-            Ok(finished) => match finished.outcome {
-                Outcome::Code(code) => Ok(Ended::Code(code)),
-                Outcome::Signal(_) => Ok(match finished.success() {
-                    Err(error) => Ended::Otherwise(error),
-                    Ok(_) => Ended::Code(0),
-                }),
-            },
-            Err(error @ ProgramError::Missing { .. }) => Err(error.into()),
-            Err(error) => Ok(Ended::Otherwise(error)),
-        }
-    }
-
-    fn failed(&self, words: &[&str], code: i32) -> PublisherError {
-        ProgramError::Failed {
-            shown: format!("cvmfs_server {} {}", words.join(" "), self.config.name),
-            outcome: Outcome::Code(code),
-            last_lines: Vec::new(),
-        }
-        .into()
+        let ran = self.programs.run(&invocation, &mut |_, _| {}, cancel);
+        ran.and_then(Finished::success)
+            .map(|_| ())
+            .map_err(|error| FailedCall {
+                code: match &error {
+                    ProgramError::Failed {
+                        outcome: Outcome::Code(code),
+                        ..
+                    } => Some(*code),
+                    _ => None,
+                },
+                error,
+            })
     }
 
     fn begin(&self, cancel: &Cancel) -> Result<(), PublisherError> {
@@ -204,39 +192,36 @@ impl CvmfsServer {
         let since = earlier.unwrap_or(now);
         self.journal.write(Phase::Opening { since })?;
         let patience = PATIENCE.to_string();
-        let words = ["transaction", "-t", &patience];
-        let ended = self.call(&words, SHORT, cancel)?;
-        if let Ended::Code(0) = ended
-            && let Some(flag) = self.opened()?
-        {
+        let called = self.call(&["transaction", "-t", &patience], SHORT, cancel);
+        let Err(failed) = called else {
+            let flag = self.opened()?.ok_or(PublisherError::NotOpened)?;
             return self.journal.write(Phase::Open { flag });
-        }
-        // What is open now is not ours, unless it is of that earlier call.
-        if earlier.is_none() && !matches!(ended, Ended::Otherwise(_)) {
-            self.journal.forget()?;
-        }
-        Err(match ended {
-            // EBUSY: a lease of a gateway; EEXIST: another transaction.
-            Ended::Code(16 | 17) => PublisherError::Busy("another transaction is open".into()),
-            Ended::Code(code) => self.failed(&words, code),
-            Ended::Otherwise(error) => {
-                if self.opened()?.is_some() {
+        };
+        match failed.code {
+            // What is open now is not ours, unless it is of that earlier call.
+            Some(_) if earlier.is_none() => self.journal.forget()?,
+            Some(_) => {}
+            None => {
+                if self.transaction()? == Transaction::Ours {
                     self.abort()?;
                 }
-                error.into()
             }
+        }
+        Err(match failed.code {
+            // EBUSY: a lease of a gateway; EEXIST: another transaction.
+            Some(16 | 17) => PublisherError::Busy("another transaction is open".into()),
+            _ => failed.error.into(),
         })
     }
 
     /// Ends our transaction; what was written in it is gone.
     fn abort(&self) -> Result<(), PublisherError> {
         // Not to be cancelled: an open transaction stops everybody.
-        let ended = self.call(&["abort", "-f"], SHORT, &Cancel::default())?;
+        let called = self.call(&["abort", "-f"], SHORT, &Cancel::default());
         if self.opened()?.is_some() {
-            return Err(match ended {
-                Ended::Otherwise(error) => error.into(),
-                Ended::Code(_) => PublisherError::NotAborted,
-            });
+            return Err(PublisherError::NotAborted(
+                called.err().map(|failed| failed.error),
+            ));
         }
         self.journal.forget()
     }
@@ -322,10 +307,9 @@ impl Publisher for CvmfsServer {
         }
         // Without it the question is answered from standard input.
         words.push("-f");
-        match self.call(&words, SHORT, &Cancel::default())? {
-            Ended::Code(0) => Ok(names.len()),
-            Ended::Code(code) => Err(self.failed(&words, code)),
-            Ended::Otherwise(error) => Err(error.into()),
+        match self.call(&words, SHORT, &Cancel::default()) {
+            Ok(()) => Ok(names.len()),
+            Err(failed) => Err(failed.error.into()),
         }
     }
 
@@ -356,7 +340,7 @@ impl Publisher for CvmfsServer {
             }
         }
         let words = ["publish", "-f", "-m", change.message.as_str()];
-        let ended = self.call(&words, self.limit, cancel);
+        let called = self.call(&words, self.limit, cancel);
         let after = self.revision();
         // On an error the transaction stays open, and after a kill nothing but `abort` repairs it. When
         // the revision is public all the same, nothing of it is lost by that.
@@ -365,14 +349,13 @@ impl Publisher for CvmfsServer {
         } else {
             self.journal.forget()?;
         }
-        let (ended, after) = (ended?, after?);
+        let after = after?;
         if after > before {
             return Ok(after);
         }
-        Err(match ended {
-            Ended::Code(0) => PublisherError::NotPublished { revision: before },
-            Ended::Code(code) => self.failed(&words, code),
-            Ended::Otherwise(error) => error.into(),
+        Err(match called {
+            Ok(()) => PublisherError::NotPublished { revision: before },
+            Err(failed) => failed.error.into(),
         })
     }
 }
