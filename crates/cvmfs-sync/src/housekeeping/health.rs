@@ -191,7 +191,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("cvmfs_sync_whitelist_seconds{repository=\"x.org\"} 169200\n"));
-        assert!(!text.contains("published"));
+        assert!(!text.contains("published_timestamp"));
         health.whitelist_hours = Some(48);
         health.failed.clear();
         health.complete = Some(1_700_000_000);

@@ -32,6 +32,8 @@ use crate::{
 
 /// The link that says which revision counts.
 const CURRENT: &str = "current";
+/// The same before it is renamed.
+const NEXT: &str = ".current.new";
 const REVISIONS: &str = "revisions";
 const TREES: &str = "trees";
 /// The file whose lock is ours.
@@ -51,7 +53,7 @@ impl DirectoryPublisher {
         let made = root.join(CURRENT);
         if fs_err::symlink_metadata(&made).is_err() {
             fs_err::create_dir_all(&root).map_err(PublisherError::io("make", &root))?;
-            let known = [REVISIONS, TREES, LOCK];
+            let known = [REVISIONS, TREES, LOCK, NEXT];
             let entries = fs_err::read_dir(&root).map_err(PublisherError::io("list", &root))?;
             for entry in entries.flatten() {
                 if !known.iter().any(|name| entry.file_name() == *name) {
@@ -106,7 +108,7 @@ impl DirectoryPublisher {
 
     /// Makes a revision the one that users see.
     fn switch(&self, revision: u64) -> Result<(), PublisherError> {
-        let next = self.root.join(".current.new");
+        let next = self.root.join(NEXT);
         remove_all(&next)?;
         let target = format!("{REVISIONS}/{revision}");
         fs_err::os::unix::fs::symlink(target, &next).map_err(PublisherError::io("make", &next))?;
@@ -369,7 +371,7 @@ impl Publisher for DirectoryPublisher {
 
     fn recover(&mut self) -> Result<Option<String>, PublisherError> {
         let _lock = self.lock()?;
-        remove_all(&self.root.join(".current.new"))?;
+        remove_all(&self.root.join(NEXT))?;
         let removed = self.prune()?;
         Ok((removed > 0).then(|| format!("removed {removed} folders of an interrupted run")))
     }
@@ -401,7 +403,8 @@ impl Publisher for DirectoryPublisher {
         remove_all(&to)?;
         fs_err::rename(&folder, &to).map_err(PublisherError::io("name", &to))?;
         self.switch(number)?;
-        self.prune()?;
+        // It is published whatever happens to what nobody needs; `recover` tries that again and tells.
+        let _ = self.prune();
         Ok(number)
     }
 }

@@ -1,11 +1,11 @@
 //! Carrying a plan out: container by container, each of them whole or not at all.
 
-use std::{error::Error, io};
+use std::{collections::BTreeMap, error::Error, io};
 
 use nd_host::Clock;
-use nd_names::ImageName;
+use nd_names::{ImageName, Sha256};
 use nd_report::{Cancel, Cancelled, Event, Reporter};
-use nd_rootfs::{Index, Kind, PathError, TreePath};
+use nd_rootfs::{Index, Kind, PathError, TreeDigest, TreePath};
 use serde::Serialize;
 
 use super::{
@@ -165,6 +165,11 @@ impl Run<'_> {
             .steps
             .into_iter()
             .partition(|step| step.action.takes_away());
+        if options.only.is_empty() {
+            // What is not listed any more, or is there by now, fails no longer.
+            let failed = &mut self.state.memory.failed;
+            failed.retain(|name, _| comes.iter().any(|step| step.image.to_string() == *name));
+        }
         let mut used = Used::default();
         for step in comes {
             self.cancel.check()?;
@@ -214,10 +219,8 @@ impl Run<'_> {
             && failed.next > now.as_second()
             && step.action != StepAction::Refresh
         {
-            return Some(format!(
-                "it failed, and is tried again after {}",
-                failed.next
-            ));
+            let pause = failed.next - now.as_second();
+            return Some(format!("it failed, and is tried again in {pause} s"));
         }
         let limits = &self.limits;
         if limits
@@ -282,27 +285,8 @@ impl Run<'_> {
             message: message(&format!("added {}", image.name))?,
         };
         let published = self.publisher.publish(change, self.cancel);
-        if let Err(error) = published {
-            return Err(self.publish_error(image, error));
-        }
-        let at = changes::folder(&image.name)?;
-        let index = self.publisher.read_back(&at)?;
-        let differs = |what: String| ApplyError::ReadBack {
-            image: image.name.clone(),
-            what,
-        };
-        for (path, content) in &beside {
-            let found = index.get(path.as_bytes()).map(|entry| &entry.kind);
-            if !matches!(found, Some(Kind::File { content: found, .. }) if found == content) {
-                return Err(differs(format!("`{path}`")).into());
-            }
-        }
-        let inner = below(&index, &format!("{}.simg", image.name))
-            .ok_or_else(|| differs("its image cannot be read".into()))?;
-        let found = nd_rootfs::digests(&inner).tree;
-        if found != digest {
-            return Err(differs(format!("its tree is {found}, not {digest}")).into());
-        }
+        published.map_err(|error| self.publish_error(image, error))?;
+        self.compare(image, digest, &beside)?;
         used.containers += 1;
         used.bytes = used.bytes.saturating_add(given.bytes);
         let took = self.clock.now().duration_since(begun).as_millis();
@@ -316,6 +300,33 @@ impl Run<'_> {
             tree: Some(digest.to_string()),
         };
         actual.containers.insert(image.name.clone(), state);
+        Ok(())
+    }
+
+    /// Compares what users see of a container with what was published.
+    fn compare(
+        &mut self,
+        image: &DesiredImage,
+        digest: TreeDigest,
+        beside: &BTreeMap<TreePath, Sha256>,
+    ) -> Result<(), ApplyError> {
+        let index = self.publisher.read_back(&changes::folder(&image.name)?)?;
+        let differs = |what: String| ApplyError::ReadBack {
+            image: image.name.clone(),
+            what,
+        };
+        for (path, content) in beside {
+            let found = index.get(path.as_bytes()).map(|entry| &entry.kind);
+            if !matches!(found, Some(Kind::File { content: found, .. }) if found == content) {
+                return Err(differs(format!("`{path}`")));
+            }
+        }
+        let inner = below(&index, &format!("{}.simg", image.name))
+            .ok_or_else(|| differs("its image cannot be read".into()))?;
+        let found = nd_rootfs::digests(&inner).tree;
+        if found != digest {
+            return Err(differs(format!("its tree is {found}, not {digest}")));
+        }
         Ok(())
     }
 

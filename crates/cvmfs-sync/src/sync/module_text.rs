@@ -112,20 +112,18 @@ fn rename(text: &str, image: &ImageName) -> String {
     out
 }
 
-/// The block that names commands, in place of the one that is there; where there was none, behind the
-/// last line that says what the module is.
+/// The block that names commands, in place of those that are there; where there was none, behind the
+/// last line that says what the module is. One that is right stays where it is.
 fn expose(text: &str, dialect: Dialect, build: &Build<'_>) -> String {
     let block = block(dialect, build);
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let old = lines.iter().enumerate().find_map(|(at, line)| {
-        is_marker(line).then(|| block_length(&lines[at..]).map(|length| at..at + length))?
-    });
-    let mut kept = lines.clone();
-    if let Some(old) = old {
-        if lines[old.clone()].concat() == block {
-            return text.to_owned();
-        }
-        kept.drain(old);
+    let mut kept: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut removed = Vec::new();
+    // Without a block between them, a marker and a line of somebody may be one.
+    while let Some(old) = find_block(&kept) {
+        removed.push(kept.drain(old).collect::<String>());
+    }
+    if removed == [block.as_str()] {
+        return text.to_owned();
     }
     if block.is_empty() {
         return kept.concat();
@@ -146,6 +144,12 @@ fn block(dialect: Dialect, build: &Build<'_>) -> String {
     let mut module = Module::new(build.image.clone(), folder);
     module.commands = build.commands.to_vec();
     module.extensions_block(dialect)
+}
+
+/// The first block among lines.
+fn find_block(lines: &[&str]) -> Option<std::ops::Range<usize>> {
+    let mut markers = lines.iter().enumerate().filter(|(_, line)| is_marker(line));
+    markers.find_map(|(at, _)| Some(at..at + block_length(&lines[at..])?))
 }
 
 fn is_marker(line: &str) -> bool {
@@ -229,6 +233,10 @@ mod tests {
             once
         );
         assert_eq!(updated(&once, Dialect::Lua, &build(&image, &[])), text);
+        // However many there are.
+        let thrice = format!("{once}-- neurodesk-exposed-commands\nextensions(\"x\")\n{once}");
+        let twice = updated(&thrice, Dialect::Lua, &build(&image, &[]));
+        assert_eq!(twice, [text, text].concat());
     }
 
     #[test]

@@ -119,8 +119,12 @@ fn a_newer_build_takes_the_module_and_a_failing_one_waits() {
         assert_eq!(report["postponed"].as_array().unwrap().len(), 2, "{report}");
         let (_, report, _) = case.output(log, &["--max-containers", "0"]);
         assert_eq!(report["postponed"].as_array().unwrap().len(), 2, "{report}");
-        // A module that somebody changed is put right.
-        case.holds("a_1.0_20240101 categories:x,\na_1.0_20250101 categories:y z,\n");
+        // What is not listed any more is forgotten.
+        let good = "a_1.0_20240101 categories:x,\na_1.0_20250101 categories:y z,\n";
+        case.apply(good, &[]);
+        let state = fs_err::read_to_string(case.env.work().join("state/state.json")).unwrap();
+        assert!(state.contains("\"failed\": {}"), "{state}");
+        case.holds(good);
     }
 }
 
