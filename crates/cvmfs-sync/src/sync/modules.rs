@@ -33,11 +33,16 @@ pub enum ModuleReason {
 pub struct ModuleEdit {
     /// Path in the repository.
     pub path: String,
-    /// Its new text; `None` when it goes away.
-    #[serde(skip)]
+    /// Its new text; `None` when it goes away. Programs are told which of the two.
+    #[serde(rename = "action", serialize_with = "word")]
     pub text: Option<String>,
     /// Why.
     pub reason: ModuleReason,
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde calls")]
+fn word<S: serde::Serializer>(text: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(if text.is_some() { "write" } else { "delete" })
 }
 
 /// What is done about modules of versions without any published build.

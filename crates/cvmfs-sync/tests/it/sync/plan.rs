@@ -108,6 +108,7 @@ fn what_differs_is_planned() {
             "containers/modules/abc/1.0.lua",
         ]
     );
+    assert_eq!(plan["modules"][0]["action"], "write");
     assert_eq!(plan["cost"]["unknown"], 3);
     assert_eq!(case.output(&log, &["--check"]).0, Some(3));
     let only = case.plan(&log, &["--only", "new_1_20260101"]);
