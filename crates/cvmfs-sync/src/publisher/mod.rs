@@ -63,7 +63,7 @@ pub trait Publisher {
     /// What users see.
     fn view(&mut self) -> Result<Box<dyn View + '_>, PublisherError>;
 
-    /// The directory `at` as users see it, every byte of it read.
+    /// The directory `at` as users see it, every byte of it read and hashed.
     fn read_back(&mut self, at: &TreePath) -> Result<Index, PublisherError>;
 
     /// Which of the edits it cannot do.

@@ -1,10 +1,14 @@
 //! Publishing by writing the files of a repository.
 
+use std::collections::HashMap;
+
 use nd_cvmfs::{
-    Begin, Directory, Keys, Known, NestedAt, ObjectOptions, PublishError, Publisher as Session,
-    PutOptions, Repository, RepositoryName, Revision, Source, TagName,
+    Begin, Directory, Keys, Known, NestedAt, ObjectHash, ObjectOptions, PublishError,
+    Publisher as Session, PutOptions, Repository, RepositoryName, Revision, Row, Source, TagName,
+    read_all,
 };
 use nd_host::Clock;
+use nd_names::Sha256;
 use nd_report::Cancel;
 use nd_rootfs::{ContentSink, Contents, ContentsError, Index, TreePath, Wanted};
 
@@ -17,6 +21,9 @@ use crate::{
     sync::{RepositoryView, View, ViewError},
 };
 
+/// The largest object, in bytes: files are cut far below that.
+const MAX_OBJECT: u64 = 1 << 30;
+
 /// Publishes with [`nd_cvmfs`], into a folder that a web server gives to others.
 pub struct NativePublisher {
     storage: Directory,
@@ -24,6 +31,8 @@ pub struct NativePublisher {
     keys: Keys,
     known: Known,
     clock: Box<dyn Clock>,
+    /// Contents of the last change by the objects that hold them.
+    written: HashMap<Vec<ObjectHash>, Sha256>,
 }
 
 impl std::fmt::Debug for NativePublisher {
@@ -50,6 +59,7 @@ impl NativePublisher {
             keys,
             known,
             clock,
+            written: HashMap::new(),
         }
     }
 
@@ -87,7 +97,18 @@ impl Publisher for NativePublisher {
 
     fn read_back(&mut self, at: &TreePath) -> Result<Index, PublisherError> {
         let path = [b"/", at.as_bytes()].concat();
-        let (index, _) = self.repository()?.tree(&path, &mut |_| None)?;
+        let mut digest = |row: &Row| {
+            let objects: Vec<_> = row.objects().collect();
+            let names: Vec<ObjectHash> = objects.iter().map(|(hash, ..)| *hash).collect();
+            let content = self.written.get(&names)?;
+            // Objects are named by what they hold: with its name right, the content is.
+            let whole = objects.iter().all(|(hash, kind, _)| {
+                let bytes = read_all(&self.storage, &hash.path(*kind), MAX_OBJECT);
+                matches!(bytes, Ok(Some(bytes)) if hash.algorithm.hash(&bytes) == *hash)
+            });
+            whole.then_some(*content)
+        };
+        let (index, _) = self.repository()?.tree(&path, &mut digest)?;
         Ok(index)
     }
 
@@ -124,6 +145,8 @@ impl Publisher for NativePublisher {
         let mut session = Session::begin(begin).map_err(busy)?;
         let known = &mut self.known;
         let objects = ObjectOptions::default();
+        let algorithm = session.repository().manifest().root_catalog.algorithm;
+        self.written.clear();
         for edit in change.edits {
             match edit {
                 Edit::Directory { at, parts } => {
@@ -138,6 +161,12 @@ impl Publisher for NativePublisher {
                         };
                         let tree = &mut part.tree;
                         session.store(&tree.index, &mut *tree.contents, known, &objects, cancel)?;
+                        for (_, file) in Wanted::distinct(&tree.index).iter() {
+                            if let Some(stored) = known.get(algorithm, &file.content) {
+                                let names = stored.pieces.iter().map(|piece| piece.hash);
+                                self.written.insert(names.collect(), file.content);
+                            }
+                        }
                         let options = PutOptions {
                             nested: NestedAt::Always,
                             ..PutOptions::default()

@@ -191,6 +191,8 @@ impl Run<'_> {
                     self.say(&format!("{name}: {reason}"));
                     let now = self.clock.now();
                     self.state.memory.fail(name.clone(), reason.clone(), now);
+                    // Whatever ends the run, it is not fetched again at once.
+                    self.state.save()?;
                     report.failed.push((name, reason));
                 }
                 Err(Stop::Run(error)) => {
@@ -198,7 +200,6 @@ impl Run<'_> {
                     return Err(error);
                 }
             }
-            self.state.save()?;
         }
         report.modules = reconcile_modules(self.publisher, desired, options, self.cancel)?;
         self.take_away(goes, options, &mut report)?;

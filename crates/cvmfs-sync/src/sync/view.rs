@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, io::Read as _, path::Path};
 
-use nd_cvmfs::{Catalog, Repository, RowKind, Source};
+use nd_cvmfs::{Catalog, ObjectHash, Repository, RowKind, Source};
 use nd_host::{NodeKind, RootDir};
 
 /// What stands at a path, links followed.
@@ -137,11 +137,16 @@ impl View for FolderView {
     }
 }
 
+/// Files that are kept once they were read, in bytes.
+const SMALL: u64 = 64 << 10;
+
 /// The files of a repository, in a folder or on a server. Each catalogue is read once.
 #[derive(Debug)]
 pub struct RepositoryView<'s> {
     repository: Repository<'s>,
     catalogs: BTreeMap<Vec<u8>, Catalog>,
+    /// Small files by the object that holds them: a module stands in every category of its tool.
+    small: BTreeMap<ObjectHash, Vec<u8>>,
 }
 
 impl<'s> RepositoryView<'s> {
@@ -156,6 +161,7 @@ impl<'s> RepositoryView<'s> {
         Ok(Self {
             repository,
             catalogs: BTreeMap::from([(Vec::new(), root)]),
+            small: BTreeMap::new(),
         })
     }
 
@@ -220,12 +226,18 @@ impl View for RepositoryView<'_> {
             let text = format!("it is larger than {limit} bytes");
             return Err(io(path)(io::Error::new(io::ErrorKind::FileTooLarge, text)));
         }
+        if let Some(bytes) = row.hash.and_then(|hash| self.small.get(&hash)) {
+            return Ok(Some(bytes.clone()));
+        }
         let mut bytes = Vec::new();
         let reader = self.repository.read(&row)?;
         reader
             .take(limit)
             .read_to_end(&mut bytes)
             .map_err(io(path))?;
+        if let Some(hash) = row.hash.filter(|_| row.size <= SMALL) {
+            self.small.insert(hash, bytes.clone());
+        }
         Ok(Some(bytes))
     }
 }
