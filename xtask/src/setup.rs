@@ -78,6 +78,7 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "shellcheck", "shellcheck"),
     need(Purpose::Test, "busybox", "busybox-static"),
     need(Purpose::Test, "newuidmap", "uidmap"),
+    need(Purpose::Test, "systemd-analyze", "systemd"),
     need(Purpose::Test, "desktop-file-validate", "desktop-file-utils"),
     need(
         Purpose::Test,

@@ -1,12 +1,18 @@
-//! Publishes containers to CVMFS repositories, and proves, copies and keeps such repositories: the
-//! verbs over [`nd_cvmfs`], with the connections of [`nd_fetch`]. [`server`] sets up machines for them,
-//! [`probe`] says which servers are good.
+//! Publishes containers to CVMFS repositories, and proves, copies and keeps such repositories.
+//!
+//! [`sync`] is the reconciler: what should be published, what is, the plan, the run. A [`publisher`]
+//! makes its revisions. [`housekeeping`] is what keeps a repository in order besides. [`server`] sets up
+//! machines for repositories, [`probe`] says which servers are good. The verbs over one repository are
+//! thin: [`nd_cvmfs`] with the connections of [`nd_fetch`].
 
 pub mod cli;
 pub mod codes;
+pub mod housekeeping;
 mod places;
 pub mod probe;
+pub mod publisher;
 pub mod server;
+pub mod sync;
 mod tree;
 
 pub use places::{HttpSource, Place, PlaceError};

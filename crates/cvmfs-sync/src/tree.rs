@@ -20,6 +20,8 @@ use nd_sif::{Sif, SifError};
 use nd_squashfs::{Digests, FileRange, Reader};
 use sha2::Digest as _;
 
+use crate::publisher::TreeContents;
+
 /// A tree to be published, with its bytes.
 pub struct SourceTree {
     /// What is in it.
@@ -72,6 +74,11 @@ pub enum TreeError {
     Squashfs(#[from] nd_squashfs::ReadError),
 }
 
+/// The digests of a tree, beside it.
+pub(crate) const RECORD: &str = "tree.json";
+/// The list of its entries.
+pub(crate) const RECORD_LIST: &str = "tree.mtree.zst";
+
 /// Where the magic of a SIF is.
 const SIF_MAGIC: &[u8] = b"SIF_MAGIC";
 
@@ -115,6 +122,26 @@ impl SourceTree {
         let mut tree = Self::of_tar(path, &head)?;
         tree.folder = folder;
         Ok(tree)
+    }
+
+    /// The tree and its bytes, for as long as what they are read from stays.
+    pub(crate) fn into_contents(self) -> TreeContents {
+        let Self {
+            index,
+            contents,
+            folder,
+            ..
+        } = self;
+        TreeContents {
+            index,
+            contents: match folder {
+                None => contents,
+                Some(folder) => Box::new(Kept {
+                    contents,
+                    _folder: folder,
+                }),
+            },
+        }
     }
 
     fn new(index: Index, contents: Box<dyn Contents>) -> Self {
@@ -178,6 +205,18 @@ impl SourceTree {
     }
 }
 
+/// Contents with the folder that they are read from.
+struct Kept {
+    contents: Box<dyn Contents>,
+    _folder: tempfile::TempDir,
+}
+
+impl Contents for Kept {
+    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
+        self.contents.visit(wanted, sink)
+    }
+}
+
 /// One file as the only blob there is.
 struct TarFile(PathBuf);
 
@@ -192,8 +231,8 @@ impl BlobSource for TarFile {
     }
 }
 
-/// The record of a tree as two small files: `tree.json` and `tree.mtree.zst`.
-pub(crate) fn record(index: &Index) -> Result<SourceTree, TreeError> {
+/// The record of a tree as two small files with their bytes: `tree.json` and `tree.mtree.zst`.
+pub(crate) fn record(index: &Index) -> Result<Vec<(Entry, Vec<u8>)>, TreeError> {
     let (record, list) = TreeRecord::of(index);
     let json = serde_json::json!({
         "version": 1,
@@ -205,16 +244,16 @@ pub(crate) fn record(index: &Index) -> Result<SourceTree, TreeError> {
         "list": record.list.oci(),
     });
     let io = |source| TreeError::Io {
-        path: "tree.mtree.zst".into(),
+        path: RECORD_LIST.into(),
         source,
     };
     let list = zstd::encode_all(&list[..], 19).map_err(io)?;
     let mut json = json.to_string().into_bytes();
     json.push(b'\n');
-    let files = [("tree.json", json), ("tree.mtree.zst", list)];
-    let entries = files.iter().zip(0..).map(|((name, bytes), number)| {
-        let digest = sha2::Sha256::digest(bytes);
-        Ok(Entry {
+    let files = [(RECORD, json), (RECORD_LIST, list)];
+    let entries = files.into_iter().zip(0..).map(|((name, bytes), number)| {
+        let digest = sha2::Sha256::digest(&bytes);
+        let entry = Entry {
             path: TreePath::new(name).map_err(|_| io(io::ErrorKind::InvalidInput.into()))?,
             attr: Attr::new(0o644),
             kind: Kind::File {
@@ -223,16 +262,25 @@ pub(crate) fn record(index: &Index) -> Result<SourceTree, TreeError> {
                 at: Location::Host(number),
             },
             group: None,
-        })
+        };
+        Ok((entry, bytes))
     });
-    let entries: Vec<Entry> = entries.collect::<Result<_, TreeError>>()?;
-    let index = Index::from_entries(entries).map_err(|_| io(io::ErrorKind::InvalidInput.into()))?;
-    let contents = Memory(files.into_iter().map(|(_, bytes)| bytes).collect());
-    Ok(SourceTree::new(index, Box::new(contents)))
+    entries.collect()
+}
+
+/// The same as a tree.
+pub(crate) fn record_tree(index: &Index) -> Result<SourceTree, TreeError> {
+    let (entries, bytes) = record(index)?.into_iter().unzip();
+    let invalid = |_| TreeError::Io {
+        path: RECORD.into(),
+        source: io::ErrorKind::InvalidInput.into(),
+    };
+    let index = Index::from_entries(entries).map_err(invalid)?;
+    Ok(SourceTree::new(index, Box::new(Memory(bytes))))
 }
 
 /// Contents in memory, by number.
-struct Memory(Vec<Vec<u8>>);
+pub(crate) struct Memory(pub(crate) Vec<Vec<u8>>);
 
 impl Contents for Memory {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {

@@ -24,6 +24,7 @@ mod replicate;
 mod repository;
 mod storage;
 mod tree;
+mod untag;
 mod verify;
 mod whitelist;
 
@@ -48,13 +49,14 @@ pub use manifest::{Manifest, ManifestError};
 pub use name::{RepositoryName, RepositoryNameError, TagName, TagNameError};
 pub use publish::{
     Begin, CutOptions, NestedAt, NewRepository, ObjectCounts, ObjectOptions, PublishError,
-    Published, Publisher, PutOptions, Revision, create,
+    Published, Publisher, PutOptions, Revision, create, cuts,
 };
 pub use reflog::{Reference, Reflog, ReflogError};
 pub use replicate::{ReplicateError, ReplicateOptions, Replicated, read_state, replicate};
 pub use repository::{FileReader, ReadError, Repository, TrustError};
 pub use storage::{Guard, Source, Storage, StorageError, Version, read_all};
 pub use tree::{RepositoryContents, TreeError, UNREAD};
+pub use untag::untag;
 pub use verify::{Depth, Finding, Verified, VerifyError, VerifyOptions, is_sound_database, verify};
 pub use whitelist::{DEFAULT_DAYS, Whitelist, WhitelistError};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Module, text::clean_help};
+use crate::{Dialect, Module, text::clean_help};
 
 /// Before the lines that let `module spider COMMAND` find the module; upstream's reconciler looks
 /// for it.
@@ -30,15 +30,7 @@ impl Module {
         for name in self.conflict_names() {
             call("conflict", &[&name]);
         }
-        let (extensions, _) = self.extensions();
-        if !extensions.is_empty() {
-            // Old Lmod has no such function.
-            let _ = writeln!(
-                out,
-                "-- {EXTENSIONS_MARK}\nif type(extensions) == \"function\" then\n    extensions({})\nend",
-                quote(&extensions.join(", "))
-            );
-        }
+        out.push_str(&self.extensions_block(Dialect::Lua));
         let mut call = |function: &str, first: &str, second: &str| {
             let _ = writeln!(out, "{function}({}, {})", quote(first), quote(second));
         };

@@ -5,6 +5,11 @@ use std::str::FromStr;
 use camino::{Utf8Path, Utf8PathBuf};
 use nd_names::ImageName;
 
+use crate::{
+    lua::{self, EXTENSIONS_MARK},
+    tcl,
+};
+
 /// Why something cannot be said in a module file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModuleError {
@@ -349,6 +354,34 @@ impl Module {
             .map(|name| format!("{name}/{version}"))
             .collect();
         (good, bad)
+    }
+
+    /// The lines of a module file that let `module spider COMMAND` find it: a marker, and a call of
+    /// `extensions` where the reader of the file knows that. Empty without commands.
+    pub fn extensions_block(&self, dialect: Dialect) -> String {
+        let (mut extensions, _) = self.extensions();
+        if dialect == Dialect::Tcl {
+            // Lmod's `extensions` for Tcl evaluates its arguments once more than it should.
+            extensions.retain(|word| word.chars().all(tcl::plain));
+        }
+        if extensions.is_empty() {
+            return String::new();
+        }
+        match dialect {
+            // Old Lmod has no such function.
+            Dialect::Lua => format!(
+                "-- {EXTENSIONS_MARK}\nif type(extensions) == \"function\" then\n    extensions({})\nend\n",
+                lua::quote(&extensions.join(", "))
+            ),
+            // Lmod has this command, Environment Modules has not.
+            Dialect::Tcl => {
+                let words: Vec<String> = extensions.iter().map(|word| tcl::quote(word)).collect();
+                format!(
+                    "# {EXTENSIONS_MARK}\nif {{[llength [info commands extensions]] > 0}} {{\n    extensions {}\n}}\n",
+                    words.join(" ")
+                )
+            }
+        }
     }
 
     /// The module in `dialect`.

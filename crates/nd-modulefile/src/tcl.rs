@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::{
-    Module,
-    lua::{ADDITIONS_MARK, EXTENSIONS_MARK, with_version},
+    Dialect, Module,
+    lua::{ADDITIONS_MARK, with_version},
     text::clean_help,
 };
 
@@ -21,18 +21,7 @@ impl Module {
         for line in self.whatis() {
             let _ = writeln!(out, "module-whatis {}", quote(&line));
         }
-        let (mut extensions, _) = self.extensions();
-        // Lmod's `extensions` for Tcl evaluates its arguments once more than it should.
-        extensions.retain(|word| word.chars().all(plain));
-        if !extensions.is_empty() {
-            // Lmod has this command, Environment Modules has not.
-            let words: Vec<String> = extensions.iter().map(|word| quote(word)).collect();
-            let _ = writeln!(
-                out,
-                "# {EXTENSIONS_MARK}\nif {{[llength [info commands extensions]] > 0}} {{\n    extensions {}\n}}",
-                words.join(" ")
-            );
-        }
+        out.push_str(&self.extensions_block(Dialect::Tcl));
         for name in self.conflict_names() {
             let _ = writeln!(out, "conflict {}", quote(&name));
         }
@@ -51,7 +40,7 @@ impl Module {
 }
 
 /// Whether a character means nothing in Tcl, wherever it stands.
-fn plain(c: char) -> bool {
+pub(crate) fn plain(c: char) -> bool {
     c.is_alphanumeric() || "._+@%:=~^/-".contains(c)
 }
 

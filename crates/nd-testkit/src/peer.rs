@@ -58,6 +58,7 @@ fn package(program: &str) -> &str {
         "mpirun" => "openmpi-bin",
         "srun" => "slurm-wlm",
         "qemu-aarch64-static" => "qemu-user-static",
+        "systemd-analyze" => "systemd",
         other => other,
     }
 }

@@ -74,6 +74,9 @@ rules! {
     BRACKETS = 720 "catalogue-list-text": "a category holds characters that plain lists cannot carry",
         "Lists of images separate categories by commas and lose brackets. A category with such characters does not \
          come back as it went in.";
+    LIST_LINE = 721 "catalogue-list-line": "a line of a list of images cannot be read",
+        "Each line of `log.txt` is `NAME_VERSION_DATE categories:A,B,` and ends with a line feed. Whoever acts on a \
+         list has to have all of it, so one wrong line, or an end that is missing, refuses the whole.";
     SETTING = 750 "deployment": "a setting of the deployment file cannot be used",
         "The page about deployment files lists the keys and what they take.";
     UNKNOWN_SETTING = 751 "deployment-key": "a key of the deployment file is unknown",

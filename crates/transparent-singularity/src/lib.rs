@@ -31,7 +31,10 @@ pub use expose::{
     read_environment,
 };
 pub use image::{Children, ImageFiles, ImageKind, Metadata, OpenImage, Stat, StatKind};
-pub use install::{InstallError, InstallWish, Installed, Means, environment_text, install};
+pub use install::{
+    InstallError, InstallWish, Installed, Means, environment_text, has_emulator, install,
+    run_environment,
+};
 pub use installed::installed_tree;
 pub use names::{choose, compare_versions, nearest};
 pub use plan::{
@@ -51,9 +54,8 @@ pub use source::{
     Published, SourceError, UnknownStorage, UnpackError, candidates, obtain, unpack_tree,
     write_sif,
 };
-pub use verify::{Depth, Finding, Repaired, repair, verify};
+pub use verify::{Depth, Finding, Repaired, digest_of, repair, verify};
 
 pub(crate) use plan::{quoted, sha256};
 pub(crate) use site::remove_tree;
 pub(crate) use source::room;
-pub(crate) use verify::digest_of;

@@ -5,6 +5,7 @@ mod cvmfs;
 mod launcher;
 mod neurodocker;
 mod recipes;
+mod sync;
 
 use clap::{Args, Subcommand};
 use nd_terminal::Failure;
@@ -28,6 +29,8 @@ pub(crate) enum Bench {
     Recipes(BenchArgs),
     /// Recipes from command lines, against Python
     Neurodocker(BenchArgs),
+    /// Planning what a repository should hold, and applying it beside publishing
+    Sync(BenchArgs),
     /// Start of a wrapped command, against bare Apptainer and a shell wrapper
     Launcher(BenchArgs),
 }
@@ -70,6 +73,10 @@ pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
         Bench::Recipes(args) => {
             setup::ensure(machine, Purpose::Bench, args.no_install)?;
             recipes::run(machine)
+        }
+        Bench::Sync(args) => {
+            setup::ensure(machine, Purpose::Bench, args.no_install)?;
+            sync::run(machine)
         }
         Bench::Launcher(args) => {
             setup::ensure(machine, Purpose::Test, args.no_install)?;

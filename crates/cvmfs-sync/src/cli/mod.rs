@@ -8,6 +8,7 @@ mod look;
 mod probe;
 mod publish;
 mod server;
+mod sync;
 mod verify;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -42,6 +43,24 @@ enum Command {
     /// Make, check and move keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show what would make a repository hold what a catalogue lists
+    Plan(sync::PlanArgs),
+    /// Make a repository hold what a catalogue lists
+    Apply(sync::ApplyArgs),
+    /// Apply again and again, in place of cron
+    Watch(sync::WatchArgs),
+    /// Print a systemd unit that watches
+    Unit(sync::UnitArgs),
+    /// Say how a repository is
+    Status(sync::StatusArgs),
+    /// Module files
+    #[command(subcommand)]
+    Modules(sync::ModulesCommand),
+    /// Tags
+    #[command(subcommand)]
+    Tags(sync::TagsCommand),
+    /// Print the recipe file of `cvmfs_ducc` for a catalogue
+    Wishlist(sync::WishlistArgs),
     /// Copy a repository, verified, or bring a copy up to date
     Replicate(publish::ReplicateArgs),
     /// Prove a repository: trust, structure, objects
@@ -110,6 +129,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Remove(args) => publish::remove(&context, args),
         Command::Rollback(args) => publish::rollback(&context, args),
         Command::Gc(args) => publish::gc(&context, args),
+        Command::Apply(args) => sync::apply(&context, args),
+        Command::Plan(args) => sync::plan(&context, args),
+        Command::Watch(args) => sync::watch(&context, args),
+        Command::Unit(args) => sync::unit(&context, args),
+        Command::Status(args) => sync::status(&context, args),
+        Command::Modules(command) => sync::modules(&context, command),
+        Command::Tags(command) => sync::tags(&context, command),
+        Command::Wishlist(args) => sync::wishlist(&context, args),
         Command::Replicate(args) => publish::replicate(&context, args),
         Command::Resign(args) => keys::resign(&context, args),
         Command::Keys(command) => keys::run(&context, command),

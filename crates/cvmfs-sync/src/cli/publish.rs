@@ -16,7 +16,7 @@ use super::{
     args::{Context, RepositoryArgs, TrustArgs, publish_failure, replicate_failure, tree_path},
     look::target,
 };
-use crate::{Place, SourceTree, tree::record};
+use crate::{Place, SourceTree, tree::record_tree};
 
 /// What names objects.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -258,7 +258,7 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
         && let Some(dir) = at.parent()
         && at.name() == [dir.name(), b".simg"].concat()
     {
-        more.push((record(&tree.index)?, Some(dir)));
+        more.push((record_tree(&tree.index)?, Some(dir)));
     }
     let mut known = context.known(name)?;
     let begin = begin(context, &storage, &keys, args.repository_name());

@@ -1,12 +1,12 @@
 //! `verify`.
 
 use clap::Args;
-use nd_cvmfs::{Depth, Repository, VerifyOptions, verify};
-use nd_terminal::{Failure, FailureKind, human_bytes};
+use nd_cvmfs::{Depth, Manifest, Repository, VerifyOptions, verify};
+use nd_terminal::{Failure, FailureKind, human_bytes, human_duration};
 use serde_json::json;
 
 use super::args::{Context, TrustArgs, verify_failure};
-use crate::Place;
+use crate::{Place, housekeeping::lag_of};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -16,6 +16,10 @@ pub(super) struct VerifyArgs {
     /// Read and hash every object, and compare trees with the records beside them
     #[arg(long)]
     full: bool,
+    /// Address or folder of a copy that has to have the same revision; may be repeated. Only copies are
+    /// looked at then
+    #[arg(long, value_name = "PLACE", conflicts_with = "full")]
+    servers: Vec<String>,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -23,7 +27,11 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
     let place = Place::open(&args.place, &context.environment)?;
     let source = place.source();
-    let named = Repository::open(source)?.manifest().name.clone();
+    let manifest = Repository::open(source)?.manifest().clone();
+    if !args.servers.is_empty() {
+        return servers(context, &manifest, &args.servers);
+    }
+    let named = manifest.name;
     let keys = args.trust.public(context, named.as_ref())?;
     let options = VerifyOptions {
         depth: if args.full {
@@ -89,4 +97,44 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
     } else {
         failure
     })
+}
+
+/// Says how far copies are behind.
+fn servers(context: &Context, expected: &Manifest, places: &[String]) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for word in places {
+        let place = Place::open(word, &context.environment)?;
+        all.push(lag_of(expected, place.source()));
+    }
+    let late = all.iter().filter(|lag| !lag.is_current()).count();
+    if context.json() {
+        context.printer.json(&json!({
+            "schema_version": 1,
+            "revision": expected.revision,
+            "servers": all,
+        }))?;
+    } else {
+        for lag in &all {
+            let server = &lag.server;
+            let text = match (&lag.problem, lag.revision) {
+                (Some(problem), _) => format!("{server}: {problem}"),
+                (None, Some(revision)) if lag.behind > 0 => format!(
+                    "{server}: revision {revision}, {} behind, {} late at most",
+                    lag.behind,
+                    human_duration(std::time::Duration::from_secs(lag.seconds.unsigned_abs()))
+                ),
+                _ => format!("{server}: current"),
+            };
+            context.printer.data(&text)?;
+        }
+    }
+    if late == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "{late} of {} copies do not have revision {}",
+        all.len(),
+        expected.revision
+    );
+    Err(Failure::new(FailureKind::Failed, text))
 }

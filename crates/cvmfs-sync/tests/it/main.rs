@@ -10,3 +10,4 @@ mod probing;
 mod served;
 mod server;
 mod servers;
+mod sync;

@@ -44,7 +44,7 @@ pub(crate) fn weight(entry: &Entry) -> u64 {
 /// Positions of the directories at which a catalogue begins, in tree order, besides the root: those
 /// that the tree marks itself, and of what is heavier than the limit the heaviest parts. A single
 /// directory is never divided.
-pub(crate) fn cuts(index: &Index, options: CutOptions) -> Vec<usize> {
+pub fn cuts(index: &Index, options: CutOptions) -> Vec<usize> {
     let entries = index.entries();
     let mut marked = vec![false; entries.len()];
     for entry in entries {

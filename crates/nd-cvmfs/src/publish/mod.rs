@@ -9,7 +9,7 @@ mod session;
 mod tree;
 
 pub(crate) use commit::{PENDING, is_pending, load_reflog, note_pending};
-pub use cut::CutOptions;
+pub use cut::{CutOptions, cuts};
 pub use error::PublishError;
 pub(crate) use objects::{AtomicCounts, put_object};
 pub use objects::{ObjectCounts, ObjectOptions};

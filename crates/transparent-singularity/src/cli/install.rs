@@ -61,22 +61,8 @@ pub struct UpgradeArgs {
     pub dry_run: bool,
 }
 
-/// The file that the launcher is.
-pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
-    let found = launcher_path(context).ok_or_else(|| {
-        Failure::new(
-            FailureKind::Tool,
-            format!("program `{}` is missing", nd_launcher::LAUNCHER_PROGRAM),
-        )
-        .hint(
-            "it belongs beside `transparent-singularity`; `--wrapper-style script` does without it",
-        )
-    })?;
-    Ok(fs_err::read(found)?)
-}
-
 /// Where the launcher is: beside this program or on the search path.
-pub(super) fn launcher_path(context: &Context) -> Option<PathBuf> {
+pub(super) fn launcher_path(programs: &dyn nd_host::Programs) -> Option<PathBuf> {
     let mut places: Vec<PathBuf> = Vec::new();
     if let Ok(own) = std::env::current_exe()
         && let Some(folder) = own.parent()
@@ -86,11 +72,30 @@ pub(super) fn launcher_path(context: &Context) -> Option<PathBuf> {
             places.push(folder.join(place).join(nd_launcher::LAUNCHER_PROGRAM));
         }
     }
-    places.extend(nd_host::Programs::find(
-        &context.programs(),
-        nd_launcher::LAUNCHER_PROGRAM,
-    ));
+    places.extend(programs.find(nd_launcher::LAUNCHER_PROGRAM));
     places.into_iter().find(|path| path.is_file())
+}
+
+/// The bytes of the launcher; `None` when there is none.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn find_launcher(programs: &dyn nd_host::Programs) -> std::io::Result<Option<Vec<u8>>> {
+    launcher_path(programs).map(fs_err::read).transpose()
+}
+
+/// The same, which has to be there.
+pub(super) fn launcher(context: &Context) -> Result<Vec<u8>, Failure> {
+    find_launcher(&context.programs())?.ok_or_else(|| {
+        Failure::new(
+            FailureKind::Tool,
+            format!("program `{}` is missing", nd_launcher::LAUNCHER_PROGRAM),
+        )
+        .hint(
+            "it belongs beside `transparent-singularity`; `--wrapper-style script` does without it",
+        )
+    })
 }
 
 /// Everything needed to install.

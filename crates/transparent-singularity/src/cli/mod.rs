@@ -17,6 +17,7 @@ use nd_report::Cancel;
 use nd_store::Store;
 use nd_terminal::{Failure, FailureKind, OrFail as _, OutputArgs, Printer};
 
+pub use self::install::find_launcher;
 use crate::{FetchContext, Settings, Site, SiteError};
 
 /// Use containers as native commands

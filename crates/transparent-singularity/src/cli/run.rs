@@ -173,7 +173,7 @@ fn become_call(context: &Context, call: &Call) -> Result<(), Failure> {
 
 /// Becomes the launcher, which enters the image itself, or leaves it to a runtime and says so.
 fn become_launcher(context: &Context, folder: &Path, words: &[OsString]) -> Result<(), Failure> {
-    let launcher = super::install::launcher_path(context).ok_or_else(|| {
+    let launcher = super::install::launcher_path(&context.programs()).ok_or_else(|| {
         let text = format!("program `{LAUNCHER_PROGRAM}` is missing");
         Failure::new(FailureKind::Tool, text).hint("it belongs beside `transparent-singularity`")
     })?;

@@ -163,7 +163,7 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
     }
     let (environment, difference) = match read_environment(&mut image)? {
         Ok(environment) => (environment, std::collections::BTreeMap::new()),
-        Err(needs) => run_environment(&image_path, wish, means, needs)?,
+        Err(needs) => run_environment(&image_path, &wish.options, means.programs, needs)?,
     };
     let mut exposed = expose(&mut image, environment, &means.settings.excludes)?;
     if let Some(aliases) = &wish.aliases {
@@ -281,7 +281,7 @@ fn is_same_file(wish: &InstallWish, record: &InstallRecord) -> bool {
 }
 
 /// Whether this machine runs programs of another architecture by an emulator that works in containers.
-fn has_emulator(architecture: Architecture) -> bool {
+pub fn has_emulator(architecture: Architecture) -> bool {
     let path = format!("/proc/sys/fs/binfmt_misc/qemu-{}", architecture.as_str());
     let Ok(text) = fs_err::read_to_string(path) else {
         return false;
@@ -292,36 +292,38 @@ fn has_emulator(architecture: Architecture) -> bool {
 
 type Difference = std::collections::BTreeMap<String, String>;
 
-/// Asks the image for its variables by running `env -0` in it, once.
-fn run_environment(
+/// Asks an image for its variables by running `env -0` in it, once, with `options` of the runtime. Gives
+/// those that its files did not tell as well.
+///
+/// # Errors
+///
+/// Without a runtime, and when running fails.
+pub fn run_environment(
     image: &Path,
-    wish: &InstallWish,
-    means: &Means<'_>,
+    options: &[String],
+    programs: &dyn Programs,
     needs: NeedsRun,
 ) -> Result<(ImageEnvironment, Difference), InstallError> {
     let NeedsRun { script, partial } = needs;
     let runtime = ["apptainer", "singularity"]
         .into_iter()
-        .find_map(|name| means.programs.find(name));
+        .find_map(|name| programs.find(name));
     let Some(runtime) = runtime else {
         return Err(InstallError::NoRuntime { script });
     };
     let asked = Invocation::new(runtime)
         .args(["--silent", "exec", "--cleanenv", "--no-home"])
-        .args(wish.options.iter())
+        .args(options.iter())
         .arg("--pwd")
         .arg("/")
         .arg(image)
         .args(["env", "-0"])
         .directory("/")
         .limit(std::time::Duration::from_secs(120));
-    let ran = means
-        .programs
-        .check(&asked)
-        .map_err(|source| InstallError::Run {
-            script,
-            source: Box::new(source),
-        })?;
+    let ran = programs.check(&asked).map_err(|source| InstallError::Run {
+        script,
+        source: Box::new(source),
+    })?;
     let environment = ImageEnvironment::of_run(&ran.stdout);
     // What the runtime itself sets is no part of the image.
     let of_runtime = |name: &str| {

@@ -174,7 +174,7 @@ fn fuse() -> Check {
 fn native(context: &Context) -> Check {
     const FIX: &str = "where the policy says `runtime native`, commands are left to the runtime; see \
                        `namespaces` and `fuse` above, or let the security module allow mounts in user namespaces";
-    let Some(launcher) = super::super::install::launcher_path(context) else {
+    let Some(launcher) = super::super::install::launcher_path(&context.programs()) else {
         return other(
             "native",
             State::Note,

@@ -1,0 +1,219 @@
+//! Publishing by writing the files of a repository.
+
+use std::collections::HashMap;
+
+use nd_cvmfs::{
+    Begin, Directory, Keys, Known, NestedAt, ObjectHash, ObjectOptions, PublishError,
+    Publisher as Session, PutOptions, Repository, RepositoryName, Revision, Row, Source, TagName,
+    read_all,
+};
+use nd_host::Clock;
+use nd_names::Sha256;
+use nd_report::Cancel;
+use nd_rootfs::{ContentSink, Contents, ContentsError, Index, TreePath, Wanted};
+
+use super::{
+    ChangeSet, Edit, Inability, Publisher, PublisherError, RepositoryState, Transaction,
+    change::single, tags_of,
+};
+use crate::{
+    housekeeping::KnownTag,
+    sync::{RepositoryView, View, ViewError},
+};
+
+/// The largest object, in bytes: files are cut far below that.
+const MAX_OBJECT: u64 = 1 << 30;
+
+/// Publishes with [`nd_cvmfs`], into a folder that a web server gives to others.
+pub struct NativePublisher {
+    storage: Directory,
+    name: RepositoryName,
+    keys: Keys,
+    known: Known,
+    clock: Box<dyn Clock>,
+    /// Contents of the last change by the objects that hold them.
+    written: HashMap<Vec<ObjectHash>, Sha256>,
+}
+
+impl std::fmt::Debug for NativePublisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NativePublisher")
+            .field("storage", &self.storage)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NativePublisher {
+    /// Publishes to the repository `name` in `storage`; `known` is the index of its contents.
+    pub fn new(
+        storage: Directory,
+        name: RepositoryName,
+        keys: Keys,
+        known: Known,
+        clock: Box<dyn Clock>,
+    ) -> Self {
+        Self {
+            storage,
+            name,
+            keys,
+            known,
+            clock,
+            written: HashMap::new(),
+        }
+    }
+
+    fn begin(&self) -> Begin<'_> {
+        Begin {
+            storage: &self.storage,
+            keys: &self.keys,
+            name: &self.name,
+            now: self.clock.now(),
+        }
+    }
+
+    fn repository(&self) -> Result<Repository<'_>, PublisherError> {
+        Repository::open(&self.storage).map_err(PublisherError::Manifest)
+    }
+}
+
+impl Publisher for NativePublisher {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn state(&mut self) -> Result<RepositoryState, PublisherError> {
+        Ok(RepositoryState {
+            revision: self.repository()?.manifest().revision,
+            // The lock of the storage dies with its process, and nothing else is ever open.
+            transaction: Transaction::None,
+        })
+    }
+
+    fn view(&mut self) -> Result<Box<dyn View + '_>, PublisherError> {
+        let view = RepositoryView::of(self.repository()?).map_err(ViewError::from)?;
+        Ok(Box::new(view))
+    }
+
+    fn read_back(&mut self, at: &TreePath) -> Result<Index, PublisherError> {
+        let path = [b"/", at.as_bytes()].concat();
+        let mut digest = |row: &Row| {
+            let objects: Vec<_> = row.objects().collect();
+            let names: Vec<ObjectHash> = objects.iter().map(|(hash, ..)| *hash).collect();
+            let content = self.written.get(&names)?;
+            // Objects are named by what they hold: with its name right, the content is.
+            let whole = objects.iter().all(|(hash, kind, _)| {
+                let bytes = read_all(&self.storage, &hash.path(*kind), MAX_OBJECT);
+                matches!(bytes, Ok(Some(bytes)) if hash.algorithm.hash(&bytes) == *hash)
+            });
+            whole.then_some(*content)
+        };
+        let (index, _) = self.repository()?.tree(&path, &mut digest)?;
+        Ok(index)
+    }
+
+    fn cannot(&self, _: &ChangeSet) -> Vec<Inability> {
+        Vec::new()
+    }
+
+    fn source(&self) -> Option<&dyn Source> {
+        Some(&self.storage)
+    }
+
+    fn tags(&mut self) -> Result<Vec<KnownTag>, PublisherError> {
+        tags_of(&self.storage)
+    }
+
+    fn untag(&mut self, names: &[TagName]) -> Result<usize, PublisherError> {
+        let removed = nd_cvmfs::untag(self.begin(), names).map_err(busy)?;
+        Ok(removed.len())
+    }
+
+    fn recover(&mut self) -> Result<Option<String>, PublisherError> {
+        // What a killed run leaves has no name that counts, and the next lock removes it.
+        Ok(None)
+    }
+
+    fn publish(&mut self, change: ChangeSet, cancel: &Cancel) -> Result<u64, PublisherError> {
+        // Not `begin`: the index of contents is borrowed besides.
+        let begin = Begin {
+            storage: &self.storage,
+            keys: &self.keys,
+            name: &self.name,
+            now: self.clock.now(),
+        };
+        let mut session = Session::begin(begin).map_err(busy)?;
+        let known = &mut self.known;
+        let objects = ObjectOptions::default();
+        let algorithm = session.repository().manifest().root_catalog.algorithm;
+        self.written.clear();
+        for edit in change.edits {
+            match edit {
+                Edit::Directory { at, parts } => {
+                    for mut part in parts {
+                        let path = match &part.below {
+                            None => at.clone(),
+                            Some(below) => {
+                                let path = [at.as_bytes(), b"/", below.as_bytes()].concat();
+                                TreePath::new(path)
+                                    .map_err(|_| PublisherError::Through(below.to_string()))?
+                            }
+                        };
+                        let tree = &mut part.tree;
+                        session.store(&tree.index, &mut *tree.contents, known, &objects, cancel)?;
+                        for (_, file) in Wanted::distinct(&tree.index).iter() {
+                            if let Some(stored) = known.get(algorithm, &file.content) {
+                                let names = stored.pieces.iter().map(|piece| piece.hash);
+                                self.written.insert(names.collect(), file.content);
+                            }
+                        }
+                        let options = PutOptions {
+                            nested: NestedAt::Always,
+                            ..PutOptions::default()
+                        };
+                        session.put(&path, &tree.index, &options)?;
+                    }
+                }
+                Edit::File { at, bytes, mode } => {
+                    let index = single(at.name(), &bytes, mode)?;
+                    session.store(&index, &mut OneFile(bytes), known, &objects, cancel)?;
+                    session.put_into(at.parent().as_ref(), &index)?;
+                }
+                Edit::Remove { at } => match session.remove(&at) {
+                    Err(PublishError::NotFound(_)) | Ok(()) => {}
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        let revision = Revision {
+            description: change.message.as_str().to_owned(),
+            ..Revision::default()
+        };
+        Ok(session.commit(&revision)?.manifest.revision)
+    }
+}
+
+fn busy(error: PublishError) -> PublisherError {
+    match error {
+        PublishError::Storage(nd_cvmfs::StorageError::Busy(text)) => PublisherError::Busy(text),
+        error => error.into(),
+    }
+}
+
+/// The bytes of the only file of a tree.
+struct OneFile(Vec<u8>);
+
+impl Contents for OneFile {
+    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
+        for (at, file) in wanted.iter() {
+            let content = file.content;
+            sink.file(at, file.size, &content, &mut &self.0[..])
+                .map_err(|source| ContentsError::Sink {
+                    at,
+                    content,
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+}

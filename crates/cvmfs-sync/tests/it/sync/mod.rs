@@ -1,0 +1,10 @@
+//! The reconciler.
+
+mod case;
+mod faults;
+mod housekeeping;
+mod kill;
+mod life;
+mod plan;
+mod stand_in;
+mod upstream;
