@@ -3,6 +3,7 @@
 mod import;
 mod install;
 mod manage;
+mod many;
 mod run;
 mod shell;
 mod upstream;
@@ -17,6 +18,7 @@ use nd_report::Cancel;
 use nd_store::Store;
 use nd_terminal::{Failure, FailureKind, OrFail as _, OutputArgs, Printer};
 
+pub use self::many::{Installer, InstallerOptions, each};
 use crate::{FetchContext, Settings, Site, SiteError};
 
 /// Use containers as native commands
@@ -197,7 +199,18 @@ impl Context {
         let environment = Environment::of_process()?;
         let settings =
             Settings::load(&environment, cli.settings.as_deref()).or_fail(FailureKind::Failed)?;
-        let prefix = match &cli.prefix {
+        let prefix = cli.prefix.as_deref();
+        Self::of(environment, settings, prefix, cli.offline, printer)
+    }
+
+    fn of(
+        environment: Environment,
+        settings: Settings,
+        prefix: Option<&std::path::Path>,
+        offline: bool,
+        printer: Printer,
+    ) -> Result<Self, Failure> {
+        let prefix = match prefix {
             Some(prefix) => environment.absolute(prefix),
             None => settings.prefix(&environment).or_fail(FailureKind::Usage)?,
         };
@@ -206,7 +219,7 @@ impl Context {
             site: Site::new(clean(&prefix)),
             environment,
             settings,
-            offline: cli.offline,
+            offline,
             cancel: Cancel::default(),
         })
     }

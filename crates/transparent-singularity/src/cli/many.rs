@@ -1,0 +1,207 @@
+//! Many images at a time, for programs that know which.
+
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use nd_host::{Clock, Environment, SystemClock};
+use nd_names::ImageName;
+use nd_report::Cancel;
+use nd_terminal::{Failure, FailureKind, OrFail as _, Printer};
+
+use super::{
+    Context,
+    install::{Ready, failure, image_sources, tell},
+};
+use crate::{
+    Candidate, FetchContext, InstallError, InstallWish, Installed, Means, Settings, Site,
+    SourceSetting, WrapperStyle,
+};
+
+/// Steps of the progress display that one image has at most.
+const STEPS: u32 = 1 << 16;
+
+/// How an [`Installer`] is set up.
+#[derive(Debug, Clone, Default)]
+pub struct InstallerOptions {
+    /// The prefix; else that of the settings.
+    pub prefix: Option<PathBuf>,
+    /// The file of settings; else that of the user or of the machine.
+    pub settings: Option<PathBuf>,
+    /// Sources in place of those that come with the program; of no meaning when a file of settings
+    /// is there.
+    pub sources: Option<Vec<SourceSetting>>,
+    /// Open no connection.
+    pub offline: bool,
+    /// How commands are wrapped.
+    pub style: WrapperStyle,
+}
+
+/// Installs images into a prefix, several at a time, in one progress display.
+pub struct Installer {
+    context: Context,
+    ready: Ready,
+    style: WrapperStyle,
+}
+
+impl std::fmt::Debug for Installer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Installer")
+            .field("site", &self.context.site)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Installer {
+    /// Reads the settings and prepares the prefix. Ctrl-C is heard from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the settings cannot be read, the prefix cannot be written, or the launcher is missing.
+    pub fn new(options: &InstallerOptions, printer: Printer) -> Result<Self, Failure> {
+        let environment = Environment::of_process()?;
+        let mut settings = Settings::load(&environment, options.settings.as_deref())
+            .or_fail(FailureKind::Failed)?;
+        if let (None, Some(sources)) = (&settings.file, &options.sources) {
+            settings.sources.clone_from(sources);
+        }
+        let context = Context::of(
+            environment,
+            settings,
+            options.prefix.as_deref(),
+            options.offline,
+            printer,
+        )?;
+        nd_terminal::cancel_when_interrupted(&context.cancel, &context.printer)?;
+        let ready = Ready::new(&context, options.style)?;
+        Ok(Self {
+            context,
+            ready,
+            style: options.style,
+        })
+    }
+
+    /// The prefix.
+    pub fn site(&self) -> &Site {
+        &self.context.site
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.context.settings
+    }
+
+    /// The caller's wish to stop.
+    pub fn cancel(&self) -> &Cancel {
+        &self.context.cancel
+    }
+
+    /// What downloads need, and where they are kept.
+    pub fn fetch(&self) -> &FetchContext {
+        &self.ready.fetch
+    }
+
+    /// Now, as records have it.
+    pub fn now(&self) -> String {
+        SystemClock.now().to_string()
+    }
+
+    /// Where an image is looked for, by the settings.
+    ///
+    /// # Errors
+    ///
+    /// Never with the sources of good settings.
+    pub fn candidates(&self, image: &ImageName) -> Result<Vec<Candidate>, Failure> {
+        image_sources(&self.context, "auto", image)
+    }
+
+    /// The wish to have an image as the settings and the arguments say.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::candidates`].
+    pub fn wish(&self, image: ImageName) -> Result<InstallWish, Failure> {
+        Ok(InstallWish {
+            candidates: self.candidates(&image)?,
+            image,
+            from: None,
+            sha256: None,
+            dialects: None,
+            unpack: false,
+            options: Vec::new(),
+            style: self.style,
+            in_place: None,
+            aliases: None,
+            force: false,
+        })
+    }
+
+    /// Installs what is wished, at most `parallel` at a time; results are in the order of the wishes.
+    /// One failure does not stop the others, the caller's wish to stop does.
+    pub fn install_all(
+        &self,
+        wishes: &[InstallWish],
+        parallel: NonZeroUsize,
+    ) -> Vec<Result<Installed, Failure>> {
+        each(wishes, parallel, |number, wish| {
+            self.install_one(number, wish).map_err(failure)
+        })
+    }
+
+    fn install_one(&self, number: usize, wish: &InstallWish) -> Result<Installed, InstallError> {
+        self.context
+            .cancel
+            .check()
+            .map_err(crate::SourceError::from)?;
+        let mut fetch = self.ready.fetch.clone();
+        // Steps of images that come at one time are told apart by their numbers.
+        fetch.options.first_step = u32::try_from(number).unwrap_or(0).saturating_mul(STEPS);
+        let means = Means {
+            fetch: &fetch,
+            ..self.ready.means(&self.context)
+        };
+        crate::install(wish, &means)
+    }
+
+    /// Says what was installed, as `install` does.
+    ///
+    /// # Errors
+    ///
+    /// When standard output cannot be written.
+    pub fn tell(&self, installed: &Installed) -> Result<(), Failure> {
+        tell(&self.context, installed)
+    }
+}
+
+/// Does `work` for each item on at most `parallel` threads; results are in the order of the items.
+pub fn each<T: Sync, R: Send>(
+    items: &[T],
+    parallel: NonZeroUsize,
+    work: impl Fn(usize, &T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let take = || {
+            let mut mine = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(number) else {
+                    return mine;
+                };
+                mine.push((number, work(number, item)));
+            }
+        };
+        let threads: Vec<_> = (0..parallel.get().min(items.len()))
+            .map(|_| scope.spawn(take))
+            .collect();
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(mine) => mine,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        joined.flatten().collect()
+    });
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
