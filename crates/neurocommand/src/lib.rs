@@ -12,4 +12,5 @@ pub mod find;
 pub mod json;
 pub mod menu;
 mod nearest;
+pub mod site;
 pub mod sources;

@@ -8,7 +8,9 @@ mod finding;
 mod installing;
 mod menu;
 mod refresh;
+mod running;
 mod session;
+mod syncing;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nd_terminal::{Failure, FailureKind, OutputArgs};
@@ -34,11 +36,19 @@ enum Command {
     /// Install containers: their commands become wrappers, their names modules
     Install(installing::InstallArgs),
     /// Run a command of a container, installing it when it is missing
-    Run(installing::RunArgs),
+    Run(running::RunArgs),
     /// Remove containers that are installed
     Remove(installing::NamesArgs),
     /// Install the newest builds of what is installed
     Upgrade(installing::NamesArgs),
+    /// Make a site equal to its lock
+    Sync(syncing::SyncArgs),
+    /// Go back to the state before the last change by `sync`
+    Rollback(syncing::RollbackArgs),
+    /// Forget old states of a site, and free the images that only they need
+    Gc(syncing::GcArgs),
+    /// Write the lock of what is installed
+    Lock(syncing::LockArgs),
     /// Make, check and change catalogues
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
@@ -84,9 +94,13 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Search(args) => finding::search(&args, &printer),
         Command::Info(args) => finding::info(&args, &printer),
         Command::Install(args) => installing::install(&args, &printer),
-        Command::Run(args) => installing::run(&args, &printer),
+        Command::Run(args) => running::run(&args, &printer),
         Command::Remove(args) => installing::remove(&args),
         Command::Upgrade(args) => installing::upgrade(&args),
+        Command::Sync(args) => syncing::sync(&args, &printer),
+        Command::Rollback(args) => syncing::rollback(&args, &printer),
+        Command::Gc(args) => syncing::gc(&args, &printer),
+        Command::Lock(args) => syncing::lock(&args, &printer),
         Command::Catalogue(command) => catalogue::run(&command, &printer),
         Command::Menu(command) => menu::run(&command, &printer),
         Command::Config(command) => config::run(&command, &printer),

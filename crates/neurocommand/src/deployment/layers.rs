@@ -70,6 +70,12 @@ impl Resolved {
         )
     }
 
+    /// Whether one of `keys` has a value that is not the shipped one.
+    pub fn is_set(&self, keys: &[&str]) -> bool {
+        let own = |setting: &Setting| !setting.origin.starts_with("shipped:");
+        keys.iter().filter_map(|key| self.0.get(key)).any(own)
+    }
+
     /// Sets what a command line says.
     pub fn set(&mut self, key: &'static str, value: Value, origin: &str) {
         let origin = origin.to_owned();

@@ -11,4 +11,5 @@ mod catalogue;
 mod finding;
 mod menu;
 mod running;
+mod site;
 mod support;

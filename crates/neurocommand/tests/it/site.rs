@@ -1,0 +1,143 @@
+//! A site that is made equal to its lock, and goes back.
+
+use nd_testkit::{ObjectStore, TestEnv};
+
+use crate::support::{Said, files_below, good, image, read, run, write};
+
+const SITE: [&str; 4] = ["--site", "site", "--settings", "ts.toml"];
+
+/// A store with images, and the settings that say so.
+fn store(env: &TestEnv, images: &[&str]) -> Option<ObjectStore> {
+    let store = ObjectStore::start()?;
+    let url = store.bucket("images");
+    for name in images {
+        store.put(&format!("images/{name}.simg"), &image(env, name));
+    }
+    let text = format!("[[source]]\nname = \"store\"\nkind = \"objects\"\nurl = \"{url}\"\n");
+    write(env, "ts.toml", &text);
+    Some(store)
+}
+
+fn lock(env: &TestEnv, path: &str, images: &[&str]) {
+    let entry = |image: &&str| {
+        let parts: Vec<&str> = image.split('_').collect();
+        format!(
+            "[[container]]\nname = \"{}\"\nversion = \"{}\"\ndate = \"{}\"\nwrappers = \"script\"\n",
+            parts[0], parts[1], parts[2]
+        )
+    };
+    let entries: Vec<String> = images.iter().map(entry).collect();
+    write(env, path, &format!("version = 1\n{}", entries.concat()));
+}
+
+/// Names of containers that are there, with the modules that commit them.
+fn there(env: &TestEnv) -> Vec<String> {
+    let files = files_below(&env.work().join("site"));
+    let lists = files
+        .iter()
+        .filter_map(|path| path.strip_suffix("/commands.txt"));
+    lists.map(str::to_owned).collect()
+}
+
+fn call(env: &TestEnv, words: &[&str]) -> Said {
+    run(env, &[words, &SITE].concat())
+}
+
+fn fine(env: &TestEnv, words: &[&str]) -> Said {
+    good(env, &[words, &SITE].concat())
+}
+
+#[test]
+fn a_site_is_made_equal_to_its_lock_goes_back_without_a_source_and_frees_what_no_state_needs() {
+    let env = TestEnv::new().unwrap();
+    let images = [
+        "a_1_20240101",
+        "a_1_20240202",
+        "b_2.0_20240101",
+        "c_3_20240101",
+    ];
+    let Some(store) = store(&env, &images) else {
+        return;
+    };
+    lock(&env, "one.lock", &["a_1_20240101", "b_2.0_20240101"]);
+    lock(&env, "two.lock", &["a_1_20240202", "c_3_20240101"]);
+
+    let said = call(&env, &["sync", "one.lock", "--check"]);
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (3, "+ a_1_20240101\n+ b_2.0_20240101\n")
+    );
+    assert!(!env.work().join("site").exists());
+    fine(&env, &["sync", "one.lock"]);
+    assert_eq!(there(&env), ["a_1_20240101", "b_2.0_20240101"]);
+    // The lock of what is there pins bytes and modules, and asks for nothing more.
+    fine(&env, &["lock", "--output", "pinned.lock"]);
+    let pinned = read(&env, "pinned.lock");
+    assert!(
+        pinned.contains("sha256 = ") && pinned.contains("b/2.0.lua"),
+        "{pinned}"
+    );
+    assert_eq!(fine(&env, &["sync", "pinned.lock", "--check"]).out, "");
+
+    let said = fine(&env, &["sync", "two.lock", "--dry-run"]);
+    let wanted = "- b_2.0_20240101\n- a_1_20240101\n+ a_1_20240202\n+ c_3_20240101\n";
+    assert_eq!(said.out, wanted);
+    fine(&env, &["sync", "two.lock"]);
+    assert_eq!(there(&env), ["a_1_20240202", "c_3_20240101"]);
+
+    // The sources are gone, and what was there comes back with its bytes.
+    drop(store);
+    fine(&env, &["rollback", "--offline"]);
+    assert_eq!(there(&env), ["a_1_20240101", "b_2.0_20240101"]);
+    assert_eq!(fine(&env, &["lock"]).out, pinned);
+    fine(&env, &["rollback"]);
+    assert_eq!(there(&env), [""; 0]);
+    let said = call(&env, &["rollback"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+
+    // Nothing needs the images any more.
+    let kept = || files_below(&env.work().join("site/.state/kept")).len();
+    assert_eq!(kept(), 4);
+    let said = fine(&env, &["gc", "--dry-run", "--json"]);
+    assert!(said.out.contains("\"images\":4"), "{}", said.out);
+    assert_eq!(kept(), 4);
+    fine(&env, &["gc"]);
+    assert_eq!(kept(), 0);
+}
+
+#[test]
+fn another_image_than_the_pinned_one_is_refused_and_nothing_is_removed() {
+    let env = TestEnv::new().unwrap();
+    let Some(_store) = store(&env, &["a_1_20240101", "b_2.0_20240101"]) else {
+        return;
+    };
+    lock(&env, "one.lock", &["a_1_20240101"]);
+    fine(&env, &["sync", "one.lock"]);
+    lock(&env, "two.lock", &["b_2.0_20240101"]);
+    let pinned = format!(
+        "{}sha256 = \"{}\"\n",
+        read(&env, "two.lock"),
+        "0".repeat(64)
+    );
+    write(&env, "two.lock", &pinned);
+    let said = call(&env, &["sync", "two.lock"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("b_2.0_20240101") && said.err.contains("none removed"),
+        "{}",
+        said.err
+    );
+    assert_eq!(there(&env), ["a_1_20240101"]);
+    // The change has not ended: going back leads to the state before it.
+    fine(&env, &["rollback"]);
+    assert_eq!(there(&env), ["a_1_20240101"]);
+    // What is no lock changes nothing.
+    write(
+        &env,
+        "bad.lock",
+        "version = 1\n[[container]]\nname = \"a\"\n",
+    );
+    let said = call(&env, &["sync", "bad.lock"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert_eq!(there(&env), ["a_1_20240101"]);
+}
