@@ -51,9 +51,8 @@ pub use source::{
     Published, SourceError, UnknownStorage, UnpackError, candidates, obtain, unpack_tree,
     write_sif,
 };
-pub use verify::{Depth, Finding, Repaired, repair, verify};
+pub use verify::{Depth, Finding, Repaired, digest_of, repair, verify};
 
 pub(crate) use plan::{quoted, sha256};
 pub(crate) use site::remove_tree;
 pub(crate) use source::room;
-pub(crate) use verify::digest_of;

@@ -155,7 +155,11 @@ fn has_digest(path: &Path, digest: &str) -> bool {
 }
 
 /// SHA-256 of all that is left to read.
-pub(crate) fn digest_of(input: &mut impl io::Read) -> io::Result<Sha256> {
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn digest_of(input: &mut impl io::Read) -> io::Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -16,8 +16,8 @@ use super::{
     install::{Ready, failure, image_sources, tell},
 };
 use crate::{
-    Candidate, FetchContext, InstallError, InstallWish, Installed, Means, Settings, Site,
-    SourceSetting, WrapperStyle,
+    Candidate, FetchContext, ImageSource, InstallError, InstallWish, Installed, Means, Obtained,
+    Settings, Site, SourceSetting, WrapperStyle,
 };
 
 /// Steps of the progress display that one image has at most.
@@ -37,6 +37,21 @@ pub struct InstallerOptions {
     pub offline: bool,
     /// How commands are wrapped.
     pub style: WrapperStyle,
+}
+
+impl InstallerOptions {
+    fn context(&self, printer: Printer) -> Result<Context, Failure> {
+        let environment = Environment::of_process()?;
+        let mut settings =
+            Settings::load(&environment, self.settings.as_deref()).or_fail(FailureKind::Failed)?;
+        if let (None, Some(sources)) = (&settings.file, &self.sources) {
+            settings.sources.clone_from(sources);
+        }
+        let (prefix, offline) = (self.prefix.as_deref(), self.offline);
+        let context = Context::of(environment, settings, prefix, offline, printer)?;
+        nd_terminal::cancel_when_interrupted(&context.cancel, &context.printer)?;
+        Ok(context)
+    }
 }
 
 /// Installs images into a prefix, several at a time, in one progress display.
@@ -61,20 +76,7 @@ impl Installer {
     ///
     /// When the settings cannot be read, the prefix cannot be written, or the launcher is missing.
     pub fn new(options: &InstallerOptions, printer: Printer) -> Result<Self, Failure> {
-        let environment = Environment::of_process()?;
-        let mut settings = Settings::load(&environment, options.settings.as_deref())
-            .or_fail(FailureKind::Failed)?;
-        if let (None, Some(sources)) = (&settings.file, &options.sources) {
-            settings.sources.clone_from(sources);
-        }
-        let context = Context::of(
-            environment,
-            settings,
-            options.prefix.as_deref(),
-            options.offline,
-            printer,
-        )?;
-        nd_terminal::cancel_when_interrupted(&context.cancel, &context.printer)?;
+        let context = options.context(printer)?;
         let ready = Ready::new(&context, options.style)?;
         Ok(Self {
             context,
@@ -155,9 +157,7 @@ impl Installer {
             .cancel
             .check()
             .map_err(crate::SourceError::from)?;
-        let mut fetch = self.ready.fetch.clone();
-        // Steps of images that come at one time are told apart by their numbers.
-        fetch.options.first_step = u32::try_from(number).unwrap_or(0).saturating_mul(STEPS);
+        let fetch = numbered(&self.ready.fetch, number);
         let means = Means {
             fetch: &fetch,
             ..self.ready.means(&self.context)
@@ -173,6 +173,63 @@ impl Installer {
     pub fn tell(&self, installed: &Installed) -> Result<(), Failure> {
         tell(&self.context, installed)
     }
+}
+
+/// Gets images without installing them.
+pub struct Getter {
+    context: Context,
+    fetch: FetchContext,
+}
+
+impl std::fmt::Debug for Getter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Getter")
+            .field("fetch", &self.fetch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Getter {
+    /// Reads the settings; downloads are kept in `store`. Ctrl-C is heard from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the settings cannot be read or the store cannot be made.
+    pub fn new(
+        options: &InstallerOptions,
+        store: &Path,
+        printer: Printer,
+    ) -> Result<Self, Failure> {
+        let context = options.context(printer)?;
+        let fetch = context.fetch(store)?;
+        Ok(Self { context, fetch })
+    }
+
+    /// What downloads need, and where they are kept.
+    pub fn fetch(&self) -> &FetchContext {
+        &self.fetch
+    }
+
+    /// Gets an image file from the first source that has one; unpacked images of CVMFS are none.
+    /// `number` tells steps of images that come at one time apart.
+    ///
+    /// # Errors
+    ///
+    /// When no source has it, and when the caller wishes to stop.
+    pub fn obtain(&self, number: usize, image: &ImageName) -> Result<Obtained, Failure> {
+        let mut candidates = image_sources(&self.context, "auto", image)?;
+        candidates.retain(|one| !matches!(one.source, ImageSource::Cvmfs(_)));
+        let fetch = numbered(&self.fetch, number);
+        let obtained = crate::obtain(image, &candidates, None, &fetch);
+        obtained.map_err(|error| failure(error.into()))
+    }
+}
+
+/// The same with steps of a range of their own.
+fn numbered(fetch: &FetchContext, number: usize) -> FetchContext {
+    let mut fetch = fetch.clone();
+    fetch.options.first_step = u32::try_from(number).unwrap_or(0).saturating_mul(STEPS);
+    fetch
 }
 
 /// Does `work` for each item on at most `parallel` threads; results are in the order of the items.

@@ -18,7 +18,7 @@ use nd_report::Cancel;
 use nd_store::Store;
 use nd_terminal::{Failure, FailureKind, OrFail as _, OutputArgs, Printer};
 
-pub use self::many::{Installer, InstallerOptions, each};
+pub use self::many::{Getter, Installer, InstallerOptions, each};
 use crate::{FetchContext, Settings, Site, SiteError};
 
 /// Use containers as native commands
