@@ -9,6 +9,7 @@ pub mod codes;
 pub mod deployment;
 pub mod docs;
 pub mod find;
+pub mod images;
 pub mod json;
 pub mod menu;
 mod nearest;

@@ -5,6 +5,7 @@ mod config;
 mod docs;
 mod files;
 mod finding;
+mod images;
 mod installing;
 mod menu;
 mod refresh;
@@ -52,6 +53,9 @@ enum Command {
     /// Make, check and change catalogues
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
+    /// Compare published images with stores and registries, upload and remove them
+    #[command(subcommand)]
+    Images(images::ImagesCommand),
     /// Make the menu of a desktop, and make it known
     #[command(subcommand)]
     Menu(menu::MenuCommand),
@@ -102,6 +106,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Gc(args) => syncing::gc(&args, &printer),
         Command::Lock(args) => syncing::lock(&args, &printer),
         Command::Catalogue(command) => catalogue::run(&command, &printer),
+        Command::Images(command) => images::run(&command, &printer),
         Command::Menu(command) => menu::run(&command, &printer),
         Command::Config(command) => config::run(&command, &printer),
         Command::Completions { shell } => {

@@ -9,6 +9,7 @@
 mod bad;
 mod catalogue;
 mod finding;
+mod images;
 mod menu;
 mod running;
 mod site;
