@@ -14,3 +14,4 @@ mod menu;
 mod running;
 mod site;
 mod support;
+mod whole;

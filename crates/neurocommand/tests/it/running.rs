@@ -12,7 +12,7 @@ const APPS: &str = r#"{"tool": {"apps": {
     "showGUI-tool 1.0": {"version": "20240101", "exec": "show 'a b'"}}, "categories": ["statistics"]}}"#;
 
 /// The program, with the runtime that tests use on its search path.
-fn with_runtime(env: &TestEnv, runtime: &Path, words: &[&str]) -> Said {
+pub(crate) fn with_runtime(env: &TestEnv, runtime: &Path, words: &[&str]) -> Said {
     let old = std::env::var_os("PATH").unwrap_or_default();
     let folders = runtime.parent().map(Path::to_owned);
     let program = Path::new(env!("CARGO_BIN_EXE_neurocommand"))
