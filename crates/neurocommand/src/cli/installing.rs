@@ -80,9 +80,17 @@ impl SiteArgs {
     /// How images are installed here.
     pub(super) fn set_up(&self, resolved: &Resolved, style: WrapperStyle) -> InstallerOptions {
         InstallerOptions {
+            sources: sources(resolved),
+            ..self.options(style)
+        }
+    }
+
+    /// The same where no source is asked.
+    pub(super) fn options(&self, style: WrapperStyle) -> InstallerOptions {
+        InstallerOptions {
             prefix: self.site.clone(),
             settings: self.settings.clone(),
-            sources: sources(resolved),
+            sources: None,
             offline: self.offline,
             style,
         }

@@ -1,5 +1,6 @@
 //! The command line of `neurocommand`.
 
+mod carrying;
 mod catalogue;
 mod config;
 mod docs;
@@ -12,6 +13,7 @@ mod refresh;
 mod running;
 mod session;
 mod syncing;
+mod trying;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nd_terminal::{Failure, FailureKind, OutputArgs};
@@ -50,6 +52,11 @@ enum Command {
     Gc(syncing::GcArgs),
     /// Write the lock of what is installed
     Lock(syncing::LockArgs),
+    /// Carry containers to sites without a network
+    #[command(subcommand)]
+    Bundle(carrying::BundleCommand),
+    /// Copy installed containers to a node's own disk
+    Prefetch(carrying::PrefetchArgs),
     /// Make, check and change catalogues
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
@@ -105,6 +112,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rollback(args) => syncing::rollback(&args, &printer),
         Command::Gc(args) => syncing::gc(&args, &printer),
         Command::Lock(args) => syncing::lock(&args, &printer),
+        Command::Bundle(command) => carrying::bundle(&command, &printer),
+        Command::Prefetch(args) => carrying::prefetch(&args, &printer),
         Command::Catalogue(command) => catalogue::run(&command, &printer),
         Command::Images(command) => images::run(&command, &printer),
         Command::Menu(command) => menu::run(&command, &printer),

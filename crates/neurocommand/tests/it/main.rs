@@ -14,4 +14,5 @@ mod menu;
 mod running;
 mod site;
 mod support;
+mod trying;
 mod whole;

@@ -39,7 +39,7 @@ pub(crate) fn with_runtime(env: &TestEnv, runtime: &Path, words: &[&str]) -> Sai
 }
 
 /// A root file system with a static shell and a tool that tells what it was called with.
-fn image(env: &TestEnv) -> Option<String> {
+pub(crate) fn image(env: &TestEnv) -> Option<String> {
     let busybox = peer("busybox")?;
     let root = env.work().join("image");
     for folder in [

@@ -141,3 +141,54 @@ fn another_image_than_the_pinned_one_is_refused_and_nothing_is_removed() {
     assert_eq!(said.code, 1, "{}", said.err);
     assert_eq!(there(&env), ["a_1_20240101"]);
 }
+
+#[test]
+fn containers_are_carried_to_a_site_without_a_network_and_to_the_disk_of_a_node() {
+    let env = TestEnv::new().unwrap();
+    let Some(store) = store(&env, &["a_1_20240101", "b_2.0_20240101"]) else {
+        return;
+    };
+    lock(&env, "one.lock", &["a_1_20240101", "b_2.0_20240101"]);
+    fine(&env, &["sync", "one.lock"]);
+    drop(store);
+    fine(&env, &["bundle", "export", "usb"]);
+    let bundle = ["a_1_20240101.simg", "b_2.0_20240101.simg", "site.lock"];
+    assert_eq!(files_below(&env.work().join("usb")), bundle);
+    // What is there already is not written again.
+    let said = fine(&env, &["bundle", "export", "usb", "--json"]);
+    assert!(said.out.contains("\"written\":0"), "{}", said.out);
+
+    let there = ["--site", "far", "--settings", "ts.toml"];
+    let import = [&["bundle", "import", "usb"], &there[..]].concat();
+    good(&env, &import);
+    good(&env, &import);
+    // The far site is what the lock of the bundle says, and stays so.
+    let check = [&["sync", "usb/site.lock", "--check"], &there[..]].concat();
+    assert_eq!(good(&env, &check).out, "");
+    fine(&env, &["prefetch", "a", "--to", "node"]);
+    let found = files_below(&env.work().join("node"));
+    let has = |path: &str| found.iter().any(|found| found == path);
+    assert!(
+        has("a_1_20240101/show") && has("modules/a/1.lua") && !has("b_2.0_20240101/show"),
+        "{found:?}"
+    );
+
+    // Another image than the pinned one is not installed.
+    write(&env, "usb/b_2.0_20240101.simg", "something else");
+    let import = [
+        "bundle",
+        "import",
+        "usb",
+        "--site",
+        "third",
+        "--settings",
+        "ts.toml",
+    ];
+    let said = run(&env, &import);
+    assert!(
+        said.code == 1 && said.err.contains("is not what the bundle says"),
+        "{}",
+        said.err
+    );
+    assert!(!env.work().join("third/b_2.0_20240101").exists());
+}

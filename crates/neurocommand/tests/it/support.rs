@@ -95,7 +95,12 @@ pub(crate) fn image(env: &TestEnv, text: &str) -> Vec<u8> {
         let path = write(env, &format!("{root}/{path}"), &text);
         fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let (index, mut contents) = nd_oci::read_directory(&env.work().join(root)).unwrap();
+    squashfs(&env.work().join(root))
+}
+
+/// The bytes of the squashfs image of a folder.
+pub(crate) fn squashfs(root: &Path) -> Vec<u8> {
+    let (index, mut contents) = nd_oci::read_directory(root).unwrap();
     let mut out = Cursor::new(Vec::new());
     nd_squashfs::write(&index, &mut contents, &mut out, &WriteOptions::default()).unwrap();
     out.into_inner()
