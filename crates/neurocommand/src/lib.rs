@@ -1,7 +1,7 @@
 //! The catalogue of containers, from a release record to a menu entry.
 //!
-//! [`json`], [`catalogue`], [`find`], [`deployment`] and the plans of [`menu`] are pure: no process, network,
-//! clock or environment.
+//! [`json`], [`catalogue`], [`find`], [`deployment`], [`images`] and the plans of [`menu`] and [`site`] are
+//! pure: no process, network, clock or environment.
 
 pub mod catalogue;
 pub mod cli;
