@@ -12,6 +12,5 @@ pub mod find;
 pub mod images;
 pub mod json;
 pub mod menu;
-mod nearest;
 pub mod site;
 pub mod sources;

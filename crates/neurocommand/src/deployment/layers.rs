@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use nd_report::{Diagnostic, FileId, Severity, Sink, Span};
+use nd_report::{Diagnostic, FileId, Severity, Sink, Span, nearest};
 use serde::Deserialize as _;
 use toml::Spanned;
 
 use super::keys::{KEYS, Kind, find};
-use crate::{codes, json::shown, nearest::nearest};
+use crate::{codes, json::shown};
 
 /// One file, as it is laid over those before it.
 #[derive(Debug, Clone, Copy)]
