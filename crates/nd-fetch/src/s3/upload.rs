@@ -165,7 +165,9 @@ impl Bucket {
         }
         let tag = tag_of(&parts);
         match self.complete(upload.key, &id, &parts) {
-            Err(error) if is_taken(&error) => {
+            // Gone is an upload that somebody else has completed, or that was completed by an
+            // attempt whose answer was lost.
+            Err(error) if is_taken(&error) || error.status() == Some(404) => {
                 // What was sent is of no use any more.
                 let abort = Ask::new(Method::DELETE, upload.key).query("uploadId", &id);
                 let _ = self.ask(&abort);
@@ -194,7 +196,11 @@ impl Bucket {
         let ask = Ask::new(Method::GET, "")
             .query("uploads", "")
             .query("prefix", key);
-        let list = self.document(&ask)?;
+        let list = match self.document(&ask) {
+            // Who may not list uploads, or asks a store that cannot, sends all parts.
+            Err(error) if matches!(error.status(), Some(403 | 405 | 501)) => return Ok(None),
+            other => other?,
+        };
         let mine = list
             .items("Upload")
             .filter(|item| item.get("Key").is_some_and(|found| found == key));

@@ -168,10 +168,9 @@ fn import(args: &ImportArgs, printer: &Printer) -> Result<(), Failure> {
             let message = format!("the bundle does not pin the bytes of `{}`", pinned.image());
             return Err(Failure::new(FailureKind::Failed, message));
         };
-        if !installer
-            .site()
-            .keep_bytes(fs_err::File::open(&path)?, &sha256)?
-        {
+        let site = installer.site();
+        let is_there = site.kept(&sha256)?.is_some();
+        if !is_there && !site.keep_bytes(fs_err::File::open(&path)?, &sha256)? {
             let message = format!("`{}` is not what the bundle says", path.display());
             return Err(Failure::new(FailureKind::Failed, message));
         }

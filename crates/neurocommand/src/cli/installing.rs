@@ -307,7 +307,9 @@ pub(super) fn summary(
     }
     let Some(kind) = kind else { return Ok(()) };
     // Of one image its own kind of failure tells most.
-    let kind = if wishes.len() == 1 {
+    let kind = if installer.cancel().is_cancelled() {
+        FailureKind::Interrupted
+    } else if wishes.len() == 1 {
         kind
     } else {
         FailureKind::Failed

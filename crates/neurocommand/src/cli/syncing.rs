@@ -244,11 +244,16 @@ fn apply(
     printer: &Printer,
 ) -> Result<(), Failure> {
     let site = installer.site();
-    let record = |pinned: &Pinned| site.record(&pinned.image().stem());
-    for pinned in plan.leaving() {
-        let kept = record(pinned)?.map_or(Ok(false), |record| site.keep(&record))?;
-        if !kept {
-            let image = pinned.image();
+    // Also what upstream's script has installed, which has no record of ours.
+    let records = installed(site)?;
+    let of = |all: &[Pinned]| -> Vec<&InstallRecord> {
+        let names: Vec<String> = all.iter().map(|one| one.image().stem()).collect();
+        let goes = |record: &&InstallRecord| names.contains(&record.image);
+        records.iter().filter(goes).collect()
+    };
+    for record in of(&plan.remove).into_iter().chain(of(&plan.replaced)) {
+        if !site.keep(record)? {
+            let image = &record.image;
             printer.note(&format!(
                 "{image} is no image file; going back gets it from its source"
             ));
@@ -285,14 +290,12 @@ fn apply(
         return Err(Failure::new(FailureKind::Failed, message)
             .hint("the same command goes on; `neurocommand rollback` goes back"));
     }
-    for pinned in &plan.remove {
-        if let Some(record) = record(pinned)? {
-            let _lock = site.lock(&record.name())?;
-            for left in site.remove(&record)?.left {
-                printer.note(&format!("`{}` stays: nobody recorded it", left.0.display()));
-            }
-            printer.note(&format!("removed {}", record.image));
+    for record in of(&plan.remove) {
+        let _lock = site.lock(&record.name())?;
+        for left in site.remove(record)?.left {
+            printer.note(&format!("`{}` stays: nobody recorded it", left.0.display()));
         }
+        printer.note(&format!("removed {}", record.image));
     }
     Ok(())
 }

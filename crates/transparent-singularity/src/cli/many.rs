@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use nd_host::{Clock, Environment, SystemClock};
+use nd_host::Environment;
 use nd_names::ImageName;
 use nd_report::Cancel;
 use nd_terminal::{Failure, FailureKind, OrFail as _, Printer};
@@ -90,24 +90,9 @@ impl Installer {
         &self.context.site
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.context.settings
-    }
-
     /// The caller's wish to stop.
     pub fn cancel(&self) -> &Cancel {
         &self.context.cancel
-    }
-
-    /// What downloads need, and where they are kept.
-    pub fn fetch(&self) -> &FetchContext {
-        &self.ready.fetch
-    }
-
-    /// Now, as records have it.
-    pub fn now(&self) -> String {
-        SystemClock.now().to_string()
     }
 
     /// Where an image is looked for, by the settings.
