@@ -169,7 +169,7 @@ pub(super) fn gc(args: &GcArgs, printer: &Printer) -> Result<(), Failure> {
     let verb = if args.dry_run { "would free" } else { "freed" };
     let size = human_bytes(bytes);
     printer.note(&format!(
-        "{verb} {size}: {images} images of {forgotten} older states"
+        "{verb} {size}: {images} images that no state needs; {forgotten} states are older"
     ));
     Ok(())
 }

@@ -120,7 +120,7 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!(
-        "{wrong} of {} images are not the same everywhere",
+        "{wrong} of {} images are not everywhere as they should be",
         images.len()
     );
     Err(Failure::new(FailureKind::Failed, message)
@@ -207,10 +207,20 @@ fn show(args: &CheckArgs, reports: &[ImageReport], printer: &Printer) -> Result<
                 Presence::There { bytes: Some(bytes) } => format!("{bytes} bytes"),
                 Presence::There { bytes: None } => "there".to_owned(),
                 Presence::Missing => "missing".to_owned(),
-                Presence::Unknown { reason } => reason.clone(),
+                Presence::Unknown { .. } => "unknown".to_owned(),
             };
             table.row([report.image.stem(), place.clone(), state]);
             rows += 1;
+        }
+    }
+    // One reason tells what is wrong with a place; hundreds would hide it.
+    let mut told: Vec<&str> = Vec::new();
+    for (place, presence) in reports.iter().flat_map(|report| &report.places) {
+        if let Presence::Unknown { reason } = presence
+            && !told.contains(&place.as_str())
+        {
+            printer.warn(&format!("`{place}` does not say what it has: {reason}"));
+            told.push(place);
         }
     }
     if rows > 0 {
