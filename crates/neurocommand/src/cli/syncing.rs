@@ -15,6 +15,9 @@ use super::{
 };
 use crate::site::{Pinned, SiteLock, States, StatesError, SyncPlan};
 
+/// Folders of a site's state that others of its group go on with.
+const SHARED: &[&str] = &["states", "kept"];
+
 #[derive(Debug, Args)]
 pub(super) struct LockArgs {
     /// Names of containers that are installed; all of them without
@@ -106,6 +109,7 @@ pub(super) fn sync(args: &SyncArgs, printer: &Printer) -> Result<(), Failure> {
     states.begin(&there, &wanted)?;
     apply(&installer, &plan, args.change.jobs, printer)?;
     states.end(&SiteLock::of(&installed(installer.site())?))?;
+    installer.share_state(SHARED)?;
     told(&plan, printer)
 }
 
@@ -130,6 +134,7 @@ pub(super) fn rollback(args: &RollbackArgs, printer: &Printer) -> Result<(), Fai
     states.begin_back()?;
     apply(&installer, &plan, args.change.jobs, printer)?;
     states.end_back()?;
+    installer.share_state(SHARED)?;
     told(&plan, printer)
 }
 

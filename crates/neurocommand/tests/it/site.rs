@@ -1,5 +1,7 @@
 //! A site that is made equal to its lock, and goes back.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use nd_testkit::{ObjectStore, TestEnv};
 
 use crate::support::{Said, files_below, good, image, read, run, write};
@@ -103,6 +105,31 @@ fn a_site_is_made_equal_to_its_lock_goes_back_without_a_source_and_frees_what_no
     assert_eq!(kept(), 4);
     fine(&env, &["gc"]);
     assert_eq!(kept(), 0);
+}
+
+#[test]
+fn others_of_the_group_can_go_on_with_the_states_of_a_site() {
+    let env = TestEnv::new().unwrap();
+    let Some(_store) = store(&env, &["a_1_20240101"]) else {
+        return;
+    };
+    let group = fs_err::metadata(env.work()).unwrap().gid();
+    let settings = format!("{}[site]\ngroup = \"{group}\"\n", read(&env, "ts.toml"));
+    write(&env, "ts.toml", &settings);
+    lock(&env, "one.lock", &["a_1_20240101"]);
+    lock(&env, "none.lock", &[]);
+    fine(&env, &["sync", "one.lock"]);
+    fine(&env, &["sync", "none.lock"]);
+    let states = env.work().join("site/.state/states");
+    for (path, bits) in [
+        (states.clone(), 0o2070),
+        (states.join("in-use"), 0o060),
+        (states.join("000001.lock"), 0o060),
+        (env.work().join("site/.state/kept"), 0o2070),
+    ] {
+        let mode = fs_err::metadata(&path).unwrap().mode();
+        assert_eq!(mode & bits, bits, "{}: {mode:o}", path.display());
+    }
 }
 
 #[test]

@@ -150,6 +150,19 @@ impl Installer {
         crate::install(wish, &means)
     }
 
+    /// Gives folders of the prefix's state to the site's group, as installations are given to it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such group, or we may not.
+    pub fn share_state(&self, names: &[&str]) -> Result<(), Failure> {
+        let folders = names.iter().map(|name| self.site().state().join(name));
+        for folder in folders.filter(|folder| folder.is_dir()) {
+            crate::share(&folder, &self.context.settings.site).map_err(failure)?;
+        }
+        Ok(())
+    }
+
     /// Says what was installed, as `install` does.
     ///
     /// # Errors

@@ -11,10 +11,8 @@ use nd_names::{Architecture, ImageName, Sha256};
 use nd_report::Event;
 use nd_rootfs::Kind;
 
-use self::{
-    place::{place, source},
-    share::share,
-};
+use self::place::{place, source};
+pub(crate) use self::share::share;
 use crate::{
     Applied, Candidate, CommandName, Content, EnvironmentSource, Exposed, FetchContext, Found,
     Given, ImageEnvironment, ImageError, InstallPlan, InstallRecord, ModuleFile, NeedsRun,
