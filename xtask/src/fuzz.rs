@@ -174,6 +174,7 @@ fn one(
 fn seeds(recordings: &Path, name: &str) -> Vec<PathBuf> {
     let folders: &[&str] = match name {
         "yaml" | "recipe" => &["neurocontainers/recipes", "neurocontainers/templates"],
+        "catalogue" => &["neurocommand"],
         _ => &[],
     };
     folders

@@ -13,11 +13,11 @@ mod install;
 mod launcher;
 mod machine;
 mod pipeline;
+mod python_peers;
 mod reader;
 mod reproduce;
 mod sbom;
 mod setup;
-mod shpc;
 mod tidy;
 mod totals;
 

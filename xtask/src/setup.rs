@@ -7,7 +7,7 @@ use xshell::cmd;
 use crate::{
     apptainer, environment_modules,
     machine::{Machine, find_program},
-    reader, shpc,
+    python_peers, reader,
 };
 
 /// What a command is about to do, which decides what it needs.
@@ -163,7 +163,7 @@ pub(crate) fn ensure(machine: &Machine, purpose: Purpose, no_install: bool) -> R
     }
     if purpose >= Purpose::Test {
         environment_modules::ensure(machine, no_install)?;
-        shpc::ensure(machine, no_install)?;
+        python_peers::ensure(machine, no_install)?;
     }
     if purpose >= Purpose::Test {
         reader::ensure(machine, no_install)?;

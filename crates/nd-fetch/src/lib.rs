@@ -6,6 +6,7 @@
 //! no text that is shown holds a password or a signature ([`SafeUrl`]). This is the only
 //! asynchronous crate; [`Fetcher::fetch_all_blocking`] is the door for callers that are not.
 
+mod body;
 mod client;
 mod download;
 mod error;
@@ -17,6 +18,7 @@ mod records;
 pub mod registry;
 mod request;
 mod retry;
+pub mod s3;
 mod safe_url;
 
 pub use error::{Cause, FetchError, TransportError, Tried};

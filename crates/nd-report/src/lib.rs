@@ -7,6 +7,7 @@ mod cancel;
 mod diagnostic;
 mod explanation;
 mod fixes;
+mod nearest;
 mod position;
 mod progress;
 
@@ -14,5 +15,6 @@ pub use cancel::{Cancel, Cancelled};
 pub use diagnostic::{Code, Diagnostic, FileId, Fix, Hint, Label, Severity, Sink, Span};
 pub use explanation::Explanation;
 pub use fixes::{Fixed, apply_safe_fixes};
+pub use nearest::{edits, nearest};
 pub use position::{ColumnUnit, LineIndex, Position};
 pub use progress::{Event, Reporter, Silent, StepId, StepOutcome};

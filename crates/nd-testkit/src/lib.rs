@@ -1,4 +1,5 @@
-//! Test support: peers, a hermetic environment for commands, an ordinary user, filters for snapshots.
+//! Test support: peers, servers on loopback, a hermetic environment for commands, an ordinary user,
+//! filters for snapshots.
 //!
 //! Only `dev-dependencies` name this crate.
 
@@ -7,6 +8,7 @@ mod corpus;
 mod cpu;
 mod filters;
 mod peer;
+mod services;
 mod user;
 
 pub use command::TestEnv;
@@ -14,4 +16,5 @@ pub use corpus::corpus;
 pub use cpu::{cpu_since, cpu_time};
 pub use filters::filters;
 pub use peer::peer;
+pub use services::{ObjectStore, Registry};
 pub use user::{OrdinaryUser, UserProcess};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The program `name`, or `None` after saying `skipped: REASON` when it is not installed.
 ///
-/// Apptainer and Environment Modules are looked for in `$ND_PEERS/NAME` first, everything else on `PATH` and in the
+/// Apptainer, Environment Modules and what comes from PyPI are looked for in `$ND_PEERS/NAME` first, everything else on `PATH` and in the
 /// folders of system programs.
 ///
 /// # Panics
@@ -59,6 +59,7 @@ fn package(program: &str) -> &str {
         "srun" => "slurm-wlm",
         "qemu-aarch64-static" => "qemu-user-static",
         "systemd-analyze" => "systemd",
+        "moto_server" => "moto[server]",
         other => other,
     }
 }

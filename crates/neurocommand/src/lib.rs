@@ -1,7 +1,7 @@
 //! The catalogue of containers, from a release record to a menu entry.
 //!
-//! [`json`], [`catalogue`], [`find`], [`deployment`] and the plans of [`menu`] are pure: no process, network,
-//! clock or environment.
+//! [`json`], [`catalogue`], [`find`], [`deployment`], [`images`] and the plans of [`menu`] and [`site`] are
+//! pure: no process, network, clock or environment.
 
 pub mod catalogue;
 pub mod cli;
@@ -9,7 +9,8 @@ pub mod codes;
 pub mod deployment;
 pub mod docs;
 pub mod find;
+pub mod images;
 pub mod json;
 pub mod menu;
-mod nearest;
+pub mod site;
 pub mod sources;

@@ -56,6 +56,7 @@ pub use source::{
 };
 pub use verify::{Depth, Finding, Repaired, digest_of, repair, verify};
 
+pub(crate) use install::share;
 pub(crate) use plan::{quoted, sha256};
 pub(crate) use site::remove_tree;
 pub(crate) use source::room;

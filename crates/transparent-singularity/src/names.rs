@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use nd_names::ImageName;
+use nd_report::edits;
 
 /// Compares versions as people count: runs of digits as numbers, all else as text.
 pub fn compare_versions(a: &str, b: &str) -> Ordering {
@@ -97,8 +98,11 @@ pub fn nearest(text: &str, names: &[ImageName]) -> Vec<String> {
     }
     let limit = 1 + tool.chars().count() / 3;
     let mut found: Vec<(usize, &str)> = (tools.into_iter())
-        .map(|other| (distance(&tool, other), other))
-        .filter(|(far, other)| *far <= limit || other.contains(tool.as_str()) && tool.len() > 2)
+        .filter_map(|other| {
+            let part = other.contains(tool.as_str()) && tool.len() > 2;
+            let far = edits(&tool, other, limit).or(part.then_some(limit + 1))?;
+            Some((far, other))
+        })
         .collect();
     found.sort_unstable();
     found
@@ -106,26 +110,6 @@ pub fn nearest(text: &str, names: &[ImageName]) -> Vec<String> {
         .take(3)
         .map(|(_, name)| name.to_owned())
         .collect()
-}
-
-/// How many letters are added, missing, other or swapped.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let changed = usize::from(a[i - 1] != b[j - 1]);
-            row[j] = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + changed);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]

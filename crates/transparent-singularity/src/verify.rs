@@ -155,6 +155,10 @@ fn has_digest(path: &Path, digest: &str) -> bool {
 }
 
 /// SHA-256 of all that is left to read.
+///
+/// # Errors
+///
+/// When it cannot be read.
 pub fn digest_of(input: &mut impl io::Read) -> io::Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 20];

@@ -10,10 +10,11 @@ use oci_spec::{distribution::Reference, image::MediaType};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{
-    Registries, RegistryError, pull::sha256, push::Source, referrers::INDEX, talk::Repository,
+use super::{Registries, RegistryError, pull::sha256, referrers::INDEX, talk::Repository};
+use crate::{
+    body::Source,
+    fetcher::{blocking, until_cancelled},
 };
-use crate::fetcher::{blocking, until_cancelled};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";

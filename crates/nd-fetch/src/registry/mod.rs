@@ -9,6 +9,7 @@ mod auth;
 mod challenge;
 mod conf;
 mod error;
+mod has;
 mod pull;
 mod push;
 mod referrers;

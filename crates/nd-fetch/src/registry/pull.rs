@@ -22,7 +22,7 @@ use crate::{
 
 /// Blobs downloaded at a time.
 pub(crate) const PARALLEL: NonZeroUsize = NonZeroUsize::new(4).unwrap();
-const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
+pub(super) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v2+json";

@@ -1,20 +1,7 @@
 //! Pushing: blobs that are not there yet, then the manifest.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::FileExt as _,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io::Read as _, sync::Arc};
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use nd_names::Sha256;
 use nd_oci::{BlobSource, Image, OciError, PlatformIndex};
 use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, StepOutcome};
@@ -32,15 +19,11 @@ use super::{
 };
 use crate::{
     Cause, SafeUrl,
-    error::{Chain, TransportError},
+    body::{self, Source},
+    error::Chain,
     fetcher::{blocking, until_cancelled},
     http, retry,
 };
-
-/// Bytes read from a file at a time.
-const PIECE: u64 = 256 << 10;
-/// Progress is told at most this often.
-const PROGRESS: Duration = Duration::from_millis(100);
 
 /// What a push did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -164,13 +147,13 @@ impl Registries {
         digests.dedup();
         digests.retain(|digest| *digest != image.config_digest);
         // The first one finds out who may push; the others share what it was given.
-        let config = Source::open(blobs, &image.config_digest)?;
+        let config = open(blobs, &image.config_digest)?;
         let first = self.put_blob(&repository, image.config_digest, config, mount_from);
         let mut done = vec![first.await?];
         let turns = Arc::new(tokio::sync::Semaphore::new(PARALLEL.get()));
         let mut running = tokio::task::JoinSet::new();
         for digest in digests {
-            let file = Source::open(blobs, &digest)?;
+            let file = open(blobs, &digest)?;
             let (alone, turns) = (self.clone(), turns.clone());
             let (repository, from) = (repository.clone(), mount_from.map(str::to_owned));
             running.spawn(async move {
@@ -363,38 +346,12 @@ impl Registries {
         loop {
             let credential = self.accepted(repository);
             let credential = credential.filter(|_| url.url().origin() == home);
-            let sent = Arc::new(AtomicU64::new(0));
             let request = self.fetcher.client()?.put(url.bare());
             let request = http::with_credential(request, credential.as_ref());
-            let body = FileBody {
-                source: source.clone(),
-                at: 0,
-                sent: sent.clone(),
-                told: told.clone(),
-                last: Instant::now(),
-            };
-            let request = request
-                .header(CONTENT_TYPE, kind)
-                .body(reqwest::Body::wrap(body));
-            let mut answer = std::pin::pin!(request.send());
-            let mut seen = 0;
-            let response = loop {
-                match tokio::time::timeout(idle, &mut answer).await {
-                    Ok(Ok(response)) => break response,
-                    Ok(Err(error)) => {
-                        let source = TransportError::new(error);
-                        return Err(fail(Cause::Transport { source, at: None }));
-                    }
-                    Err(_) => {
-                        let now = sent.load(Ordering::Relaxed);
-                        if now == seen {
-                            let (what, limit) = ("nothing was taken", idle);
-                            return Err(fail(Cause::Timeout { what, limit }));
-                        }
-                        seen = now;
-                    }
-                }
-            };
+            let request = request.header(CONTENT_TYPE, kind);
+            let response = body::send(request, source, idle, told.clone())
+                .await
+                .map_err(fail)?;
             match response.status().as_u16() {
                 201 => return Ok(()),
                 401 if !introduced => {
@@ -440,83 +397,12 @@ fn manifest(blobs: &dyn BlobSource, image: &Image) -> Result<Vec<u8>, RegistryEr
     }
 }
 
-#[derive(Clone)]
-pub(super) enum Source {
-    Memory(Bytes),
-    File(Arc<File>, u64),
-}
-
-impl Source {
-    fn open(blobs: &dyn BlobSource, digest: &Sha256) -> Result<Self, OciError> {
-        let file = blobs.open(digest)?;
-        let size = file.metadata().map_err(|source| OciError::Io {
-            path: digest.oci().into(),
-            source,
-        })?;
-        Ok(Self::File(Arc::new(file), size.len()))
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(_, size) => *size,
-        }
-    }
-
-    fn piece(&self, at: u64) -> io::Result<Bytes> {
-        let end = self.size().min(at + PIECE);
-        match self {
-            Self::Memory(bytes) => Ok(bytes.slice(at as usize..end as usize)),
-            Self::File(file, _) => {
-                let mut piece = vec![0; (end - at) as usize];
-                file.read_exact_at(&mut piece, at)?;
-                Ok(piece.into())
-            }
-        }
-    }
-}
-
-/// A body that is read as it is sent, and that tells how far it is.
-struct FileBody {
-    source: Source,
-    at: u64,
-    sent: Arc<AtomicU64>,
-    told: Option<(Arc<dyn Reporter>, StepId)>,
-    last: Instant,
-}
-
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.is_end_stream() {
-            return Poll::Ready(None);
-        }
-        let piece = match self.source.piece(self.at) {
-            Ok(piece) => piece,
-            Err(error) => return Poll::Ready(Some(Err(error))),
-        };
-        self.at += piece.len() as u64;
-        self.sent.store(self.at, Ordering::Relaxed);
-        if self.last.elapsed() >= PROGRESS || self.is_end_stream() {
-            self.last = Instant::now();
-            if let Some((reporter, id)) = &self.told {
-                let (id, bytes) = (*id, self.at);
-                reporter.event(Event::Advanced { id, bytes });
-            }
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.at >= self.source.size()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.source.size() - self.at)
-    }
+/// A blob as the body of a request.
+fn open(blobs: &dyn BlobSource, digest: &Sha256) -> Result<Source, OciError> {
+    let file = blobs.open(digest)?;
+    let size = file.metadata().map_err(|source| OciError::Io {
+        path: digest.oci().into(),
+        source,
+    })?;
+    Ok(Source::File(Arc::new(file), size.len()))
 }

@@ -15,6 +15,7 @@ mod processes;
 mod push;
 mod registry;
 mod resume;
+mod s3;
 mod server;
 mod support;
 mod tls;

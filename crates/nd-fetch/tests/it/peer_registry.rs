@@ -177,6 +177,12 @@ fn what_skopeo_pushes_is_pulled_and_is_what_skopeo_pulls() {
         assert_eq!(ask(&registries, &back).unwrap().digest, digest);
     }
     let missing = format!("{}/group/app:missing", running.host);
+    let has = |name: &str| registries.has_blocking(&name.parse().unwrap(), &Cancel::default());
+    let there = format!("{}/group/app:latest", running.host);
+    assert_eq!(
+        (has(&there).unwrap(), has(&missing).unwrap()),
+        (true, false)
+    );
     let error = ask(&registries, &missing).unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { .. }), "{error}");
 

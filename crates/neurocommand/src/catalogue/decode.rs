@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use nd_names::BuildDate;
-use nd_report::{Code, Diagnostic, Severity, Sink, Span};
+use nd_report::{Code, Diagnostic, Severity, Sink, Span, nearest};
 use neurocontainers_recipe::{CATEGORIES, LEGACY_CATEGORIES};
 
 use super::{
@@ -14,7 +14,6 @@ use super::{
 use crate::{
     codes,
     json::{Member, Node, Object, Value, shown},
-    nearest::nearest,
 };
 
 const CONTAINER_KEYS: &[&str] = &["show_in_menu", "show_in_applist", "apps", "categories"];

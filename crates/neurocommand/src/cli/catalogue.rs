@@ -54,6 +54,8 @@ pub(super) enum CatalogueCommand {
     Merge(MergeArgs),
     /// Take a container or one of its versions out
     Remove(RemoveArgs),
+    /// Install, run and remove what a catalogue lists, in a folder of its own
+    TestInstall(super::trying::TestInstallArgs),
 }
 
 /// Where a result goes.
@@ -214,6 +216,7 @@ pub(super) fn run(command: &CatalogueCommand, printer: &Printer) -> Result<(), F
         CatalogueCommand::Add(args) => add(args, printer),
         CatalogueCommand::Merge(args) => merge(args, printer),
         CatalogueCommand::Remove(args) => remove(args, printer),
+        CatalogueCommand::TestInstall(args) => super::trying::run(args, printer),
     }
 }
 

@@ -1,21 +1,24 @@
-//! `install`, `run`, `remove` and `upgrade`, through the library of `transparent-singularity`.
+//! `install`, `remove` and `upgrade`, through the library of `transparent-singularity`.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser as _};
 use nd_host::Environment;
-use nd_names::{BuildDate, ImageName};
+use nd_names::ImageName;
 use nd_terminal::{Failure, FailureKind, OrFail as _, OutputFormat, Printer};
 use serde_json::json;
-use transparent_singularity::{Settings, Site, SiteError, cli};
+use transparent_singularity::{
+    Given, InstallWish, Installed, Settings, Site, WrapperStyle,
+    cli::{self, Installer, InstallerOptions},
+};
 
 use super::{
     finding::{fits, nothing},
-    session::AppsArgs,
+    session::{AppsArgs, sources},
 };
 use crate::{
-    catalogue::{Catalogue, Container, quote, split},
-    deployment::Deployment,
+    catalogue::{Catalogue, Container, split},
+    deployment::{Deployment, Resolved},
 };
 
 /// Where images are installed.
@@ -44,31 +47,13 @@ pub(super) struct InstallArgs {
     #[arg(long, value_name = "IMAGE")]
     from: Option<String>,
     /// How commands are wrapped
-    #[arg(long, value_name = "STYLE", value_parser = ["launcher", "script"], default_value = "launcher")]
-    wrapper_style: String,
+    #[arg(long, value_enum, default_value_t)]
+    wrapper_style: WrapperStyle,
+    #[command(flatten)]
+    jobs: JobsArgs,
     /// Say what would be installed
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    site: SiteArgs,
-    #[command(flatten)]
-    apps: AppsArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RunArgs {
-    /// `NAME VERSION`, `NAME/VERSION` or `NAME_VERSION_DATE`, then a build date when it matters, then
-    /// the command; without one, a shell
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "WORDS"
-    )]
-    words: Vec<OsString>,
-    /// How commands are wrapped, when it has to be installed
-    #[arg(long, value_name = "STYLE", value_parser = ["launcher", "script"], default_value = "launcher")]
-    wrapper_style: String,
     #[command(flatten)]
     site: SiteArgs,
     #[command(flatten)]
@@ -83,9 +68,40 @@ pub(super) struct NamesArgs {
     site: SiteArgs,
 }
 
+/// How many images are worked on at a time.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct JobsArgs {
+    /// How many images are worked on at a time
+    #[arg(long, short, value_name = "N", default_value = "4")]
+    pub(super) jobs: NonZeroUsize,
+}
+
 impl SiteArgs {
+    /// How images are installed here.
+    pub(super) fn set_up(&self, resolved: &Resolved, style: WrapperStyle) -> InstallerOptions {
+        InstallerOptions {
+            sources: sources(resolved),
+            ..self.options(style)
+        }
+    }
+
+    /// The same where no source is asked.
+    pub(super) fn options(&self, style: WrapperStyle) -> InstallerOptions {
+        InstallerOptions {
+            prefix: self.site.clone(),
+            settings: self.settings.clone(),
+            sources: None,
+            offline: self.offline,
+            style,
+        }
+    }
+
     /// Calls `transparent-singularity` with `words`.
-    fn call(&self, quiet: bool, words: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    pub(super) fn call(
+        &self,
+        quiet: bool,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> Result<(), Failure> {
         let mut all: Vec<OsString> = vec!["transparent-singularity".into()];
         for (name, path) in [("--prefix", &self.site), ("--settings", &self.settings)] {
             if let Some(path) = path {
@@ -100,7 +116,7 @@ impl SiteArgs {
     }
 
     /// The folder of installed images.
-    fn open(&self, environment: &Environment) -> Result<Site, Failure> {
+    pub(super) fn open(&self, environment: &Environment) -> Result<Site, Failure> {
         let prefix = if let Some(path) = &self.site {
             environment.absolute(path)
         } else {
@@ -113,13 +129,13 @@ impl SiteArgs {
 }
 
 /// An image to install, and the options that its runtime needs.
-struct Wanted {
-    image: ImageName,
-    options: Vec<String>,
+pub(super) struct Wanted {
+    pub(super) image: ImageName,
+    pub(super) options: Vec<String>,
 }
 
 /// The image of `version` of a container, the highest without one.
-fn image(container: &Container, version: Option<&str>) -> Result<Wanted, Failure> {
+pub(super) fn image(container: &Container, version: Option<&str>) -> Result<Wanted, Failure> {
     let found = match version {
         Some(version) => container
             .images()
@@ -157,7 +173,7 @@ fn image(container: &Container, version: Option<&str>) -> Result<Wanted, Failure
 }
 
 /// The images that `name` means.
-fn wanted(catalogue: &Catalogue, name: &str) -> Result<Vec<Wanted>, Failure> {
+pub(super) fn wanted(catalogue: &Catalogue, name: &str) -> Result<Vec<Wanted>, Failure> {
     let (container, version) = match name.split_once('/') {
         Some((container, version)) => (container, Some(version)),
         None => (name, None),
@@ -195,39 +211,9 @@ fn wanted(catalogue: &Catalogue, name: &str) -> Result<Vec<Wanted>, Failure> {
     }
 }
 
-/// Installs one image.
-fn install_one(
-    wanted: &Wanted,
-    from: Option<&str>,
-    style: &str,
-    site: &SiteArgs,
-    quiet: bool,
-    more: &[String],
-) -> Result<(), Failure> {
-    let mut words: Vec<OsString> = vec!["install".into(), wanted.image.stem().into()];
-    words.push(format!("--wrapper-style={style}").into());
-    let options: Vec<String> = more
-        .iter()
-        .chain(&wanted.options)
-        .map(|option| quote(option))
-        .collect();
-    if !options.is_empty() {
-        words.push(format!("--singularity-opts={}", options.join(" ")).into());
-    }
-    if let Some(from) = from {
-        words.extend(["--from".into(), from.into()]);
-    }
-    site.call(quiet, words)
-}
-
 /// Options that the deployment has for every image.
-fn runtime_options(
-    apps: &AppsArgs,
-    environment: &Environment,
-    printer: &Printer,
-) -> Result<Vec<String>, Failure> {
-    let deployment = Deployment::of(&apps.deployment.resolve(environment, printer)?);
-    split(&deployment.runtime_options).ok_or_else(|| {
+pub(super) fn runtime_options(resolved: &Resolved) -> Result<Vec<String>, Failure> {
+    split(&Deployment::of(resolved).runtime_options).ok_or_else(|| {
         Failure::new(
             FailureKind::Failed,
             "`runtime_options` of the deployment cannot be split into words",
@@ -262,134 +248,74 @@ pub(super) fn install(args: &InstallArgs, printer: &Printer) -> Result<(), Failu
         }
         return printer.data(&stems.join("\n"));
     }
-    let options = runtime_options(&args.apps, &environment, printer)?;
+    let resolved = args.apps.deployment.resolve(&environment, printer)?;
+    let options = runtime_options(&resolved)?;
+    let from = args.from.as_deref().map(given);
+    let set_up = args.site.set_up(&resolved, args.wrapper_style);
+    let installer = Installer::new(&set_up, printer.clone())?;
+    let mut wishes = Vec::new();
+    for one in all {
+        wishes.push(InstallWish {
+            from: from.clone(),
+            options: options.iter().cloned().chain(one.options).collect(),
+            ..installer.wish(one.image)?
+        });
+    }
+    let done = installer.install_all(&wishes, args.jobs.jobs);
+    summary(&installer, &wishes, done, printer)
+}
+
+/// A local image by its path or transport.
+pub(super) fn given(text: &str) -> Given {
+    match text.parse() {
+        Ok(given) => given,
+        Err(never) => match never {},
+    }
+}
+
+/// Says what was installed and what failed, and fails when anything did.
+pub(super) fn summary(
+    installer: &Installer,
+    wishes: &[InstallWish],
+    done: Vec<Result<Installed, Failure>>,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let is_json = printer.format() == OutputFormat::Json;
     let (mut installed, mut failed) = (Vec::new(), Vec::new());
-    for one in &all {
-        let stem = one.image.stem();
-        match install_one(
-            one,
-            args.from.as_deref(),
-            &args.wrapper_style,
-            &args.site,
-            false,
-            &options,
-        ) {
-            Ok(()) => installed.push(stem),
+    let mut kind = None;
+    for (wish, result) in wishes.iter().zip(done) {
+        let stem = wish.image.stem();
+        match result {
+            Ok(new) => {
+                if !is_json {
+                    installer.tell(&new)?;
+                }
+                installed.push(stem);
+            }
             Err(failure) => {
-                // The others are installed all the same.
-                printer.error_line(failure.render().trim_end());
+                printer.error_line(&format!("{stem}: {}", failure.render().trim_end()));
+                kind.get_or_insert(failure.kind);
                 failed.push(stem);
             }
         }
     }
-    if printer.format() == OutputFormat::Json {
+    if is_json {
         printer.json(&json!({ "schema_version": 1, "installed": installed, "failed": failed }))?;
-    } else if all.len() > 1 {
-        printer.note(&format!(
-            "{} installed, {} failed",
-            installed.len(),
-            failed.len()
-        ));
+    } else if wishes.len() > 1 {
+        let (good, bad) = (installed.len(), failed.len());
+        printer.note(&format!("{good} installed, {bad} failed"));
     }
-    if failed.is_empty() {
-        return Ok(());
-    }
+    let Some(kind) = kind else { return Ok(()) };
+    // Of one image its own kind of failure tells most.
+    let kind = if installer.cancel().is_cancelled() {
+        FailureKind::Interrupted
+    } else if wishes.len() == 1 {
+        kind
+    } else {
+        FailureKind::Failed
+    };
     let message = format!("failed to install {}", failed.join(", "));
-    Err(Failure::new(FailureKind::Failed, message))
-}
-
-/// What `run` was told to run.
-#[derive(Debug, PartialEq, Eq)]
-struct Asked {
-    name: String,
-    version: String,
-    date: Option<BuildDate>,
-    command: Vec<OsString>,
-}
-
-/// Takes the words of `run` apart.
-fn asked(words: &[OsString]) -> Result<Asked, Failure> {
-    let usage = |message: String| {
-        Failure::new(FailureKind::Usage, message)
-            .hint("neurocommand run NAME VERSION [DATE] [COMMAND…]")
-    };
-    let text = |at: usize| words.get(at).and_then(|word| word.to_str());
-    let first = text(0).ok_or_else(|| usage("the name is no text".to_owned()))?;
-    let (name, version, mut next) = if let Some((name, version)) = first.split_once('/') {
-        (name.to_owned(), version.to_owned(), 1)
-    } else if let Ok(image) = first.parse::<ImageName>() {
-        return Ok(Asked {
-            name: image.app.to_string(),
-            version: image.version.to_string(),
-            date: Some(image.date),
-            command: words[1..].to_vec(),
-        });
-    } else {
-        let version =
-            text(1).ok_or_else(|| usage(format!("the version of `{first}` is missing")))?;
-        (first.to_owned(), version.to_owned(), 2)
-    };
-    let date = text(next).and_then(|word| word.parse::<BuildDate>().ok());
-    next += usize::from(date.is_some());
-    Ok(Asked {
-        name,
-        version,
-        date,
-        command: words[next..].to_vec(),
-    })
-}
-
-pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), Failure> {
-    let environment = Environment::of_process()?;
-    let asked = asked(&args.words)?;
-    let site = args.site.open(&environment)?;
-    let mut name = match &asked.date {
-        Some(date) => format!("{}_{}_{date}", asked.name, asked.version),
-        None => format!("{}/{}", asked.name, asked.version),
-    };
-    match site.find(&name) {
-        Ok(_) => {}
-        Err(SiteError::NotInstalled { .. }) => {
-            let wanted = if asked.date.is_some() {
-                let image = name.parse::<ImageName>().or_fail(FailureKind::Usage)?;
-                Wanted {
-                    image,
-                    options: Vec::new(),
-                }
-            } else {
-                let (catalogue, _) = args.apps.load(&environment, printer)?;
-                let container = catalogue.container(&asked.name);
-                let container = container.ok_or_else(|| {
-                    let mut failure = nothing(&catalogue, &asked.name);
-                    failure.kind = FailureKind::Usage;
-                    failure
-                })?;
-                image(container, Some(&asked.version))?
-            };
-            let options = runtime_options(&args.apps, &environment, printer)?;
-            install_one(
-                &wanted,
-                None,
-                &args.wrapper_style,
-                &args.site,
-                true,
-                &options,
-            )?;
-            name = wanted.image.stem();
-        }
-        Err(error) => return Err(error.into()),
-    }
-    let verb = if asked.command.is_empty() {
-        "shell"
-    } else {
-        "exec"
-    };
-    let mut words: Vec<OsString> = vec![verb.into(), name.into()];
-    if !asked.command.is_empty() {
-        words.push("--".into());
-        words.extend(asked.command);
-    }
-    args.site.call(true, words)
+    Err(Failure::new(kind, message))
 }
 
 pub(super) fn remove(args: &NamesArgs) -> Result<(), Failure> {
@@ -406,44 +332,4 @@ pub(super) fn remove(args: &NamesArgs) -> Result<(), Failure> {
 pub(super) fn upgrade(args: &NamesArgs) -> Result<(), Failure> {
     let words = std::iter::once("upgrade".into()).chain(args.names.iter().map(OsString::from));
     args.site.call(false, words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(words: &[&str]) -> (String, String, Option<String>, Vec<OsString>) {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        let asked = asked(&words).unwrap();
-        (
-            asked.name,
-            asked.version,
-            asked.date.map(String::from),
-            asked.command,
-        )
-    }
-
-    #[test]
-    fn every_form_of_a_name_is_understood_and_arguments_stay_as_they_are() {
-        let command: Vec<OsString> = ["fslinfo", "-x", "a b"]
-            .iter()
-            .map(OsString::from)
-            .collect();
-        let plain = ("fsl".to_owned(), "6.0".to_owned(), None, command.clone());
-        assert_eq!(of(&["fsl", "6.0", "fslinfo", "-x", "a b"]), plain);
-        assert_eq!(of(&["fsl/6.0", "fslinfo", "-x", "a b"]), plain);
-        let dated = (
-            "fsl".to_owned(),
-            "6.0".to_owned(),
-            Some("20240101".to_owned()),
-            command,
-        );
-        assert_eq!(
-            of(&["fsl", "6.0", "20240101", "fslinfo", "-x", "a b"]),
-            dated
-        );
-        assert_eq!(of(&["fsl_6.0_20240101", "fslinfo", "-x", "a b"]), dated);
-        assert_eq!(of(&["lite", "20260428"]).1, "20260428");
-        assert!(asked(&["fsl".into()]).is_err());
-    }
 }

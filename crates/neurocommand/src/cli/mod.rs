@@ -1,14 +1,19 @@
 //! The command line of `neurocommand`.
 
+mod carrying;
 mod catalogue;
 mod config;
 mod docs;
 mod files;
 mod finding;
+mod images;
 mod installing;
 mod menu;
 mod refresh;
+mod running;
 mod session;
+mod syncing;
+mod trying;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nd_terminal::{Failure, FailureKind, OutputArgs};
@@ -34,14 +39,30 @@ enum Command {
     /// Install containers: their commands become wrappers, their names modules
     Install(installing::InstallArgs),
     /// Run a command of a container, installing it when it is missing
-    Run(installing::RunArgs),
+    Run(running::RunArgs),
     /// Remove containers that are installed
     Remove(installing::NamesArgs),
     /// Install the newest builds of what is installed
     Upgrade(installing::NamesArgs),
+    /// Make a site equal to its lock
+    Sync(syncing::SyncArgs),
+    /// Go back to the state before the last change by `sync`
+    Rollback(syncing::RollbackArgs),
+    /// Forget old states of a site, and free the images that only they need
+    Gc(syncing::GcArgs),
+    /// Write the lock of what is installed
+    Lock(syncing::LockArgs),
+    /// Carry containers to sites without a network
+    #[command(subcommand)]
+    Bundle(carrying::BundleCommand),
+    /// Copy installed containers to a node's own disk
+    Prefetch(carrying::PrefetchArgs),
     /// Make, check and change catalogues
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
+    /// Compare published images with stores and registries, upload and remove them
+    #[command(subcommand)]
+    Images(images::ImagesCommand),
     /// Make the menu of a desktop, and make it known
     #[command(subcommand)]
     Menu(menu::MenuCommand),
@@ -84,10 +105,17 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Search(args) => finding::search(&args, &printer),
         Command::Info(args) => finding::info(&args, &printer),
         Command::Install(args) => installing::install(&args, &printer),
-        Command::Run(args) => installing::run(&args, &printer),
+        Command::Run(args) => running::run(&args, &printer),
         Command::Remove(args) => installing::remove(&args),
         Command::Upgrade(args) => installing::upgrade(&args),
+        Command::Sync(args) => syncing::sync(&args, &printer),
+        Command::Rollback(args) => syncing::rollback(&args, &printer),
+        Command::Gc(args) => syncing::gc(&args, &printer),
+        Command::Lock(args) => syncing::lock(&args, &printer),
+        Command::Bundle(command) => carrying::bundle(&command, &printer),
+        Command::Prefetch(args) => carrying::prefetch(&args, &printer),
         Command::Catalogue(command) => catalogue::run(&command, &printer),
+        Command::Images(command) => images::run(&command, &printer),
         Command::Menu(command) => menu::run(&command, &printer),
         Command::Config(command) => config::run(&command, &printer),
         Command::Completions { shell } => {

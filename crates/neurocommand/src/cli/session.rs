@@ -7,6 +7,7 @@ use clap::Args;
 use nd_host::Environment;
 use nd_report::{FileId, Sink};
 use nd_terminal::{Failure, FailureKind, Printer};
+use transparent_singularity::SourceSetting;
 
 use super::{files::Files, refresh};
 use crate::{
@@ -79,6 +80,15 @@ impl DeploymentArgs {
         files.end(printer)?;
         Ok(resolved)
     }
+}
+
+/// The sources of images that a deployment names; `None` when it is the shipped one, whose sources
+/// the settings of `transparent-singularity` know in more detail.
+pub(super) fn sources(resolved: &Resolved) -> Option<Vec<SourceSetting>> {
+    let keys = ["registries", "stores", "repository"];
+    resolved
+        .is_set(&keys)
+        .then(|| Deployment::of(resolved).sources())
 }
 
 impl AppsArgs {

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use nd_report::{Diagnostic, FileId, Severity, Sink, Span};
+use nd_report::{Diagnostic, FileId, Severity, Sink, Span, nearest};
 use serde::Deserialize as _;
 use toml::Spanned;
 
 use super::keys::{KEYS, Kind, find};
-use crate::{codes, json::shown, nearest::nearest};
+use crate::{codes, json::shown};
 
 /// One file, as it is laid over those before it.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,12 @@ impl Resolved {
             self.0.get(key).map(|setting| &setting.value),
             Some(Value::Flag(true))
         )
+    }
+
+    /// Whether one of `keys` has a value that is not the shipped one.
+    pub fn is_set(&self, keys: &[&str]) -> bool {
+        let own = |setting: &Setting| !setting.origin.starts_with("shipped:");
+        keys.iter().filter_map(|key| self.0.get(key)).any(own)
     }
 
     /// Sets what a command line says.

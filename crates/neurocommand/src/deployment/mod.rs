@@ -3,10 +3,12 @@
 mod ini;
 mod keys;
 mod layers;
+mod sources;
 
 pub use ini::{Migrated, migrate};
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{Layer, Resolved, Setting, Value, resolve};
+pub use sources::registry;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -32,6 +34,12 @@ pub struct Deployment {
     pub catalogue_url: Option<String>,
     /// Folder of icons, `NAME.png`.
     pub icons: Option<Utf8PathBuf>,
+    /// Registries that images come from, `HOST/NAMESPACE`, the first wanted first.
+    pub registries: Vec<String>,
+    /// Addresses of stores that images come from, the first wanted first.
+    pub stores: Vec<String>,
+    /// CVMFS repository with everything installed.
+    pub repository: Option<String>,
     /// Menu of the desktop that a line is added to.
     pub system_menu: Option<Utf8PathBuf>,
     /// Folder of menu entries of the machine.
@@ -78,6 +86,9 @@ impl Deployment {
             catalogue: path("catalogue"),
             catalogue_url: settings.text("catalogue_url").map(str::to_owned),
             icons: path("icons"),
+            registries: settings.list("registries").to_vec(),
+            stores: settings.list("stores").to_vec(),
+            repository: settings.text("repository").map(str::to_owned),
             system_menu: path("system_menu"),
             applications_dir: path("applications_dir")
                 .unwrap_or_else(|| Utf8Path::new("/usr/share/applications").to_owned()),

@@ -1,12 +1,10 @@
 //! Searching by words: what matches, how well, and what was probably meant.
 
+use nd_report::edits;
 use serde::Serialize;
 
 use super::Index;
-use crate::{
-    catalogue::{Catalogue, Container},
-    nearest::distance,
-};
+use crate::catalogue::{Catalogue, Container};
 
 /// A container that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -120,7 +118,7 @@ impl Fields {
             4..=6 => 1,
             _ => 2,
         };
-        let slip = |text: &str| limit > 0 && distance(word, text, limit).is_some();
+        let slip = |text: &str| limit > 0 && edits(word, text, limit).is_some();
         let any =
             |texts: &[String], fits: &dyn Fn(&str) -> bool| texts.iter().any(|text| fits(text));
         let parts = |text: &str, fits: &dyn Fn(&str) -> bool| {
@@ -175,8 +173,8 @@ pub fn nearest_names<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -
         .into_iter()
         .filter_map(|name| {
             let lower = name.to_lowercase();
-            match distance(&word, &lower, limit) {
-                Some(edits) => Some((edits, name)),
+            match edits(&word, &lower, limit) {
+                Some(count) => Some((count, name)),
                 // A name that begins alike is better than none.
                 None if start.len() == 3 && lower.starts_with(&start) => Some((limit + 1, name)),
                 None => None,

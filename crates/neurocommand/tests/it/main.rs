@@ -9,6 +9,10 @@
 mod bad;
 mod catalogue;
 mod finding;
+mod images;
 mod menu;
 mod running;
+mod site;
 mod support;
+mod trying;
+mod whole;

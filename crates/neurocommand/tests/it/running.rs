@@ -12,7 +12,7 @@ const APPS: &str = r#"{"tool": {"apps": {
     "showGUI-tool 1.0": {"version": "20240101", "exec": "show 'a b'"}}, "categories": ["statistics"]}}"#;
 
 /// The program, with the runtime that tests use on its search path.
-fn with_runtime(env: &TestEnv, runtime: &Path, words: &[&str]) -> Said {
+pub(crate) fn with_runtime(env: &TestEnv, runtime: &Path, words: &[&str]) -> Said {
     let old = std::env::var_os("PATH").unwrap_or_default();
     let folders = runtime.parent().map(Path::to_owned);
     let program = Path::new(env!("CARGO_BIN_EXE_neurocommand"))
@@ -39,7 +39,7 @@ fn with_runtime(env: &TestEnv, runtime: &Path, words: &[&str]) -> Said {
 }
 
 /// A root file system with a static shell and a tool that tells what it was called with.
-fn image(env: &TestEnv) -> Option<String> {
+pub(crate) fn image(env: &TestEnv) -> Option<String> {
     let busybox = peer("busybox")?;
     let root = env.work().join("image");
     for folder in [

@@ -1,7 +1,12 @@
 //! What several tests use.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Cursor,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
+use nd_squashfs::WriteOptions;
 use nd_testkit::TestEnv;
 
 /// What a command said.
@@ -76,6 +81,30 @@ pub(crate) const APPS: &str = r#"{
         "categories": ["workflows"]
     }
 }"#;
+
+/// The bytes of a squashfs image with a script `show` in its folder of commands, which says `text`.
+pub(crate) fn image(env: &TestEnv, text: &str) -> Vec<u8> {
+    let root = format!("root of {text}");
+    for (path, text) in [
+        ("opt/tool/show", format!("#!/bin/sh\necho {text}\n")),
+        (
+            ".singularity.d/env/10-docker2singularity.sh",
+            "export PATH=\"/opt/tool:/bin\"\nexport DEPLOY_PATH=\"/opt/tool\"\n".to_owned(),
+        ),
+    ] {
+        let path = write(env, &format!("{root}/{path}"), &text);
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    squashfs(&env.work().join(root))
+}
+
+/// The bytes of the squashfs image of a folder.
+pub(crate) fn squashfs(root: &Path) -> Vec<u8> {
+    let (index, mut contents) = nd_oci::read_directory(root).unwrap();
+    let mut out = Cursor::new(Vec::new());
+    nd_squashfs::write(&index, &mut contents, &mut out, &WriteOptions::default()).unwrap();
+    out.into_inner()
+}
 
 /// Every file below `folder`, as paths below it, sorted.
 pub(crate) fn files_below(folder: &Path) -> Vec<String> {

@@ -105,6 +105,8 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<(), Failure
         image,
         from,
         candidates,
+        sha256: None,
+        dialects: None,
         unpack: false,
         options: Vec::new(),
         style: WrapperStyle::Launcher,

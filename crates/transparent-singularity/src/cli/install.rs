@@ -278,7 +278,7 @@ fn dry_run(context: &Context, args: &InstallArgs) -> Result<(), Failure> {
         .join("store");
     let fetch = context.fetch(&store)?;
     let image = wanted(context, args, None, &fetch)?;
-    let candidates = sources(context, args, &image)?;
+    let candidates = image_sources(context, &args.storage, &image)?;
     if context.is_json() {
         let list: Vec<_> = candidates
             .iter()
@@ -304,16 +304,16 @@ fn given(args: &InstallArgs) -> Option<Given> {
 }
 
 /// Where the image is looked for.
-fn sources(
+pub(super) fn image_sources(
     context: &Context,
-    args: &InstallArgs,
+    storage: &str,
     image: &ImageName,
 ) -> Result<Vec<Candidate>, Failure> {
     let (off, odd) = cvmfs_disabled(context.environment.text("CVMFS_DISABLE"));
     if let Some(odd) = odd {
         context.printer.warn(&odd);
     }
-    candidates(image, &context.settings, &args.storage, !off).or_fail(FailureKind::Usage)
+    candidates(image, &context.settings, storage, !off).or_fail(FailureKind::Usage)
 }
 
 pub(super) fn install_now(context: &Context, args: &InstallArgs) -> Result<Installed, Failure> {
@@ -321,11 +321,13 @@ pub(super) fn install_now(context: &Context, args: &InstallArgs) -> Result<Insta
     let given = given(args);
     let ready = Ready::new(context, args.wrapper_style)?;
     let image = wanted(context, args, given.as_ref(), &ready.fetch)?;
-    let candidates = sources(context, args, &image)?;
+    let candidates = image_sources(context, &args.storage, &image)?;
     let wish = InstallWish {
         image,
         from: given,
         candidates,
+        sha256: None,
+        dialects: None,
         unpack: args.unpack.unwrap_or(false),
         options: words(args.singularity_opts.as_deref().unwrap_or_default()),
         style: args.wrapper_style,

@@ -3,6 +3,7 @@
 mod import;
 mod install;
 mod manage;
+mod many;
 mod run;
 mod shell;
 mod upstream;
@@ -18,6 +19,7 @@ use nd_store::Store;
 use nd_terminal::{Failure, FailureKind, OrFail as _, OutputArgs, Printer};
 
 pub use self::install::find_launcher;
+pub use self::many::{Getter, Installer, InstallerOptions, each};
 use crate::{FetchContext, Settings, Site, SiteError};
 
 /// Use containers as native commands
@@ -198,7 +200,18 @@ impl Context {
         let environment = Environment::of_process()?;
         let settings =
             Settings::load(&environment, cli.settings.as_deref()).or_fail(FailureKind::Failed)?;
-        let prefix = match &cli.prefix {
+        let prefix = cli.prefix.as_deref();
+        Self::of(environment, settings, prefix, cli.offline, printer)
+    }
+
+    fn of(
+        environment: Environment,
+        settings: Settings,
+        prefix: Option<&std::path::Path>,
+        offline: bool,
+        printer: Printer,
+    ) -> Result<Self, Failure> {
+        let prefix = match prefix {
             Some(prefix) => environment.absolute(prefix),
             None => settings.prefix(&environment).or_fail(FailureKind::Usage)?,
         };
@@ -207,7 +220,7 @@ impl Context {
             site: Site::new(clean(&prefix)),
             environment,
             settings,
-            offline: cli.offline,
+            offline,
             cancel: Cancel::default(),
         })
     }

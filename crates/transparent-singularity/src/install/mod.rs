@@ -6,15 +6,13 @@ mod share;
 use std::{collections::BTreeMap, path::Path};
 
 use nd_host::{Clock, Environment, Invocation, Programs};
-use nd_modulefile::Additions;
-use nd_names::{Architecture, ImageName};
+use nd_modulefile::{Additions, Dialect};
+use nd_names::{Architecture, ImageName, Sha256};
 use nd_report::Event;
 use nd_rootfs::Kind;
 
-use self::{
-    place::{place, source},
-    share::share,
-};
+use self::place::{place, source};
+pub(crate) use self::share::share;
 use crate::{
     Applied, Candidate, CommandName, Content, EnvironmentSource, Exposed, FetchContext, Found,
     Given, ImageEnvironment, ImageError, InstallPlan, InstallRecord, ModuleFile, NeedsRun,
@@ -31,6 +29,11 @@ pub struct InstallWish {
     pub from: Option<Given>,
     /// Where to look, in order; of no meaning with `from`.
     pub candidates: Vec<Candidate>,
+    /// The digest that the image file has to have. One that the prefix keeps is used before any source
+    /// is asked.
+    pub sha256: Option<Sha256>,
+    /// Languages of module files, in place of those of the settings.
+    pub dialects: Option<Vec<Dialect>>,
     /// Whether the image becomes a folder.
     pub unpack: bool,
     /// Options of the runtime, for calls of the installation and as defaults of the image.
@@ -129,6 +132,16 @@ pub enum InstallError {
         /// Which script.
         script: String,
     },
+    /// Another image than the one that is wanted.
+    #[error("`{image}` has the digest {found}, and {wanted} is wanted")]
+    Digest {
+        /// Which image.
+        image: String,
+        /// The digest that is wanted.
+        wanted: Sha256,
+        /// What was found: a digest, or `none` for folders and links.
+        found: String,
+    },
     /// A group that is none.
     #[error("there is no group `{0}`")]
     Group(String),
@@ -147,6 +160,16 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
     let say = |text: &str| means.fetch.reporter.event(Event::Note { text });
     let staged = site.stage(&stem)?;
     let mut obtained = source(wish, means, &staged)?;
+    if let Some(wanted) = wish.sha256
+        && obtained.source.sha256 != Some(wanted.to_string())
+    {
+        let found = obtained.source.sha256.unwrap_or_else(|| "none".into());
+        return Err(InstallError::Digest {
+            image: stem,
+            wanted,
+            found,
+        });
+    }
     say(&format!("{stem}: {}", obtained.source.from));
     let placement = place(wish, means, &staged, &mut obtained, &stem)?;
     let image_path = staged.path().join(format!("{stem}.simg"));
@@ -177,7 +200,10 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
         style: wish.style,
         launcher: means.launcher.clone(),
         options: wish.options.clone(),
-        dialects: means.settings.dialects()?,
+        dialects: match &wish.dialects {
+            Some(dialects) => dialects.clone(),
+            None => means.settings.dialects()?,
+        },
         additions: additions(means, &wish.image),
         tests: tests(wish, means),
     };
@@ -249,13 +275,23 @@ fn already(
         return Ok(None);
     };
     let same_form = !wish.unpack || record.placement != Placement::File;
+    let same_modules = wish.dialects.as_ref().is_none_or(|wanted| {
+        let there = record.modules.iter();
+        wanted.len() == record.modules.len()
+            && there
+                .map(|module| Dialect::of_file(&module.path))
+                .all(|dialect| wanted.contains(&dialect))
+    });
     let same_options = wish.options.is_empty() || wish.options == record.options;
     let whole =
         site.is_committed(&record) && crate::verify(site, &record, crate::Depth::Quick).is_empty();
+    if wish.sha256.is_some() && wish.sha256 != record.sha256() {
+        return Ok(None);
+    }
     if wish.force || wish.from.is_some() && !is_same_file(wish, &record) {
         return Ok(None);
     }
-    if !(same_form && same_options && whole && record.style == wish.style) {
+    if !(same_form && same_modules && same_options && whole && record.style == wish.style) {
         return Ok(None);
     }
     Ok(Some(Installed {

@@ -18,7 +18,16 @@ pub(super) fn source(
     staged: &Staged,
 ) -> Result<Obtained, InstallError> {
     let Some(given) = &wish.from else {
-        return Ok(obtain(&wish.image, &wish.candidates, means.fetch)?);
+        if let Some(sha256) = wish.sha256
+            && let Some(path) = means.site.kept(&sha256)?
+        {
+            let mut kept = local(&path, means)?;
+            kept.source.from = format!("sha256:{sha256}");
+            kept.source.verified = Some("its digest, kept here".into());
+            return Ok(kept);
+        }
+        let (candidates, sha256) = (&wish.candidates, wish.sha256);
+        return Ok(obtain(&wish.image, candidates, sha256, means.fetch)?);
     };
     let path = means.environment.absolute(given.path());
     let layout = staged.path().join(".layout");
@@ -140,8 +149,9 @@ pub(super) fn place(
             Ok(Placement::File)
         }
         Content::File { path, .. } => {
-            // What the caller owns may be changed by its owner: it is copied. A download is ours.
-            if path.starts_with(means.fetch.store.root()) {
+            // What the caller owns may be changed by its owner: it is copied. A download is ours, and so is
+            // what is kept.
+            if path.starts_with(means.fetch.store.root()) || path.starts_with(means.site.state()) {
                 place_image(path, &target).map_err(io("link"))?;
             } else {
                 copy(path, &target).map_err(io("copy"))?;

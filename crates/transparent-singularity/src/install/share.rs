@@ -10,7 +10,7 @@ use super::InstallError;
 use crate::SiteError;
 
 /// Gives what is staged to the site's group.
-pub(super) fn share(folder: &Path, setting: &crate::SiteSetting) -> Result<(), InstallError> {
+pub(crate) fn share(folder: &Path, setting: &crate::SiteSetting) -> Result<(), InstallError> {
     let Some(group) = &setting.group else {
         return Ok(());
     };

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod apply;
+mod kept;
 mod record;
 mod remove;
 

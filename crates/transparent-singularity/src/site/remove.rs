@@ -109,7 +109,7 @@ impl Site {
                     .any(|name| entry.file_name() == *name)
             });
         remove_empty(&self.modules());
-        let kept = [state.join("launcher.conf")];
+        let kept = ["launcher.conf", "kept", "states"].map(|name| state.join(name));
         if kept.iter().any(|path| path.exists()) {
             return Ok(false);
         }

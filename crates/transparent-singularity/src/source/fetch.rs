@@ -26,6 +26,7 @@ use crate::{OpenImage, SourceRecord};
 const SIF_ARTIFACT: &str = "application/vnd.sylabs.sif.layer.v1.sif";
 
 /// What fetching needs.
+#[derive(Clone)]
 pub struct FetchContext {
     /// How connections are made.
     pub options: FetchOptions,
@@ -60,7 +61,8 @@ pub struct Obtained {
     pub source: SourceRecord,
 }
 
-/// Tries each candidate in order; the first that gives an image wins.
+/// Tries each candidate in order; the first that gives an image wins, with `expected` the first that
+/// gives a file of this digest.
 ///
 /// # Errors
 ///
@@ -69,6 +71,7 @@ pub struct Obtained {
 pub fn obtain(
     image: &ImageName,
     candidates: &[Candidate],
+    expected: Option<Sha256>,
     context: &FetchContext,
 ) -> Result<Obtained, SourceError> {
     let mut tried = Vec::new();
@@ -77,7 +80,9 @@ pub fn obtain(
         let text = candidate.source.to_string();
         let note = format!("asking `{}` for {image}", candidate.name);
         context.reporter.event(Event::Note { text: &note });
-        match attempt(image, candidate, context) {
+        match attempt(image, candidate, expected, context)
+            .and_then(|found| of_digest(found, expected))
+        {
             Ok(found) => return Ok(found),
             Err(Attempt::Stop(error)) => return Err(error),
             Err(Attempt::Next(why)) => {
@@ -115,15 +120,28 @@ fn next(error: &dyn std::error::Error) -> Attempt {
     Attempt::Next(text)
 }
 
+/// Another image than the wanted one is none.
+fn of_digest(found: Obtained, expected: Option<Sha256>) -> Result<Obtained, Attempt> {
+    let has = found.source.sha256.as_deref();
+    match expected.map(|wanted| wanted.to_string()) {
+        Some(wanted) if has != Some(wanted.as_str()) => Err(Attempt::Next(format!(
+            "its digest is {}, and {wanted} is wanted",
+            has.unwrap_or("not known")
+        ))),
+        _ => Ok(found),
+    }
+}
+
 fn attempt(
     image: &ImageName,
     candidate: &Candidate,
+    expected: Option<Sha256>,
     context: &FetchContext,
 ) -> Result<Obtained, Attempt> {
     match &candidate.source {
         ImageSource::Cvmfs(path) => cvmfs(path),
         ImageSource::Objects { urls, checksum } => {
-            objects(image, urls, checksum.as_deref(), context)
+            objects(image, urls, checksum.as_deref(), expected, context)
         }
         ImageSource::Referrer {
             reference,
@@ -216,13 +234,16 @@ fn objects(
     image: &ImageName,
     urls: &[String],
     checksum: Option<&str>,
+    pinned: Option<Sha256>,
     context: &FetchContext,
 ) -> Result<Obtained, Attempt> {
     let parse = |url: &str| url.parse::<SafeUrl>().map_err(|error| next(&error));
     let guarded = Guarded::new(context);
-    let expected = match checksum {
-        Some(url) => Some(read_checksum(&guarded, &parse(url)?)?),
-        None => None,
+    // What the caller pins needs no word of the source.
+    let expected = match (pinned, checksum) {
+        (Some(pinned), _) => Some(pinned),
+        (None, Some(url)) => Some(read_checksum(&guarded, &parse(url)?)?),
+        (None, None) => None,
     };
     let mut request = Request::new(parse(urls.first().map_or("", String::as_str))?);
     request.urls = urls
@@ -237,7 +258,11 @@ fn objects(
     Ok(obtained(
         &fetched,
         &fetched.url.to_string(),
-        expected.map(|_| "checksum of the source".into()),
+        match (pinned, expected) {
+            (Some(_), _) => Some("the digest that was wanted".into()),
+            (None, Some(_)) => Some("checksum of the source".into()),
+            (None, None) => None,
+        },
     ))
 }
 

@@ -1,0 +1,177 @@
+//! Servers of others on loopback, started for one test and ended with it.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "this is called by tests, which start programs and end at the first thing that is wrong"
+)]
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::peer;
+
+/// How long a server may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that is killed when dropped.
+#[derive(Debug)]
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address on loopback that nobody listens on.
+fn free_address() -> String {
+    // The port is free now; nobody else takes it in the moment until the server does.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+impl Server {
+    fn start(program: &Path, words: &[&str], address: String) -> Self {
+        let child = Command::new(program)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, address };
+        let begun = Instant::now();
+        while TcpStream::connect(&server.address).is_err() {
+            let ended = server.child.try_wait().unwrap();
+            assert!(ended.is_none(), "`{}` ended: {ended:?}", program.display());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "`{}` does not listen",
+                program.display()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+}
+
+/// A store of objects that speaks S3: the `moto_server` of PyPI. Everybody may do everything, and what
+/// requests are signed with is not looked at.
+#[derive(Debug)]
+pub struct ObjectStore(Server);
+
+impl ObjectStore {
+    /// Starts a store; `None` after saying why when the program is missing.
+    pub fn start() -> Option<Self> {
+        let program = peer("moto_server")?;
+        let address = free_address();
+        let (host, port) = address.split_once(':')?;
+        let words = ["-H", host, "-p", port];
+        Some(Self(Server::start(&program, &words, address.clone())))
+    }
+
+    /// `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// Makes a bucket; its address.
+    pub fn bucket(&self, name: &str) -> String {
+        self.ask("PUT", &format!("/{name}"), b"");
+        // As published images are: everybody may read, without a signature.
+        let policy = format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": "*",
+            "Action": "s3:*", "Resource": "arn:aws:s3:::{name}/*"}}]}}"#
+        );
+        self.ask("PUT", &format!("/{name}?policy"), policy.as_bytes());
+        format!("http://{}/{name}", self.0.address)
+    }
+
+    /// Puts an object, `BUCKET/KEY`.
+    pub fn put(&self, path: &str, bytes: &[u8]) {
+        self.ask("PUT", &format!("/{path}"), bytes);
+    }
+
+    /// The bytes of an object, `BUCKET/KEY`.
+    pub fn get(&self, path: &str) -> Vec<u8> {
+        self.ask("GET", &format!("/{path}"), b"")
+    }
+
+    /// Sends one request and gives the body of its answer, which has to be one of success.
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(&self.0.address).unwrap();
+        let (host, length) = (&self.0.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap();
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let said = || String::from_utf8_lossy(&answer).into_owned();
+        assert!(
+            head.starts_with("HTTP/1.1 20"),
+            "{method} {path}: {}",
+            said()
+        );
+        answer.split_off(end + 4)
+    }
+}
+
+/// A registry of images: the `docker-registry` of Debian, without encryption and without users.
+#[derive(Debug)]
+pub struct Registry {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl Registry {
+    /// Starts an empty registry; `None` after saying why when the program is missing.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start() -> Option<Self> {
+        let program = peer("docker-registry")?;
+        let folder = TempDir::new().unwrap();
+        let address = free_address();
+        let data = folder.path().join("data");
+        let config = format!(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+             http:\n  addr: {address}\n",
+            data.display()
+        );
+        let path = folder.path().join("config.yml");
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(config.as_bytes())
+            .unwrap();
+        let path = path.display().to_string();
+        Some(Self {
+            server: Server::start(&program, &["serve", &path], address),
+            _folder: folder,
+        })
+    }
+
+    /// `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.server.address
+    }
+}
