@@ -25,3 +25,8 @@ pub use plan::{
     PlannedStage, RunSpec, Step, StepKey, UnknownCompression,
 };
 pub use secret::{SECRETS, Secret, SecretError};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

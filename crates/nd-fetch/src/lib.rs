@@ -25,3 +25,8 @@ pub use objects::{ObjectBody, ObjectClient};
 pub use options::{Downgrade, FetchOptions, FileUrls, Network, Proxies, Retries, Timeouts, Trust};
 pub use request::{Credential, Fetched, Freshness, Origin, Request};
 pub use safe_url::{SafeUrl, UrlError};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -34,3 +34,8 @@ pub use unpack::{EntryReader, OverlayMarks, UnpackOptions, Unpacked, unpack_laye
 pub use upper::{Ids, UNREAD, Upper, UpperError};
 pub use walk::WalkError;
 pub use write_layer::{LayerOptions, WrittenLayer, layer_descriptor, write_layer};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,3 +13,8 @@ pub use corpus::corpus;
 pub use cpu::{cpu_since, cpu_time};
 pub use filters::filters;
 pub use peer::peer;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,3 +13,8 @@ pub mod json;
 pub mod menu;
 mod nearest;
 pub mod sources;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -57,3 +57,8 @@ pub(crate) use plan::{quoted, sha256};
 pub(crate) use site::remove_tree;
 pub(crate) use source::room;
 pub(crate) use verify::digest_of;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
