@@ -52,7 +52,7 @@ enum Command {
     /// Compile and run the projects of `examples/downstream`
     Downstream,
     /// Make the package of every crate, as a registry would take it
-    Package(package::PackageArgs),
+    Package,
     /// Write the documents that are made from code
     Codegen(codegen::CodegenArgs),
     /// Compare with recorded recipes of the catalogue
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
                 }
             }),
             Command::Downstream => downstream::command(&machine),
-            Command::Package(args) => package::command(&machine, &args),
+            Command::Package => package::command(&machine),
             Command::Codegen(args) => codegen::run(&machine, &args),
             Command::Corpus(args) => corpus::run(&machine, &args),
             Command::Bench(bench) => bench::run(&machine, &bench),

@@ -1,22 +1,13 @@
 //! Every crate as a package that a registry would take: whole, and with versions of what it uses.
 
-use clap::Args;
 use nd_terminal::{Failure, FailureKind};
 use xshell::cmd;
 
 use crate::{machine::Machine, totals::Totals};
 
-/// Arguments of `package`.
-#[derive(Debug, Args)]
-pub(crate) struct PackageArgs {
-    /// Also compile each package by itself, which takes minutes
-    #[arg(long)]
-    verify: bool,
-}
-
 /// The command `package`.
-pub(crate) fn command(machine: &Machine, args: &PackageArgs) -> Result<(), Failure> {
-    if run(machine, args.verify).failed == 0 {
+pub(crate) fn command(machine: &Machine) -> Result<(), Failure> {
+    if run(machine).failed == 0 {
         Ok(())
     } else {
         Err(Failure::told(FailureKind::Failed))
@@ -25,13 +16,13 @@ pub(crate) fn command(machine: &Machine, args: &PackageArgs) -> Result<(), Failu
 
 /// Packages all crates at once: those that they use of ours are taken from the packages, since no
 /// registry has them, and everything else from what was downloaded to compile it. Changes that are not
-/// committed are packaged, too.
-pub(crate) fn run(machine: &Machine, verify: bool) -> Totals {
+/// committed are packaged, too. Nothing is compiled; that no source takes files from outside of its
+/// package is a rule of `tidy`.
+pub(crate) fn run(machine: &Machine) -> Totals {
     let shell = &machine.shell;
-    let how = (!verify).then_some("--no-verify");
     let packaged = cmd!(
         shell,
-        "cargo package --quiet --workspace --exclude xtask --allow-dirty --offline {how...}"
+        "cargo package --quiet --workspace --exclude xtask --allow-dirty --offline --no-verify"
     )
     .quiet()
     .run();
