@@ -7,7 +7,7 @@ use xshell::cmd;
 use crate::{
     build, codegen, corpus, downstream, fuzz,
     machine::{Machine, find_program, run_tool},
-    pipeline, reproduce,
+    package, pipeline, reproduce,
     setup::{self, Purpose},
     tidy,
     totals::Totals,
@@ -49,6 +49,7 @@ fn everything(machine: &Machine, args: &TestArgs) -> Result<Totals, Failure> {
     totals += derived(machine);
     totals += recorded(machine);
     totals += downstream::run(machine)?;
+    totals += package::run(machine);
     totals += fuzz(machine, args.slow)?;
     if args.slow && !args.no_recipes {
         totals += reproduce::all(machine)?;

@@ -1,13 +1,42 @@
-//! Projects of others that use one crate each: compiled and run, and free of what pure crates are
-//! free of.
+//! Projects of others that use one crate each: compiled and run, and free of what their crate is free
+//! of.
 
 use nd_terminal::{Failure, FailureKind, OrFail as _};
 use xshell::cmd;
 
 use crate::{machine::Machine, totals::Totals};
 
-/// Crates that a pure crate must not bring along.
-const ABSENT: [&str; 5] = ["tokio", "reqwest", "hyper", "nix", "rustix"];
+/// Crates that the crate of a project must not bring along; a pure one brings none of them.
+fn absent(project: &str) -> &'static [&'static str] {
+    match project {
+        // Runs processes, and opens no connection.
+        "builder" => &["tokio", "reqwest", "hyper", "nix"],
+        // Opens connections.
+        "registry" => &["nix"],
+        _ => &["tokio", "reqwest", "hyper", "nix", "rustix"],
+    }
+}
+
+/// What of that stands in `tree`, the output of `cargo tree` without prefixes.
+fn brought<'a>(project: &str, tree: &'a str) -> Vec<&'a str> {
+    let mut found: Vec<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| absent(project).contains(name))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The command `downstream`.
+pub(crate) fn command(machine: &Machine) -> Result<(), Failure> {
+    if run(machine)?.failed == 0 {
+        Ok(())
+    } else {
+        Err(Failure::told(FailureKind::Failed))
+    }
+}
 
 /// Runs every project below `examples/downstream`, each with a workspace of its own.
 pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
@@ -30,11 +59,8 @@ pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
             .quiet()
             .read()
             .or_fail(FailureKind::Tool)?;
-        let brought: Vec<&str> = tree
-            .lines()
-            .filter_map(|line| line.split(' ').next())
-            .filter(|name| ABSENT.contains(name))
-            .collect();
+        let project = folder.file_name().unwrap_or_default().to_string_lossy();
+        let brought = brought(&project, &tree);
         let shown = folder.display();
         if let Err(error) = &ran {
             machine.printer.error_line(&format!("{shown}: {error}"));
@@ -47,4 +73,20 @@ pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
         totals += Totals::one(ran.is_ok() && brought.is_empty());
     }
     Ok(totals)
+}
+
+#[cfg(test)]
+mod tests {
+    //! What a project brings is held against what its crate may.
+
+    use super::brought;
+
+    #[test]
+    fn a_pure_project_brings_nothing_of_the_machine() {
+        let tree =
+            "downstream v0.0.0\nrustix v1.1.4\ntokio v1.52.3 (*)\nserde v1.0.228\ntokio v1.52.3\n";
+        assert_eq!(brought("recipe", tree), ["rustix", "tokio"]);
+        assert_eq!(brought("builder", tree), ["tokio"]);
+        assert!(brought("registry", tree).is_empty());
+    }
 }

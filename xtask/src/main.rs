@@ -12,6 +12,7 @@ mod fuzz;
 mod install;
 mod launcher;
 mod machine;
+mod package;
 mod pipeline;
 mod python_peers;
 mod reader;
@@ -48,6 +49,10 @@ enum Command {
     Ci(checks::TestArgs),
     /// Check the rules of the house that no compiler checks
     Tidy,
+    /// Compile and run the projects of `examples/downstream`
+    Downstream,
+    /// Make the package of every crate, as a registry would take it
+    Package,
     /// Write the documents that are made from code
     Codegen(codegen::CodegenArgs),
     /// Compare with recorded recipes of the catalogue
@@ -83,6 +88,8 @@ fn main() -> ExitCode {
                     Err(Failure::told(FailureKind::Failed))
                 }
             }),
+            Command::Downstream => downstream::command(&machine),
+            Command::Package => package::command(&machine),
             Command::Codegen(args) => codegen::run(&machine, &args),
             Command::Corpus(args) => corpus::run(&machine, &args),
             Command::Bench(bench) => bench::run(&machine, &bench),

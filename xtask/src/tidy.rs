@@ -1,6 +1,7 @@
 //! `tidy`: the rules of the house that no compiler checks.
 
 mod arrows;
+mod packages;
 
 use std::path::Path;
 
@@ -16,6 +17,7 @@ const LINE_LIMIT: usize = 1000;
 pub(crate) fn run(machine: &Machine) -> Result<usize, Failure> {
     let shell = &machine.shell;
     let mut found = arrows::check(machine)?;
+    found.extend(packages::check(machine)?);
     let files = cmd!(shell, "git ls-files --cached --others --exclude-standard")
         .quiet()
         .read()
@@ -53,6 +55,7 @@ fn check_file(file: &Path, text: &str) -> Vec<String> {
         if lines > LINE_LIMIT && !file.components().any(|part| part.as_os_str() == "tests") {
             found.push(format!("{name}: {lines} lines, more than {LINE_LIMIT}"));
         }
+        found.extend(packages::taken_from_outside(file, text));
     }
     // Snapshots hold what programs print, Markdown gives two trailing spaces a meaning.
     if end != "snap" && end != "md" {

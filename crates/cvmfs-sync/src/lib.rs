@@ -17,3 +17,8 @@ mod tree;
 
 pub use places::{HttpSource, Place, PlaceError};
 pub use tree::{SourceTree, TreeError};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

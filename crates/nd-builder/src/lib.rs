@@ -25,3 +25,13 @@ pub use plan::{
     PlannedStage, RunSpec, Step, StepKey, UnknownCompression,
 };
 pub use secret::{SECRETS, Secret, SecretError};
+// Their types stand in what this crate takes and gives.
+pub use {
+    indexmap, nd_host, nd_instructions, nd_names, nd_oci, nd_report, nd_rootfs, nd_sandbox,
+    nd_store,
+};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -45,7 +45,12 @@ mod tests {
 
     #[test]
     fn the_book_shows_the_whole_list() {
-        let book = include_str!("../../../docs/book/src/concepts/reproducible-builds.md");
+        // Read when the test runs: the package of this crate has no book.
+        let book = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/book/src/concepts/reproducible-builds.md"
+        );
+        let book = fs_err::read_to_string(book).unwrap();
         for place in EMPTIED.iter().chain(FILES) {
             let shown = format!("`/{}`", String::from_utf8_lossy(place));
             assert!(book.contains(&shown), "{shown}");

@@ -72,3 +72,8 @@ pub(crate) const MARKER: &[u8] = b".cvmfscatalog";
 pub(crate) const SMALL: u64 = 1 << 20;
 /// The largest object that is copied, in bytes; it is held in memory while it is.
 pub(crate) const MAX_OBJECT: u64 = 1 << 30;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -27,3 +27,10 @@ pub use objects::{ObjectBody, ObjectClient};
 pub use options::{Downgrade, FetchOptions, FileUrls, Network, Proxies, Retries, Timeouts, Trust};
 pub use request::{Credential, Fetched, Freshness, Origin, Request};
 pub use safe_url::{SafeUrl, UrlError};
+// Their types stand in what this crate takes and gives.
+pub use {nd_host, nd_names, nd_oci, nd_report, nd_store};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

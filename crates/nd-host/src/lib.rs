@@ -21,3 +21,8 @@ pub use programs::{
 };
 pub use root_dir::{Node, NodeKind, RootDir};
 pub use write::{AtomicFile, remove_abandoned, write_atomic};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,3 +16,8 @@ pub use model::{
     PackageManager, Script, Stage, UnknownPackageManager,
 };
 pub use script::{install_script, user_script};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,3 +24,8 @@ pub use minijinja::{
     Error as CallError, State,
     value::{Enumerator, Kwargs, Object, ObjectRepr, Value, from_args},
 };
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -48,3 +48,8 @@ pub const STATUS_BROKEN: i32 = 125;
 pub const STATUS_CANNOT_EXECUTE: i32 = 126;
 /// Status of the launcher when there is no runtime.
 pub const STATUS_NOT_FOUND: i32 = 127;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

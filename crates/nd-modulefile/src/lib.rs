@@ -19,3 +19,8 @@ pub use model::{About, Additions, Dialect, Folder, Module, ModuleError, Variable
 pub use read::{ModuleFacts, read, repoint};
 pub use text::{HELP_LIMIT, clean_help};
 pub use versions::Versions;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,3 +13,8 @@ pub use architecture::{Architecture, UnknownArchitecture};
 pub use digest::{ParseDigestError, Sha256};
 pub use image_name::{ImageName, ImageNameError};
 pub use word::{AppName, AppVersion, BuildDate, NameError};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,3 +26,8 @@ pub use seccomp::{
 };
 pub use spawn::{Child, spawn};
 pub use thread::{Fork, NotSingleThreaded, SingleThreaded};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -33,4 +33,11 @@ pub use tree::ImageTree;
 pub use unpack::{EntryReader, OverlayMarks, UnpackOptions, Unpacked, unpack_layer};
 pub use upper::{Ids, UNREAD, Upper, UpperError};
 pub use walk::WalkError;
+// Their types stand in what this crate takes and gives.
+pub use oci_spec;
 pub use write_layer::{LayerOptions, WrittenLayer, layer_descriptor, write_layer};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

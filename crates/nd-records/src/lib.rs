@@ -10,3 +10,8 @@ mod test_report;
 pub use release::{ReleaseApp, ReleaseRecord, ascii_json};
 pub use summary::{BuildSummary, OutputFile, StepSummary, TestSummary};
 pub use test_report::{TestCase, TestReport, TestStatus};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -18,3 +18,8 @@ pub use fixes::{Fixed, apply_safe_fixes};
 pub use nearest::{edits, nearest};
 pub use position::{ColumnUnit, LineIndex, Position};
 pub use progress::{Event, Reporter, Silent, StepId, StepOutcome};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -29,3 +29,8 @@ pub use mtree::{ListError, parse_list, write_list};
 pub use path::{MAX_NAME, MAX_PATH, MAX_TARGET, PathError, TreePath, show, tree_order};
 pub use record::TreeRecord;
 pub use rules::left_out;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,3 +13,8 @@ pub use nd_host::{Input, Stream};
 pub use nd_sandbox::{Access, IdMode, Recorded, Role, hook};
 pub use sandbox::{SandboxImage, SandboxRuntime, role};
 pub use spec::{Bind, RunOutput, RunSpec, Runtime};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -35,3 +35,8 @@ pub use spec::{
     Access, Enforcement, Exit, Handle, Limits, Mount, Network, Output, ProcessSpec, Root, Session,
     Source, Stdin, User,
 };
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,3 +16,8 @@ pub use format::{
 pub use read::Sif;
 pub use uuid::Uuid;
 pub use write::{ObjectSpec, SifOptions, SifWriter, id_of};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,3 +16,8 @@ pub use write::{Progress, WriteError, WriteOptions, Written, write};
 
 /// Stands for the digest of content that has not been read.
 pub const UNREAD: nd_names::Sha256 = nd_names::Sha256::from_bytes([0; 32]);
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

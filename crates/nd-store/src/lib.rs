@@ -24,3 +24,8 @@ pub use partial::Partial;
 pub use prune::{Item, ItemKind, PruneWish, Pruned};
 pub use store::{Abandoned, Store};
 pub use tree::{NewTree, TreeLease};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

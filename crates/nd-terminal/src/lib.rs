@@ -52,3 +52,8 @@ pub use report::{Counts, ToolInfo, github_commands, json_report, sarif_report, s
 pub use reporter::TerminalReporter;
 pub use run::{finish, run};
 pub use table::{Align, Table};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

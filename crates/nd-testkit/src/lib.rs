@@ -18,3 +18,8 @@ pub use filters::filters;
 pub use peer::peer;
 pub use services::{ObjectStore, Registry};
 pub use user::{OrdinaryUser, UserProcess};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,3 +28,8 @@ pub use dump::dump;
 pub use load::{Limits, parse};
 pub use node::{Date, DateTime, Entry, Map, Node, Style, Value};
 pub use python::{float_repr, python_repr, python_str};
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -14,3 +14,8 @@ pub mod json;
 pub mod menu;
 pub mod site;
 pub mod sources;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,7 +26,9 @@ pub use load::{FILE_LIMIT, Recipe, load, load_for_check, load_with_sources};
 pub use request::{Compat, LoadOptions, Profile, Request};
 pub use resolved::Compiled;
 pub use source::{Source, Sources};
+// Their types stand in what this crate takes and gives.
 pub use text::{StructuredReadme, WordsError, guest_filename, split_words, structured_readme};
+pub use {nd_instructions, nd_names, nd_report};
 
 /// The example of the README, which has to work.
 #[cfg(doctest)]

@@ -19,3 +19,8 @@ pub mod pipeline;
 pub mod recipes;
 pub mod size;
 pub mod stage;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -27,3 +27,8 @@ pub use templates::{
     Argument, Call, Expansion, MethodInfo, Problem, ProblemKind, Strictness, TemplateInfo,
     Templates,
 };
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

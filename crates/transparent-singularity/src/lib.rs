@@ -60,3 +60,8 @@ pub(crate) use install::share;
 pub(crate) use plan::{quoted, sha256};
 pub(crate) use site::remove_tree;
 pub(crate) use source::room;
+
+/// The example of the README, which has to work.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
