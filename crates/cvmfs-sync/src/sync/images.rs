@@ -94,7 +94,7 @@ pub struct ImageSources {
 impl Images for ImageSources {
     fn get(&self, image: &DesiredImage) -> Result<GivenImage, ImagesError> {
         let sources = candidates(&image.name, &self.settings, "auto", false)?;
-        let obtained = obtain(&image.name, &sources, &self.context)?;
+        let obtained = obtain(&image.name, &sources, None, &self.context)?;
         let (Content::File { path, .. } | Content::Link(path) | Content::Folder(path)) =
             obtained.content;
         given(path, image)
