@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     os::{
         fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
-        unix::ffi::OsStringExt as _,
+        unix::ffi::{OsStrExt as _, OsStringExt as _},
     },
     path::{Component, Path, PathBuf},
 };
@@ -59,9 +59,8 @@ pub(super) fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<Target, Errno
     let mut missing: Vec<&OsStr> = Vec::new();
     let mut at = path;
     loop {
-        match open_in(root, at, OFlags::PATH) {
+        match open_named(root, at) {
             Ok(found) => {
-                let found = path_of(found.as_fd())?;
                 let found = found.strip_prefix(&top).map_err(|_| Errno::XDEV)?;
                 let mut path = found.to_owned();
                 path.extend(missing.iter().rev());
@@ -75,6 +74,25 @@ pub(super) fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<Target, Errno
                 at = at.parent().ok_or(Errno::NOENT)?;
             }
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How often something is opened that the kernel calls removed.
+const TRIES: usize = 32;
+/// What follows the path of something that was removed, or that a FUSE file system was asked about
+/// again by somebody else: a name that came back is another entry of the kernel's.
+const REMOVED: &[u8] = b" (deleted)";
+
+/// The path of what stands at `path` in `root`.
+fn open_named(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf, Errno> {
+    let mut tries = 0;
+    loop {
+        let found = path_of(open_in(root, path, OFlags::PATH)?.as_fd())?;
+        tries += 1;
+        // A file may really be called that.
+        if tries == TRIES || !found.as_os_str().as_bytes().ends_with(REMOVED) {
+            return Ok(found);
         }
     }
 }
