@@ -128,8 +128,10 @@ fn rewrite(source: &str) -> Option<String> {
     while let Some(found) = source[at..].find('{') {
         let open = at + found;
         let rest = &source[open..];
-        if rest.starts_with("{#") {
-            at = rest.find("#}").map_or(source.len(), |end| open + end + 2);
+        if let Some(comment) = rest.strip_prefix("{#") {
+            // Only what follows the start can be its end: `{#}` is none.
+            let end = comment.find("#}");
+            at = end.map_or(source.len(), |end| open + end + 4);
             continue;
         }
         let close = if rest.starts_with("{{") {
@@ -184,14 +186,14 @@ fn block_end(source: &str, from: usize, close: &str) -> Option<usize> {
 fn raw_end(source: &str, from: usize) -> usize {
     let mut at = from;
     while let Some(found) = source[at..].find("{%") {
-        let open = at + found;
-        let Some(end) = source[open..].find("%}") else {
-            break;
-        };
-        let word = source[open + 2..open + end].trim_matches(['-', '+', ' ', '\t', '\n']);
-        at = open + end + 2;
-        if word == "endraw" {
-            return at;
+        at += found + 2;
+        // Anything may stand before it, also what looks like the start of a block.
+        let word = source[at..].trim_start_matches(['-', '+']).trim_start();
+        if let Some(rest) = word.strip_prefix("endraw") {
+            let rest = rest.trim_start().trim_start_matches(['-', '+']);
+            if rest.starts_with("%}") {
+                return source.len() - rest.len() + 2;
+            }
         }
     }
     source.len()
