@@ -21,7 +21,8 @@ else
     mount --bind "$passwd" /etc/passwd
     mount --bind "$group" /etc/group
 fi
-set -- setpriv --reuid="$id" --regid="$id" --groups="$id,$((id + 1))" --inh-caps=-all -- "$@"
+# Whoever runs the tests in the background ignores signals, which every command would inherit.
+set -- env --default-signal=HUP,INT,QUIT setpriv --reuid="$id" --regid="$id" --groups="$id,$((id + 1))" --inh-caps=-all -- "$@"
 PATH=$path
 [ "$stay" = stay ] || exec "$@"
 set +e

@@ -94,7 +94,7 @@ fn an_unmodified_checkout_works_wherever_you_stand() {
     assert!(err.contains(" 0 errors"), "{err}");
     let (_, out, err) = run(&env, &work, &["render"]);
     assert_eq!(out, "");
-    assert!(err.contains("there is no folder `recipes`"), "{err}");
+    assert!(err.contains("there are no recipes here"), "{err}");
     let (_, _, err) = run(&env, &root, &["render"]);
     assert!(err.contains("there is no `build.yaml` here"), "{err}");
 }
