@@ -1,7 +1,7 @@
 //! Projects of others that use one crate each: compiled and run, and free of what their crate is free
 //! of.
 
-use nd_terminal::{Failure, FailureKind, OrFail as _};
+use nd_terminal::Failure;
 use xshell::cmd;
 
 use crate::{machine::Machine, totals::Totals};
@@ -57,12 +57,16 @@ pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
             .run();
         let tree = cmd!(shell, "cargo tree --locked --edges normal --prefix none")
             .quiet()
-            .read()
-            .or_fail(FailureKind::Tool)?;
+            .read();
         let project = folder.file_name().unwrap_or_default().to_string_lossy();
-        let brought = brought(&project, &tree);
+        let brought = tree
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |tree| brought(&project, tree));
         let shown = folder.display();
-        if let Err(error) = &ran {
+        for error in [ran.as_ref().err(), tree.as_ref().err()]
+            .into_iter()
+            .flatten()
+        {
             machine.printer.error_line(&format!("{shown}: {error}"));
         }
         if !brought.is_empty() {
@@ -70,7 +74,7 @@ pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
             let text = format!("{shown}: brings {brought} along");
             machine.printer.error_line(&text);
         }
-        totals += Totals::one(ran.is_ok() && brought.is_empty());
+        totals += Totals::one(ran.is_ok() && tree.is_ok() && brought.is_empty());
     }
     Ok(totals)
 }
