@@ -1,7 +1,7 @@
 //! Projects of others that use one crate each: compiled and run, and free of what their crate is free
 //! of.
 
-use nd_terminal::Failure;
+use nd_terminal::{Failure, FailureKind};
 use xshell::cmd;
 
 use crate::{machine::Machine, totals::Totals};
