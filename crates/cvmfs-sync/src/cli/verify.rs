@@ -1,8 +1,8 @@
 //! `verify`.
 
 use clap::Args;
-use nd_cvmfs::{Depth, Manifest, Repository, VerifyOptions, verify};
-use nd_terminal::{Failure, FailureKind, human_bytes, human_duration};
+use nd_cvmfs::{Depth, MasterPublicKey, Repository, VerifyOptions, verify};
+use nd_terminal::{Failure, FailureKind, OrFail as _, human_bytes, human_duration};
 use serde_json::json;
 
 use super::args::{Context, TrustArgs, verify_failure};
@@ -27,12 +27,12 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
     let place = Place::open(&args.place, &context.environment)?;
     let source = place.source();
-    let manifest = Repository::open(source)?.manifest().clone();
+    let repository = Repository::open(source)?;
+    let manifest = repository.manifest();
+    let keys = args.trust.public(context, manifest.name.as_ref())?;
     if !args.servers.is_empty() {
-        return servers(context, &manifest, &args.servers);
+        return servers(context, &repository, &keys, &args.servers);
     }
-    let named = manifest.name;
-    let keys = args.trust.public(context, named.as_ref())?;
     let options = VerifyOptions {
         depth: if args.full {
             Depth::Full
@@ -99,12 +99,30 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
     })
 }
 
-/// Says how far copies are behind.
-fn servers(context: &Context, expected: &Manifest, places: &[String]) -> Result<(), Failure> {
+/// Says how far copies are behind, and proves them where there is a key.
+fn servers(
+    context: &Context,
+    repository: &Repository<'_>,
+    keys: &[MasterPublicKey],
+    places: &[String],
+) -> Result<(), Failure> {
+    let expected = repository.manifest();
+    if keys.is_empty() {
+        let text = "no key is known, so copies are compared and not proven; `--key FILE` names one";
+        context.printer.note(text);
+    } else {
+        // What is compared with has to be right itself.
+        let trust = repository.check_trust(keys, expected.name.as_ref(), context.now);
+        let (_, wrong) = trust.or_fail(FailureKind::Failed)?;
+        if let Some(wrong) = wrong.first() {
+            let text = format!("the repository itself is not trusted: {wrong}");
+            return Err(Failure::new(FailureKind::Failed, text));
+        }
+    }
     let mut all = Vec::new();
     for word in places {
         let place = Place::open(word, &context.environment)?;
-        all.push(lag_of(expected, place.source()));
+        all.push(lag_of(expected, place.source(), keys, context.now));
     }
     let late = all.iter().filter(|lag| !lag.is_current()).count();
     if context.json() {

@@ -1,6 +1,7 @@
 //! How far copies of a repository are behind.
 
-use nd_cvmfs::{Manifest, Repository, Source};
+use jiff::Timestamp;
+use nd_cvmfs::{Manifest, MasterPublicKey, Repository, Source};
 use serde::Serialize;
 
 /// How one server stands.
@@ -25,8 +26,15 @@ impl ServerLag {
     }
 }
 
-/// Compares a server with the manifest that it should have.
-pub fn lag_of(expected: &Manifest, source: &dyn Source) -> ServerLag {
+/// Compares a server with the manifest that it should have. With `keys`, what it answers also has to be
+/// signed by one of them and good at the time `now`; a server may serve the right revision with a
+/// whitelist that clients refuse.
+pub fn lag_of(
+    expected: &Manifest,
+    source: &dyn Source,
+    keys: &[MasterPublicKey],
+    now: Timestamp,
+) -> ServerLag {
     let mut lag = ServerLag {
         server: source.describe(),
         revision: None,
@@ -49,6 +57,11 @@ pub fn lag_of(expected: &Manifest, source: &dyn Source) -> ServerLag {
         lag.problem = Some("its revision is ahead".to_owned());
     } else if found.revision == expected.revision && found.root_catalog != expected.root_catalog {
         lag.problem = Some("its revision has another content".to_owned());
+    } else if !keys.is_empty() {
+        lag.problem = match repository.check_trust(keys, expected.name.as_ref(), now) {
+            Ok((_, wrong)) => wrong.first().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        };
     }
     lag.behind = expected.revision.saturating_sub(found.revision);
     if let (Some(expected), Some(found)) = (expected.timestamp, found.timestamp) {

@@ -197,6 +197,14 @@ fn copies_that_are_late_are_told() {
         lines[2].contains("no repository") || lines[2].contains("absent"),
         "{said}"
     );
+    // The right revision behind a whitelist that no client believes.
+    let whitelist = case.env.work().join("good/.cvmfswhitelist");
+    let mut bytes = fs_err::read(&whitelist).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs_err::write(whitelist, bytes).unwrap();
+    let (code, said) = good(&["verify", "storage", "--servers", "good"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(!said.contains("current"), "{said}");
 }
 
 #[test]
