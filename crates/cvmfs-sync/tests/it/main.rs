@@ -6,6 +6,7 @@
 mod kill;
 mod life;
 mod machine;
+mod played;
 mod probing;
 mod served;
 mod server;
