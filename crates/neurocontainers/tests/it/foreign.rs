@@ -9,12 +9,20 @@ use serde_json::Value;
 use crate::{
     build::Fixture,
     peer_registry::{Registry, skopeo},
-    people::slow,
-    support::layout_for,
+    people::{Kind, Place, slow},
+    support::{BUSYBOX, busybox_layout, layout_for, recipe},
 };
 
 /// A static program of that architecture, which says `ok`: a part of Debian's `arch-test`.
 const FOREIGN: &str = "/usr/lib/arch-test/arm64";
+
+const SUITE: &str = "name: demo
+version: 1.0.0
+tests:
+  - name: runs
+    command: /bin/foreign
+    expected_output_contains: ok
+";
 
 /// The machine's list, to which nothing may be added.
 fn known_to_the_machine() -> Vec<String> {
@@ -32,44 +40,44 @@ fn says(output: &std::process::Output) -> String {
 }
 
 #[test]
-fn programs_of_another_architecture_run_in_the_sandbox_and_nowhere_else() {
+fn programs_of_another_architecture_run_in_the_sandbox_of_every_kind_of_user_and_nowhere_else() {
     if Architecture::of_this_program() != Some(Architecture::X86_64) {
         println!("skipped: only another architecture than aarch64 needs an emulator for it");
         return;
     }
     let tools = (peer("qemu-aarch64-static"), peer("arch-test"));
-    let (Some(_), Some(_), Some(fixture)) = (tools.0, tools.1, Fixture::new()) else {
+    let (Some(_), Some(_), Some(place)) = (tools.0, tools.1, Place::new()) else {
         return;
     };
-    let root = fixture.env.root().join("busybox-root");
+    if busybox_layout(place.folder.path()).is_none() {
+        return;
+    }
+    let root = place.folder.path().join("busybox-root");
     fs_err::copy(FOREIGN, root.join("bin/foreign")).unwrap();
-    let base = fixture.env.root().join("foreign-oci");
+    let base = place.folder.path().join("foreign-oci");
     let base = layout_for(Architecture::Aarch64, &root, &base);
-    let directives = "  directives:\n    - run: [test \"$(/bin/foreign)\" = ok]\n";
-    fixture.edit("recipes/demo/build.yaml", "  directives:\n", directives);
-    let suite =
-        "  - name: runs\n    command: /bin/foreign\n    expected_output_contains: ok\ntests:\n";
-    let suite = suite.replace("tests:\n", "");
-    fixture.edit(
-        "recipes/demo/fulltest.yaml",
-        "tests:\n",
-        &format!("tests:\n{suite}"),
-    );
+    let directives = "    - run: [test \"$(/bin/foreign)\" = ok]\n";
+    let recipe = recipe(BUSYBOX, directives, "path: [/bin]");
     let before = known_to_the_machine();
-    let words = ["build", "demo", "--architecture", "aarch64", "--json"];
-    let mut command = fixture.command(&words);
-    let output = command.arg("--base").arg(&base).output().unwrap();
-    assert!(output.status.success(), "{}", says(&output));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert_eq!(summary["architecture"], "aarch64");
-    let tests = summary["tests"].as_array().unwrap();
-    let in_sandbox = |suite: &&Value| suite["runtime"].as_str().unwrap().starts_with("sandbox");
-    let sandbox = tests.iter().find(in_sandbox).unwrap();
-    assert_eq!(
-        (&sandbox["passed"], &sandbox["failed"]),
-        (&4.into(), &0.into())
-    );
+    for kind in [Kind::Root, Kind::Ranged, Kind::Alone] {
+        let person = place.person(kind, &recipe, SUITE);
+        let words = [
+            "--architecture",
+            "aarch64",
+            "--base",
+            base.to_str().unwrap(),
+        ];
+        let summary = person.build(&words);
+        assert_eq!(summary["architecture"], "aarch64", "{kind:?}");
+        let tests = summary["tests"].as_array().unwrap();
+        let in_sandbox = |suite: &&Value| suite["runtime"].as_str().unwrap().starts_with("sandbox");
+        let sandbox = tests.iter().find(in_sandbox).unwrap();
+        assert_eq!(
+            (&sandbox["passed"], &sandbox["failed"]),
+            (&1.into(), &0.into()),
+            "{kind:?}"
+        );
+    }
     assert_eq!(known_to_the_machine(), before);
 }
 
