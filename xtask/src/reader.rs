@@ -1,5 +1,7 @@
 //! Compiles the independent CVMFS reader that tests compare with, into the folder of peers.
 
+use std::{io, path::Path};
+
 use nd_terminal::Failure;
 use xshell::cmd;
 
@@ -9,7 +11,11 @@ use crate::machine::{Machine, run_tool};
 pub(crate) fn ensure(machine: &Machine, no_install: bool) -> Result<(), Failure> {
     let folder = machine.peers()?.join("cvmfs-reader/usr/bin");
     let program = folder.join("cvmfs-reader");
-    if program.is_file() {
+    let source = machine.root.join("peers/cvmfs-reader");
+    let made_from = made_from(&source)?;
+    let noted = folder.join("cvmfs-reader.source");
+    let is_current = fs_err::read(&noted).is_ok_and(|bytes| bytes == made_from);
+    if program.is_file() && is_current {
         return Ok(());
     }
     if no_install {
@@ -22,7 +28,7 @@ pub(crate) fn ensure(machine: &Machine, no_install: bool) -> Result<(), Failure>
         .printer
         .note("compiling the independent CVMFS reader");
     let shell = &machine.shell;
-    let manifest = machine.root.join("peers/cvmfs-reader/Cargo.toml");
+    let manifest = source.join("Cargo.toml");
     let target = machine.target().join("peers");
     run_tool(cmd!(
         shell,
@@ -33,5 +39,16 @@ pub(crate) fn ensure(machine: &Machine, no_install: bool) -> Result<(), Failure>
     let part = folder.join(format!(".cvmfs-reader.{}", std::process::id()));
     fs_err::copy(target.join("release/cvmfs-reader"), &part)?;
     fs_err::rename(&part, &program)?;
+    fs_err::write(noted, made_from)?;
     Ok(())
+}
+
+/// What the program is made from, one file after the other: it is kept beside the program, so that a
+/// change is noticed whenever the folder of peers is older than the checkout.
+fn made_from(source: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for name in ["Cargo.toml", "Cargo.lock", "src/main.rs"] {
+        bytes.extend(fs_err::read(source.join(name))?);
+    }
+    Ok(bytes)
 }

@@ -126,6 +126,8 @@ pub(crate) fn a_killed_build_goes_on_where_it_was() {
         )]
         let mut child = std::process::Command::new("/proc/self/exe")
             .args([CHILD.as_ref(), store.as_os_str()])
+            // What is killed removes nothing.
+            .env("TMPDIR", root.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
