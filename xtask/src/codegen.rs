@@ -93,11 +93,7 @@ fn documents(machine: &Machine) -> Result<BTreeMap<String, String>, Failure> {
             all.entry(path.to_owned()).or_default().push_str(&text);
         }
     }
-    let own = nd_terminal::reference(Cli::command());
-    all.insert(
-        "book/src/reference/xtask.md".to_owned(),
-        format!("<!-- made by `cargo xtask codegen`; edit what it is made from -->\n{own}"),
-    );
+    all.extend(nd_terminal::Documents::of(Cli::command()).into_texts());
     let summary = fs_err::read_to_string(machine.root.join("docs").join(SUMMARY))?;
     let summary = summary_with(&summary, &all);
     all.insert(SUMMARY.to_owned(), summary);

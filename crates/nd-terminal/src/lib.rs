@@ -27,6 +27,7 @@
 mod args;
 mod diagnostics;
 mod diff;
+mod documents;
 pub mod env;
 mod failure;
 mod generate;
@@ -42,6 +43,7 @@ mod table;
 pub use args::{ColorArg, OutputArgs, OutputFormat};
 pub use diagnostics::{DiagnosticStyle, Sources, render_diagnostic, render_diagnostics};
 pub use diff::unified_diff;
+pub use documents::Documents;
 pub use failure::{Failure, FailureKind, OrFail};
 pub use generate::{completions, give_man_pages, man_pages, reference};
 pub use human::{human_bytes, human_duration};

@@ -2,7 +2,6 @@
 
 mod args;
 mod description;
-mod docs;
 mod keys;
 mod look;
 mod probe;
@@ -12,7 +11,7 @@ mod sync;
 mod verify;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use nd_terminal::{Failure, OutputArgs};
+use nd_terminal::{Documents, Failure, OutputArgs};
 
 use self::args::Context;
 
@@ -119,7 +118,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Man { folder } => {
             return nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer);
         }
-        Command::Docs { out } => return docs::run(&printer, out),
+        Command::Docs { out } => {
+            let mut documents = Documents::of(Cli::command());
+            documents.codes(crate::codes::EXPLANATIONS, "");
+            return documents.write(out, &printer);
+        }
         _ => {}
     }
     let context = Context::new(printer)?;

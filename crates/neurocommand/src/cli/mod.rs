@@ -3,7 +3,6 @@
 mod carrying;
 mod catalogue;
 mod config;
-mod docs;
 mod files;
 mod finding;
 mod images;
@@ -121,7 +120,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completions { shell } => {
             printer.data(&nd_terminal::completions(Cli::command(), shell))
         }
-        Command::Docs { out } => docs::run(&out, &printer),
-        Command::Man { folder } => docs::man(folder.as_deref(), &printer),
+        Command::Docs { out } => crate::docs::documents(Cli::command()).write(&out, &printer),
+        Command::Man { folder } => {
+            nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer)
+        }
     }
 }

@@ -6,7 +6,6 @@ mod cache;
 mod check;
 mod convert;
 mod diff;
-mod docs;
 mod explain;
 mod fetch;
 mod init;
@@ -104,11 +103,13 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completions { shell } => {
             printer.data(&nd_terminal::completions(Cli::command(), shell))
         }
-        Command::Man { folder } => man(&printer, folder.as_deref()),
+        Command::Man { folder } => {
+            nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer)
+        }
         Command::Check(args) => check::run(&args, &printer),
         Command::Init(args) => init::run(&args, &printer),
         Command::Lsp => lsp::run(),
-        Command::Docs { out } => docs::run(&out, &printer),
+        Command::Docs { out } => crate::docs::documents(Cli::command()).write(&out, &printer),
         Command::Build(args) => Session::run(printer, |session| build::run(session, &args)),
         Command::Render(args) => Session::run(printer, |session| render::run(session, &args)),
         Command::Fetch(args) => Session::run(printer, |session| fetch::run(session, &args)),
@@ -123,17 +124,4 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Convert(args) => Session::run(printer, |session| convert::run(session, &args)),
         Command::Cache(command) => Session::run(printer, |session| cache::run(session, &command)),
     }
-}
-
-fn man(printer: &nd_terminal::Printer, folder: Option<&std::path::Path>) -> Result<(), Failure> {
-    let pages = nd_terminal::man_pages(&Cli::command())?;
-    let Some(folder) = folder else {
-        let texts: Vec<String> = pages.into_iter().map(|(_, text)| text).collect();
-        return printer.data(&texts.concat());
-    };
-    fs_err::create_dir_all(folder)?;
-    for (name, text) in pages {
-        fs_err::write(folder.join(name), text)?;
-    }
-    Ok(())
 }

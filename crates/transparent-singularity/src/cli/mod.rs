@@ -16,7 +16,7 @@ use nd_host::{Environment, SystemPrograms};
 use nd_names::Architecture;
 use nd_report::Cancel;
 use nd_store::Store;
-use nd_terminal::{Failure, FailureKind, OrFail as _, OutputArgs, Printer};
+use nd_terminal::{Documents, Failure, FailureKind, OrFail as _, OutputArgs, Printer};
 
 pub use self::install::find_launcher;
 pub use self::many::{Getter, Installer, InstallerOptions, each};
@@ -140,7 +140,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Man { folder } => {
             return nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer);
         }
-        Verb::Docs { out } => return docs(out, &printer),
+        Verb::Docs { out } => return Documents::of(Cli::command()).write(out, &printer),
         _ => {}
     }
     let context = Context::new(cli, printer)?;
@@ -167,22 +167,6 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Export(verb) => shell::export(&context, verb),
         Verb::Man { .. } | Verb::Docs { .. } | Verb::Completions { .. } => Ok(()),
     }
-}
-
-fn docs(out: &std::path::Path, printer: &Printer) -> Result<(), Failure> {
-    let page = "book/src/reference/transparent-singularity.md";
-    let path = out.join(page);
-    fs_err::create_dir_all(path.parent().unwrap_or(out))?;
-    let text = nd_terminal::reference(Cli::command());
-    let head = "<!-- made by `cargo xtask codegen`; edit what it is made from -->\n";
-    fs_err::write(&path, format!("{head}{text}"))?;
-    printer.data(&format!("{page}\n"))?;
-    for (name, text) in nd_terminal::man_pages(&Cli::command())? {
-        let path = out.join("man").join(&name);
-        fs_err::create_dir_all(out.join("man"))?;
-        fs_err::write(path, text)?;
-    }
-    Ok(())
 }
 
 /// What every command works with.
