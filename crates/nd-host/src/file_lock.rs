@@ -30,6 +30,21 @@ impl FileLock {
         open(path, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// Makes a shared lock exclusive. When somebody else holds it as well it stays shared, after a
+    /// moment without any: the kernel gives a lock up before it takes another.
+    pub fn try_alone(&self) -> io::Result<bool> {
+        let alone = flock(&self.file, FlockOperation::NonBlockingLockExclusive)?;
+        if !alone {
+            self.share()?;
+        }
+        Ok(alone)
+    }
+
+    /// Makes an exclusive lock shared.
+    pub fn share(&self) -> io::Result<()> {
+        flock(&self.file, FlockOperation::LockShared).map(|_| ())
+    }
+
     /// The locked file, to write into it who holds it.
     pub fn file(&self) -> &File {
         &self.file

@@ -10,7 +10,6 @@ mod blob;
 mod checked;
 mod codec;
 mod error;
-mod lock;
 mod partial;
 mod prune;
 mod store;
@@ -19,10 +18,9 @@ mod tree;
 pub use blob::BlobWriter;
 pub use codec::{DecodeError, decode_layer_index, encode_layer_index};
 pub use error::StoreError;
-pub use lock::KeyLock;
 pub use partial::Partial;
 pub use prune::{Item, ItemKind, PruneWish, Pruned};
-pub use store::{Abandoned, Store};
+pub use store::{Abandoned, KeyLock, Store};
 pub use tree::{NewTree, TreeLease};
 
 /// The example of the README, which has to work.

@@ -7,12 +7,10 @@ use std::{
 };
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use nd_host::FileLock;
 use nd_names::Sha256;
 
-use crate::{
-    KeyLock, Store, StoreError,
-    lock::{Mode, lock},
-};
+use crate::{KeyLock, Store, StoreError};
 
 /// A file that survives its process: what one run has put there, the next one goes on with. Only
 /// one process or thread holds the partial of a key; what its bytes are good for is noted by the
@@ -70,8 +68,8 @@ impl Store {
     /// who must not block.
     pub fn try_lock(&self, key: &Sha256) -> Result<Option<KeyLock>, StoreError> {
         let path = self.path("locks", key);
-        let file = lock(&path, Mode::TryExclusive).map_err(StoreError::io("lock", &path))?;
-        Ok(file.map(KeyLock::new))
+        let lock = FileLock::try_exclusive(&path).map_err(StoreError::io("lock", &path))?;
+        Ok(lock.map(KeyLock))
     }
 
     /// The partial of `key`, empty if there was none; `None` while somebody else has it.

@@ -5,10 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    Store, StoreError,
-    lock::{Mode, flock, lock},
-};
+use nd_host::FileLock;
+
+use crate::{Store, StoreError};
 
 /// What an item of the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,14 +140,14 @@ impl Store {
         if wish.trial {
             return self.prune_alone(wish, empty);
         }
-        let fail = StoreError::io("lock", self.root());
-        if !flock(&self.inner.in_use, Mode::TryExclusive).map_err(fail)? {
-            // A refused exclusive lock may have cost us the shared one.
-            flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
+        let in_use = &self.inner.in_use;
+        let alone = in_use.try_alone();
+        if !alone.map_err(StoreError::io("lock", self.root()))? {
             return Err(StoreError::Busy(self.root().into()));
         }
         let result = self.prune_alone(wish, empty);
-        flock(&self.inner.in_use, Mode::Shared).map_err(StoreError::io("lock", self.root()))?;
+        let shared = in_use.share();
+        shared.map_err(StoreError::io("lock", self.root()))?;
         result
     }
 
@@ -171,7 +170,7 @@ impl Store {
             if item.kind == ItemKind::Tree {
                 removed = if wish.trial {
                     let name = item.path.with_extension("lease");
-                    let lock = lock(&name, Mode::TryExclusive);
+                    let lock = FileLock::try_exclusive(&name);
                     lock.map_err(StoreError::io("lock", &name))?.is_some()
                 } else {
                     self.remove_tree(&item.path, empty)?
@@ -195,8 +194,8 @@ impl Store {
         empty: &mut dyn FnMut(&Path) -> std::io::Result<()>,
     ) -> Result<bool, StoreError> {
         let name = path.with_extension("lease");
-        let Some(_held) = lock(&name, Mode::TryExclusive).map_err(StoreError::io("lock", &name))?
-        else {
+        let held = FileLock::try_exclusive(&name).map_err(StoreError::io("lock", &name))?;
+        let Some(_held) = held else {
             return Ok(false);
         };
         let away = tempfile::tempdir_in(self.temporary())

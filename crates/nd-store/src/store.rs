@@ -1,19 +1,16 @@
 //! The store itself: its folders, records, layer indexes, locks and temporary files.
 
 use std::{
-    fs::File,
     io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use nd_host::FileLock;
 use nd_names::Sha256;
 use nd_rootfs::LayerIndex;
 
-use crate::{
-    KeyLock, StoreError, checked, decode_layer_index, encode_layer_index,
-    lock::{Mode, lock},
-};
+use crate::{StoreError, checked, decode_layer_index, encode_layer_index};
 
 /// The format of the folders below a store.
 const VERSION: u32 = 1;
@@ -30,9 +27,9 @@ pub struct Store {
 pub(crate) struct Inner {
     pub(crate) root: PathBuf,
     /// Shared while the store is open; whoever removes things takes it alone.
-    pub(crate) in_use: File,
+    pub(crate) in_use: FileLock,
     session: Session,
-    _session_lock: File,
+    _session_lock: FileLock,
 }
 
 /// A temporary folder. It goes first and its lock file second, so that no folder is ever without.
@@ -47,6 +44,10 @@ impl Drop for Session {
     }
 }
 
+/// Only one process at a time holds the lock of a key; dropping it lets the next one in.
+#[derive(Debug)]
+pub struct KeyLock(#[expect(dead_code, reason = "held, never looked at")] pub(crate) FileLock);
+
 impl Store {
     /// Opens the store below `root`, making it if need be, and removes what dead processes left.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
@@ -58,9 +59,7 @@ impl Store {
             fs_err::create_dir_all(&path).map_err(StoreError::io("make", path))?;
         }
         let in_use = root.join("in-use");
-        let in_use = lock(&in_use, Mode::Shared)
-            .map_err(StoreError::io("lock", &in_use))?
-            .ok_or_else(|| StoreError::Busy(root.clone()))?;
+        let in_use = FileLock::shared(&in_use).map_err(StoreError::io("lock", &in_use))?;
         check_version(&root)?;
         sweep(&root.join("tmp"));
         let (session, session_lock) = new_session(&root.join("tmp"))?;
@@ -90,8 +89,8 @@ impl Store {
     /// takes this first and then looks whether another one has made it meanwhile.
     pub fn lock(&self, key: &Sha256) -> Result<KeyLock, StoreError> {
         let path = self.path("locks", key);
-        let file = lock(&path, Mode::Exclusive).map_err(StoreError::io("lock", &path))?;
-        file.map(KeyLock::new).ok_or(StoreError::Busy(path))
+        let lock = FileLock::exclusive(&path).map_err(StoreError::io("lock", &path))?;
+        Ok(KeyLock(lock))
     }
 
     /// The record of `kind` under `key`; `None` if there is none, or only a torn one.
@@ -219,7 +218,7 @@ fn check_version(root: &Path) -> Result<(), StoreError> {
 
 /// A temporary folder with a lock that dies with this process. The lock is there first, so a
 /// folder never stands without one while it is in use.
-fn new_session(tmp: &Path) -> Result<(Session, File), StoreError> {
+fn new_session(tmp: &Path) -> Result<(Session, FileLock), StoreError> {
     let fail = |error| StoreError::io("make a folder in", tmp)(error);
     loop {
         let name = tempfile::Builder::new()
@@ -231,7 +230,7 @@ fn new_session(tmp: &Path) -> Result<(Session, File), StoreError> {
             .into_temp_path()
             .keep()
             .map_err(|error| fail(error.error))?;
-        let Some(held) = lock(&path, Mode::TryExclusive).map_err(fail)? else {
+        let Some(held) = FileLock::try_exclusive(&path).map_err(fail)? else {
             continue;
         };
         let dir = path.with_extension("");
@@ -248,7 +247,7 @@ fn new_session(tmp: &Path) -> Result<(Session, File), StoreError> {
 #[derive(Debug)]
 pub struct Abandoned {
     folder: PathBuf,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Abandoned {
@@ -276,7 +275,7 @@ impl Store {
             let path = entry.path();
             path.extension().filter(|extension| *extension == "lock")?;
             let folder = path.with_extension("");
-            let held = lock(&path, Mode::TryExclusive).ok()??;
+            let held = FileLock::try_exclusive(&path).ok()??;
             folder.is_dir().then_some(Abandoned {
                 folder,
                 _lock: held,
@@ -296,7 +295,7 @@ fn sweep(tmp: &Path) {
         if path.extension().is_none_or(|extension| extension != "lock") {
             continue;
         }
-        if let Ok(Some(_held)) = lock(&path, Mode::TryExclusive) {
+        if let Ok(Some(_held)) = FileLock::try_exclusive(&path) {
             let dir = path.with_extension("");
             let gone = fs_err::remove_dir_all(&dir);
             if gone.is_ok() || !dir.exists() {

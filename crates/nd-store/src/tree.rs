@@ -1,23 +1,17 @@
 //! Unpacked trees, kept while somebody leases them.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
+use nd_host::FileLock;
 use nd_names::Sha256;
 
-use crate::{
-    Store, StoreError,
-    lock::{Mode, lock},
-    store::touch,
-};
+use crate::{Store, StoreError, store::touch};
 
 /// A tree in the store that is not removed while this value lives.
 #[derive(Debug)]
 pub struct TreeLease {
     path: PathBuf,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl TreeLease {
@@ -90,8 +84,7 @@ impl Store {
     fn lease(&self, key: &Sha256) -> Result<TreeLease, StoreError> {
         let path = self.path("trees", key);
         let name = path.with_extension("lease");
-        let held = lock(&name, Mode::Shared).map_err(StoreError::io("lock", &name))?;
-        let held = held.ok_or(StoreError::Busy(name))?;
+        let held = FileLock::shared(&name).map_err(StoreError::io("lock", &name))?;
         Ok(TreeLease { path, _lock: held })
     }
 }
