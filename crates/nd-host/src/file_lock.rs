@@ -64,12 +64,16 @@ fn open(path: &Path, operation: FlockOperation) -> io::Result<Option<FileLock>> 
             return Ok(None);
         }
         // A file that was removed while we waited locks nobody out.
-        let same = fs_err::metadata(path)
-            .is_ok_and(|now| file.metadata().is_ok_and(|ours| now.ino() == ours.ino()));
-        if same {
+        if is_at(&file, path) {
             return Ok(Some(FileLock { file }));
         }
     }
+}
+
+/// Whether `path` is still the name of `file`.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let named = |now: std::fs::Metadata| file.metadata().is_ok_and(|ours| now.ino() == ours.ino());
+    fs_err::metadata(path).is_ok_and(named)
 }
 
 /// Whether the lock was taken.

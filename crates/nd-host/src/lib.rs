@@ -20,7 +20,7 @@ pub use programs::{
     replace_process,
 };
 pub use root_dir::{Node, NodeKind, RootDir};
-pub use write::{AtomicFile, remove_abandoned, write_atomic};
+pub use write::{AtomicFile, AtomicFolder, make_room, remove_abandoned, write_atomic};
 
 /// The example of the README, which has to work.
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! Files that are either there completely or not at all.
+//! Files and folders that are either there completely or not at all.
 
 use std::{
     fs::File,
@@ -7,13 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::FlockOperation;
+use rustix::{
+    fs::{CWD, FlockOperation, RenameFlags, renameat_with},
+    io::Errno,
+};
 use tempfile::NamedTempFile;
 
-use crate::file_lock::flock;
+use crate::file_lock::{flock, is_at};
 
 /// What names of unfinished files end in.
 const SUFFIX: &str = ".nd-part";
+/// What names of unfinished folders end in, after that of the file that is locked for each.
+const FOLDER: &str = ".d";
 
 /// A file that gets its name only when it is complete: it is written under a hidden name in the
 /// same folder and renamed by [`AtomicFile::commit`]. Dropped before that, it goes away.
@@ -30,30 +35,7 @@ impl AtomicFile {
     /// Starts a file that will be `target`. Its folder must exist.
     pub fn create(target: impl Into<PathBuf>) -> io::Result<Self> {
         let target = target.into();
-        let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("`{}` is no name for a file", target.display()),
-            ));
-        };
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        // A name of 255 bytes stays possible: the hidden one uses only its start.
-        let name = name.to_string_lossy();
-        let start: String = name.chars().take(32).collect();
-        let temporary = tempfile::Builder::new()
-            .prefix(&format!(".{start}."))
-            .suffix(SUFFIX)
-            // Narrowed by the umask, as for any new file.
-            .permissions(std::fs::Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
-        flock(
-            temporary.as_file(),
-            FlockOperation::NonBlockingLockExclusive,
-        )?;
+        let temporary = hidden(&target)?;
         Ok(Self { temporary, target })
     }
 
@@ -111,6 +93,91 @@ impl Seek for AtomicFile {
     }
 }
 
+/// A locked file with a hidden name beside `target`.
+fn hidden(target: &Path) -> io::Result<NamedTempFile> {
+    let Some(name) = target.file_name() else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{}` is no name for a file", target.display()),
+        ));
+    };
+    // A name of 255 bytes stays possible: the hidden one uses only its start.
+    let name = name.to_string_lossy();
+    let start: String = name.chars().take(32).collect();
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(&format!(".{start}."))
+            .suffix(SUFFIX)
+            // Narrowed by the umask, as for any new file.
+            .permissions(std::fs::Permissions::from_mode(0o666))
+            .tempfile_in(around(target))?;
+        // Somebody who clears up may have taken it for abandoned before it was locked.
+        let locked = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive)?;
+        if locked && is_at(file.as_file(), file.path()) {
+            return Ok(file);
+        }
+    }
+}
+
+/// A folder that gets its name only when it is complete: it is filled under a hidden name beside it.
+/// Dropped before that, it goes away; what a killed process leaves is removed by [`remove_abandoned`].
+#[derive(Debug)]
+pub struct AtomicFolder {
+    /// Holds the new folder, and what it replaces. Goes before the lock does.
+    around: tempfile::TempDir,
+    /// Its lock says that somebody is at work.
+    _lock: NamedTempFile,
+    new: PathBuf,
+    target: PathBuf,
+}
+
+impl AtomicFolder {
+    /// Starts an empty folder that will be `target`. The folder around it must exist.
+    pub fn create(target: impl Into<PathBuf>) -> io::Result<Self> {
+        let target = target.into();
+        let lock = hidden(&target)?;
+        // Nobody else makes a folder of this name: it is that of the lock, which is new.
+        let around = tempfile::Builder::new()
+            .prefix(lock.path().file_name().unwrap_or_default())
+            .suffix(FOLDER)
+            .rand_bytes(0)
+            .tempdir_in(around(&target))?;
+        let new = around.path().join("new");
+        fs_err::create_dir(&new)?;
+        Ok(Self {
+            around,
+            _lock: lock,
+            new,
+            target,
+        })
+    }
+
+    /// The folder to be filled.
+    pub fn path(&self) -> &Path {
+        &self.new
+    }
+
+    /// Gives the folder its name, which nothing has, or an empty folder.
+    pub fn rename(self) -> io::Result<()> {
+        fs_err::rename(&self.new, &self.target)
+    }
+
+    /// Gives the folder its name, in place of whatever had it: one or the other has the name at any
+    /// time, where the file system can exchange them.
+    pub fn replace(self) -> io::Result<()> {
+        if fs_err::symlink_metadata(&self.target).is_err() {
+            return self.rename();
+        }
+        match renameat_with(CWD, &self.new, CWD, &self.target, RenameFlags::EXCHANGE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs_err::rename(&self.target, self.around.path().join("old"))?;
+                self.rename()
+            }
+            exchanged => Ok(exchanged?),
+        }
+    }
+}
+
 /// Makes `target` a file of `bytes`, in place of whatever had the name; readers see the old or the
 /// new content, never a part.
 pub fn write_atomic(target: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -120,7 +187,14 @@ pub fn write_atomic(target: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes from `folder` the unfinished files whose writers are gone, and says how many those were.
+fn folder_of(lock: &Path) -> PathBuf {
+    let mut path = lock.as_os_str().to_owned();
+    path.push(FOLDER);
+    path.into()
+}
+
+/// Removes from `folder` the unfinished files and folders whose writers are gone, and says how many
+/// those were.
 pub fn remove_abandoned(folder: &Path) -> io::Result<usize> {
     let mut removed = 0;
     for entry in fs_err::read_dir(folder)? {
@@ -130,19 +204,43 @@ pub fn remove_abandoned(folder: &Path) -> io::Result<usize> {
         if !name.starts_with('.') || !name.ends_with(SUFFIX) || !entry.file_type()?.is_file() {
             continue;
         }
-        let file = match fs_err::File::open(entry.path()) {
+        let path = entry.path();
+        let file = match fs_err::File::open(&path) {
             Ok(file) => file.into_file(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive)? {
-            match fs_err::remove_file(entry.path()) {
-                Ok(()) => removed += 1,
-                // Its writer finished between our two looks.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+        if flock(&file, FlockOperation::NonBlockingLockExclusive)? && is_at(&file, &path) {
+            gone(fs_err::remove_dir_all(folder_of(&path)))?;
+            // Its writer may have finished between our two looks.
+            removed += usize::from(gone(fs_err::remove_file(path))?);
         }
     }
     Ok(removed)
+}
+
+/// Makes the folder around `target`, and removes from it what killed writers left, as far as that can
+/// be done now.
+pub fn make_room(target: &Path) -> io::Result<()> {
+    let folder = around(target);
+    fs_err::create_dir_all(folder)?;
+    let _ = remove_abandoned(folder);
+    Ok(())
+}
+
+/// The folder that holds `target`.
+fn around(target: &Path) -> &Path {
+    match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether it was there to be removed.
+fn gone(removed: io::Result<()>) -> io::Result<bool> {
+    match removed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
