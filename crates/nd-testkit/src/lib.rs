@@ -16,7 +16,7 @@ pub use corpus::corpus;
 pub use cpu::{cpu_since, cpu_time};
 pub use filters::filters;
 pub use peer::peer;
-pub use services::{ObjectStore, Registry};
+pub use services::{ObjectStore, Registry, RegistrySettings, skopeo};
 pub use user::{OrdinaryUser, UserProcess};
 
 /// The example of the README, which has to work.

@@ -135,35 +135,64 @@ impl ObjectStore {
     }
 }
 
-/// A registry of images: the `docker-registry` of Debian, without encryption and without users.
+/// A registry of images: the `docker-registry` of Debian.
 #[derive(Debug)]
 pub struct Registry {
     server: Server,
     _folder: TempDir,
 }
 
+/// What a registry wants of those who talk to it; nothing by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RegistrySettings<'a> {
+    /// Certificate and key, PEM: connections are encrypted.
+    pub tls: Option<(&'a str, &'a str)>,
+    /// Users and their passwords as `htpasswd` keeps them: nobody else may do anything.
+    pub users: Option<&'a str>,
+}
+
 impl Registry {
-    /// Starts an empty registry; `None` after saying why when the program is missing.
+    /// Starts an empty registry without encryption and without users; `None` after saying why when
+    /// the program is missing.
     ///
     /// # Panics
     ///
     /// When it cannot be started.
     pub fn start() -> Option<Self> {
+        Self::start_with(RegistrySettings::default())
+    }
+
+    /// The same with these settings.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start_with(settings: RegistrySettings<'_>) -> Option<Self> {
         let program = peer("docker-registry")?;
         let folder = TempDir::new().unwrap();
         let address = free_address();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs_err::write(&path, text).unwrap();
+            path.display().to_string()
+        };
         let data = folder.path().join("data");
-        let config = format!(
+        let mut config = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
              http:\n  addr: {address}\n",
             data.display()
         );
-        let path = folder.path().join("config.yml");
-        std::fs::File::create(&path)
-            .unwrap()
-            .write_all(config.as_bytes())
-            .unwrap();
-        let path = path.display().to_string();
+        if let Some((certificate, key)) = settings.tls {
+            let (certificate, key) = (put("server.pem", certificate), put("server.key", key));
+            let tls = format!("  tls:\n    certificate: {certificate}\n    key: {key}\n");
+            config.push_str(&tls);
+        }
+        if let Some(users) = settings.users {
+            let path = put("users", users);
+            let auth = format!("auth:\n  htpasswd:\n    realm: r\n    path: {path}\n");
+            config.push_str(&auth);
+        }
+        let path = put("config.yml", &config);
         Some(Self {
             server: Server::start(&program, &["serve", &path], address),
             _folder: folder,
@@ -174,4 +203,20 @@ impl Registry {
     pub fn address(&self) -> &str {
         &self.server.address
     }
+}
+
+/// What skopeo prints for these words; `None` after saying why when it is missing.
+///
+/// # Panics
+///
+/// When it fails.
+pub fn skopeo(words: &[&str]) -> Option<String> {
+    let output = Command::new(peer("skopeo")?)
+        .arg("--insecure-policy")
+        .args(words)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {said}");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,16 +1,6 @@
 //! The registry that Debian ships, filled by skopeo.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "these tests start the registry and its tools"
-)]
-
-use std::{
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::path::Path;
 
 use nd_fetch::{
     Network, Retries,
@@ -18,7 +8,7 @@ use nd_fetch::{
 };
 use nd_oci::{ImageSpec, Layout};
 use nd_report::Cancel;
-use serde_json::json;
+use nd_testkit::{Registry, RegistrySettings, skopeo};
 use tempfile::TempDir;
 
 use crate::{
@@ -30,59 +20,27 @@ use crate::{
 /// `me`, `pass word`.
 const USERS: &str = "me:$2b$04$l.WI6XlvcNuNLtIcpPd3KuCu9ft2L8CJK6QBSEg9aVS7qJelzoUsm\n";
 
-/// A running registry; killed when dropped.
+/// A running registry, and a folder for what it takes and gives.
 struct Running {
-    child: Child,
+    _registry: Registry,
     dir: TempDir,
     host: String,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Starts the registry; `None` with a printed reason where it is not installed.
 fn start(authority: Option<&Authority>, users: bool) -> Option<Running> {
-    let program = nd_testkit::peer("docker-registry")?;
-    let dir = tempfile::tempdir().unwrap();
-    // The port is free now; nobody else takes it in the moment until the registry does.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let host = port.local_addr().unwrap().to_string();
-    drop(port);
-    let at = |name: &str| dir.path().join(name).display().to_string();
-    let mut config = json!({
-        "version": "0.1",
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": at("data")}},
-        "http": {"addr": host},
-    });
-    if let Some(authority) = authority {
-        let (certificate, key) = authority.pem();
-        fs_err::write(at("server.pem"), certificate).unwrap();
-        fs_err::write(at("server.key"), key).unwrap();
-        config["http"]["tls"] = json!({"certificate": at("server.pem"), "key": at("server.key")});
-    }
-    if users {
-        fs_err::write(at("users"), USERS).unwrap();
-        config["auth"] = json!({"htpasswd": {"realm": "r", "path": at("users")}});
-    }
-    fs_err::write(at("config.yml"), config.to_string()).unwrap();
-    let child = Command::new(program)
-        .args(["serve", &at("config.yml")])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut running = Running { child, dir, host };
-    while TcpStream::connect(&running.host).is_err() {
-        let ended = running.child.try_wait().unwrap();
-        assert!(ended.is_none(), "the registry ended: {ended:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Some(running)
+    let pem = authority.map(Authority::pem);
+    let registry = Registry::start_with(RegistrySettings {
+        tls: pem
+            .as_ref()
+            .map(|(certificate, key)| (&certificate[..], &key[..])),
+        users: users.then_some(USERS),
+    })?;
+    Some(Running {
+        host: registry.address().to_owned(),
+        _registry: registry,
+        dir: tempfile::tempdir().unwrap(),
+    })
 }
 
 /// The sample as a layout on disk, written by nd-oci.
@@ -103,19 +61,6 @@ fn layout(at: &Path, sample: &Sample) -> Layout {
     layout
 }
 
-/// Runs skopeo; `None` with a printed reason where it is not installed.
-fn skopeo(args: &[&str]) -> Option<()> {
-    let program = nd_testkit::peer("skopeo")?;
-    let output = Command::new(program)
-        .args(["--insecure-policy"])
-        .args(args)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {said}");
-    Some(())
-}
-
 fn push(running: &Running, sample: &Sample, tag: &str, options: &[&str]) -> Option<()> {
     let folder = running.dir.path().join(tag);
     layout(&folder, sample);
@@ -124,7 +69,7 @@ fn push(running: &Running, sample: &Sample, tag: &str, options: &[&str]) -> Opti
     let mut args = vec!["copy", "--dest-tls-verify=false"];
     args.extend(options);
     args.extend([&from[..], &to]);
-    skopeo(&args)
+    skopeo(&args).map(drop)
 }
 
 #[test]
