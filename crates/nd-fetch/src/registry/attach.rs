@@ -76,7 +76,7 @@ impl Registries {
         artifact: &Artifact,
         reference: &Reference,
     ) -> Result<Sha256, RegistryError> {
-        let repository = self.target(reference)?;
+        let repository = self.target(reference)?.for_writing();
         let io = |digest: Sha256| {
             move |source| OciError::Io {
                 path: digest.oci().into(),
@@ -113,8 +113,7 @@ impl Registries {
         let bytes = text(&manifest);
         let digest = sha256(&bytes);
         let size = bytes.len();
-        let url = repository.url(&format!("manifests/{}", digest.oci()))?;
-        self.send(&repository, &url, MANIFEST, &Source::Memory(bytes), None)
+        self.put_manifest(&repository, &digest.oci(), MANIFEST, bytes)
             .await?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(INDEX));
@@ -143,7 +142,8 @@ impl Registries {
         subject: &Sha256,
         descriptor: Value,
     ) -> Result<(), RegistryError> {
-        let url = repository.url(&format!("manifests/sha256-{}", subject.hex()))?;
+        let tag = format!("sha256-{}", subject.hex());
+        let url = repository.url(&format!("manifests/{tag}"))?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(INDEX));
         let there = self.document(repository, &url, &headers).await?;
@@ -160,8 +160,8 @@ impl Registries {
         }
         entries.push(descriptor);
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
-        let body = Source::Memory(text(&index));
-        self.send(repository, &url, INDEX, &body, None).await
+        self.put_manifest(repository, &tag, INDEX, text(&index))
+            .await
     }
 }
 

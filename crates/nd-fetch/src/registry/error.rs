@@ -63,6 +63,16 @@ pub enum RegistryError {
         /// What came.
         found: Sha256,
     },
+    /// A registry that took other bytes than were sent, as it says itself.
+    #[error("{url} says that it is {} now, and not {}, which was sent", found.oci(), sent.oci())]
+    Stored {
+        /// What was sent to.
+        url: Box<SafeUrl>,
+        /// What was sent.
+        sent: Sha256,
+        /// What the registry has.
+        found: Sha256,
+    },
     /// An index without an image for the architecture.
     #[error("`{reference}` has no image for linux/{architecture}, only for {}", offered.join(", "))]
     Platform {

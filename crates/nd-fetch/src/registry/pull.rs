@@ -15,7 +15,7 @@ use sha2::Digest as _;
 
 use super::{Registries, RegistryError, talk::Repository};
 use crate::{
-    Cause, FetchError, Network, Request,
+    Cause, FetchError, Fetched, Network, Request,
     error::Chain,
     fetcher::{blocking, until_cancelled},
 };
@@ -172,35 +172,41 @@ impl Registries {
                 name: Some(format!("{name} {}", &digest.hex()[..12])),
                 sha256: Some(digest),
                 size: Some(blob.size()),
-                credential: self.accepted(repository),
                 ..Request::new(repository.url(&format!("blobs/{}", digest.oci()))?)
             });
         }
-        let results = self.fetcher.fetch_all(&requests, PARALLEL, cancel).await;
-        let mut refused = Vec::new();
-        for (request, result) in requests.into_iter().zip(results) {
-            match result {
-                Ok(_) => {}
-                Err(FetchError::NoSource { tried, .. }) if unauthorised(&tried) => {
-                    refused.push(request);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        // A token lives for minutes, a pull may take longer; a registry may also give manifests
-        // to everybody and blobs to some.
-        self.forget(repository);
-        for mut request in refused {
-            if self.accepted(repository).is_none() {
-                self.introduce_for(repository, &request.urls[0]).await?;
-            }
+        self.bring(repository, requests, cancel).await.map(drop)
+    }
+
+    /// Downloads blobs of a repository, several at a time; one result for each, in their order.
+    pub(super) async fn bring(
+        &self,
+        repository: &Repository,
+        mut requests: Vec<Request>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Fetched>, RegistryError> {
+        for request in &mut requests {
             request.credential = self.accepted(repository);
-            self.fetcher.fetch(&request, cancel).await?;
         }
-        Ok(())
+        let results = self.fetcher.fetch_all(&requests, PARALLEL, cancel).await;
+        let mut fetched = Vec::new();
+        let mut renewed = false;
+        for (mut request, result) in requests.into_iter().zip(results) {
+            fetched.push(match result {
+                Err(FetchError::NoSource { tried, .. }) if unauthorised(&tried) => {
+                    // A token lives for minutes, a pull may take longer; a registry may also give
+                    // manifests to everybody and blobs to some.
+                    if !std::mem::replace(&mut renewed, true) {
+                        self.forget(repository);
+                        self.introduce_for(repository, &request.urls[0]).await?;
+                    }
+                    request.credential = self.accepted(repository);
+                    self.fetcher.fetch(&request, cancel).await?
+                }
+                result => result?,
+            });
+        }
+        Ok(fetched)
     }
 
     async fn manifest_by_tag(
@@ -331,7 +337,7 @@ impl Manifest {
     }
 }
 
-fn digest_of(descriptor: &Descriptor, name: &str) -> Result<Sha256, RegistryError> {
+pub(super) fn digest_of(descriptor: &Descriptor, name: &str) -> Result<Sha256, RegistryError> {
     let text = descriptor.digest().to_string();
     let hex = text.strip_prefix("sha256:");
     hex.and_then(|hex| hex.parse().ok())

@@ -2,6 +2,7 @@
 
 use std::{io::Read as _, sync::Arc};
 
+use bytes::Bytes;
 use nd_names::Sha256;
 use nd_oci::{BlobSource, Image, OciError, PlatformIndex};
 use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, StepOutcome};
@@ -20,7 +21,6 @@ use super::{
 use crate::{
     Cause, SafeUrl,
     body::{self, Source},
-    error::Chain,
     fetcher::{blocking, until_cancelled},
     http, retry,
 };
@@ -110,7 +110,7 @@ impl Registries {
             let alone = Reference::with_digest(registry.into(), name.into(), digest);
             self.push_now(blobs, image, &alone, None).await?;
         }
-        let repository = self.target(reference)?;
+        let repository = self.target(reference)?.for_writing();
         let document = Document {
             digest: index.digest,
             kind: MediaType::ImageIndex,
@@ -140,7 +140,7 @@ impl Registries {
         reference: &Reference,
         mount_from: Option<&str>,
     ) -> Result<Pushed, RegistryError> {
-        let repository = self.target(reference)?;
+        let repository = self.target(reference)?.for_writing();
         let manifest = manifest(blobs, image)?;
         let mut digests: Vec<_> = image.layers.iter().map(|layer| layer.digest).collect();
         digests.sort();
@@ -208,9 +208,34 @@ impl Registries {
             (None, None) => "latest".to_owned(),
         };
         let kind = document.kind.to_string();
+        self.put_manifest(repository, &name, &kind, document.bytes.into())
+            .await
+    }
+
+    /// Puts a document under a name, a tag or its digest, with patience.
+    pub(super) async fn put_manifest(
+        &self,
+        repository: &Repository,
+        name: &str,
+        kind: &str,
+        bytes: Bytes,
+    ) -> Result<(), RegistryError> {
         let url = repository.url(&format!("manifests/{name}"))?;
-        let body = Source::Memory(document.bytes.into());
-        self.send(repository, &url, &kind, &body, None).await
+        let digest = sha256(&bytes);
+        let body = Source::Memory(bytes);
+        let mut failures = 0;
+        loop {
+            let sent = self.send(repository, &url, kind, (&body, &digest), None);
+            let cause = match sent.await {
+                Err(RegistryError::Answer { cause, .. }) => cause,
+                other => return other,
+            };
+            failures += 1;
+            let may = retry::may_pass(&cause);
+            if !self.again(failures, &cause, may, &url).await {
+                return Err(RegistryError::Answer { url, cause });
+            }
+        }
     }
 
     pub(super) async fn put_blob(
@@ -270,7 +295,6 @@ impl Registries {
         mount_from: Option<&str>,
         told: (Arc<dyn Reporter>, StepId),
     ) -> Result<Put, RegistryError> {
-        let retries = self.fetcher.options().retries;
         let mut failures = 0;
         loop {
             let mut begin = repository.url("blobs/uploads/")?.bare();
@@ -305,7 +329,7 @@ impl Registries {
             }
             let kind = "application/octet-stream";
             let cause = match self
-                .send(repository, &to, kind, body, Some(told.clone()))
+                .send(repository, &to, kind, (body, digest), Some(told.clone()))
                 .await
             {
                 Ok(()) => return Ok(Put::Sent),
@@ -313,39 +337,36 @@ impl Registries {
                 Err(error) => return Err(error),
             };
             failures += 1;
-            let wait = retry::wait(&retries, failures, &cause);
-            let may = failures < retries.attempts && retry::may_pass(&cause);
-            let Some(wait) = wait.filter(|_| may) else {
+            // The registry may have forgotten an upload that it was slow to take, or the address of it
+            // is good no longer.
+            let forgotten = matches!(*cause, Cause::Status { code: 404, .. });
+            let may = forgotten || retry::may_pass(&cause);
+            if !self.again(failures, &cause, may, &begin).await {
                 return Err(RegistryError::Answer { url: to, cause });
-            };
-            self.fetcher.say(&format!(
-                "{}; sending to {to} again in {} s",
-                Chain(&*cause),
-                wait.as_secs_f32()
-            ));
-            tokio::time::sleep(wait).await;
+            }
         }
     }
 
-    /// Sends a body to where it is to stand; the credential only to the registry itself.
+    /// Sends a body, which has this digest, to where it is to stand; the credential only to the
+    /// registry itself.
     pub(super) async fn send(
         &self,
         repository: &Repository,
         url: &SafeUrl,
         kind: &str,
-        source: &Source,
+        (source, digest): (&Source, &Sha256),
         told: Option<(Arc<dyn Reporter>, StepId)>,
     ) -> Result<(), RegistryError> {
         let fail = |cause| RegistryError::Answer {
             url: url.clone(),
             cause: Box::new(cause),
         };
-        let home = repository.url("")?.url().origin();
+        let at_home = url.url().origin() == repository.url("")?.url().origin();
         let idle = self.fetcher.options().timeouts.idle;
         let mut introduced = false;
         loop {
             let credential = self.accepted(repository);
-            let credential = credential.filter(|_| url.url().origin() == home);
+            let credential = credential.filter(|_| at_home);
             let request = self.fetcher.client()?.put(url.bare());
             let request = http::with_credential(request, credential.as_ref());
             let request = request.header(CONTENT_TYPE, kind);
@@ -353,12 +374,12 @@ impl Registries {
                 .await
                 .map_err(fail)?;
             match response.status().as_u16() {
-                201 => return Ok(()),
-                401 if !introduced => {
+                201 => return stored(url, digest, response.headers()),
+                401 if at_home && !introduced => {
                     introduced = true;
                     self.introduce(repository, url, response.headers()).await?;
                 }
-                401 | 403 => return Err(self.denied(repository)),
+                401 | 403 if at_home => return Err(self.denied(repository)),
                 code => {
                     return Err(fail(Cause::Status {
                         code,
@@ -368,6 +389,20 @@ impl Registries {
                 }
             }
         }
+    }
+}
+
+/// What a registry says that it has must be what was sent.
+fn stored(url: &SafeUrl, sent: &Sha256, headers: &HeaderMap) -> Result<(), RegistryError> {
+    let said = headers.get("docker-content-digest");
+    let said = said.and_then(|text| text.to_str().ok()?.parse().ok());
+    match said {
+        Some(found) if found != *sent => Err(RegistryError::Stored {
+            url: Box::new(url.clone()),
+            sent: *sent,
+            found,
+        }),
+        _ => Ok(()),
     }
 }
 

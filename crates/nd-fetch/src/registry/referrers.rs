@@ -9,16 +9,16 @@ use oci_spec::{
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use super::{Registries, RegistryError, talk::Repository};
+use super::{
+    Registries, RegistryError,
+    pull::{ACCEPTED, digest_of},
+    talk::Repository,
+};
 use crate::{
     Fetched, Request,
     fetcher::{blocking, until_cancelled},
 };
 
-const IMAGES: &str = "application/vnd.oci.image.index.v1+json, \
-    application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json, \
-    application/vnd.docker.distribution.manifest.v2+json";
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -59,7 +59,10 @@ impl Registries {
         let repository = self.target(reference)?;
         let name = reference.whole();
         let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
-        let Some((_, subject)) = self.checked(&repository, &name, tag, IMAGES, None).await? else {
+        let Some((_, subject)) = self
+            .checked(&repository, &name, tag, ACCEPTED, None)
+            .await?
+        else {
             return Ok(None);
         };
         let path = format!(
@@ -100,22 +103,17 @@ impl Registries {
         layer: &Descriptor,
         cancel: &Cancel,
     ) -> Result<Fetched, RegistryError> {
-        let text = layer.digest().to_string();
-        let hex = text
-            .strip_prefix("sha256:")
-            .and_then(|hex| hex.parse().ok());
-        let digest: Sha256 = hex.ok_or(RegistryError::DigestAlgorithm {
-            reference: name.to_owned(),
-            digest: text,
-        })?;
+        let digest = digest_of(layer, name)?;
         let request = Request {
             name: Some(format!("{name} {}", &digest.hex()[..12])),
             sha256: Some(digest),
             size: Some(layer.size()),
-            credential: self.accepted(repository),
             ..Request::new(repository.url(&format!("blobs/{}", digest.oci()))?)
         };
-        Ok(self.fetcher.fetch(&request, cancel).await?)
+        let fetched = self.bring(repository, vec![request], cancel).await?.pop();
+        fetched.ok_or_else(|| RegistryError::NotFound {
+            reference: name.to_owned(),
+        })
     }
 
     /// The first descriptor of that artifact type in an index of the repository.

@@ -29,6 +29,8 @@ pub(crate) struct Repository {
     pub(crate) name: String,
     /// `https://HOST/v2/NAME`.
     base: String,
+    /// Whether it is written to, for which one token is asked for from the start.
+    pushing: bool,
 }
 
 impl Repository {
@@ -39,8 +41,31 @@ impl Repository {
         })
     }
 
+    /// The same to be written to.
+    pub(crate) fn for_writing(self) -> Self {
+        Self {
+            pushing: true,
+            ..self
+        }
+    }
+
     fn key(&self) -> (String, String) {
         (self.registry.clone(), self.name.clone())
+    }
+
+    /// What a token has to be good for. A registry that is only asked whether it has something wants
+    /// one for reading, which would not do for what comes next.
+    fn scope(&self, wanted: Option<String>) -> String {
+        let reading = format!("repository:{}:pull", self.name);
+        let wanted = wanted.unwrap_or_else(|| reading.clone());
+        if !self.pushing {
+            return wanted;
+        }
+        let parts = wanted.split(' ').map(|part| match part {
+            part if part == reading => format!("{reading},push"),
+            part => part.to_owned(),
+        });
+        parts.collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -68,6 +93,7 @@ impl Registries {
             registry: registry.to_owned(),
             name: name.to_owned(),
             base: format!("{scheme}://{host}/v2/{name}"),
+            pushing: false,
         }
     }
 
@@ -134,7 +160,6 @@ impl Registries {
         url: &SafeUrl,
         headers: &HeaderMap,
     ) -> Result<Option<Document>, RegistryError> {
-        let retries = self.fetcher.options().retries;
         let mut failures = 0;
         loop {
             let answer = self.asked(repository, &Method::GET, url, headers).await?;
@@ -146,12 +171,10 @@ impl Registries {
             match self.read(url, answer).await {
                 Err(RegistryError::Answer { url, cause }) => {
                     failures += 1;
-                    let wait = retry::wait(&retries, failures, &cause);
-                    let may = failures < retries.attempts && retry::may_pass(&cause);
-                    let Some(wait) = wait.filter(|_| may) else {
+                    let may = retry::may_pass(&cause);
+                    if !self.again(failures, &cause, may, &url).await {
                         return Err(RegistryError::Answer { url, cause });
-                    };
-                    tokio::time::sleep(wait).await;
+                    }
                 }
                 other => return other.map(Some),
             }
@@ -228,8 +251,7 @@ impl Registries {
                     service,
                     scope,
                 } => {
-                    let scope =
-                        scope.unwrap_or_else(|| format!("repository:{}:pull", repository.name));
+                    let scope = repository.scope(scope);
                     self.token(url, &realm, service.as_deref(), &scope, ours)
                         .await?
                         .ok_or_else(|| self.denied(repository))?
@@ -323,20 +345,36 @@ impl Registries {
                 Err(cause) => cause,
             };
             failures += 1;
-            let wait = retry::wait(&options.retries, failures, &cause);
-            let may = failures < options.retries.attempts && retry::may_pass(&cause);
-            let Some(wait) = wait.filter(|_| may) else {
+            let may = retry::may_pass(&cause);
+            if !self.again(failures, &cause, may, url).await {
                 let url = url.clone();
                 let cause = Box::new(cause);
                 return Err(RegistryError::Answer { url, cause });
-            };
-            self.fetcher.say(&format!(
-                "{}; asking {url} again in {} s",
-                Chain(&cause),
-                wait.as_secs_f32()
-            ));
-            tokio::time::sleep(wait).await;
+            }
         }
+    }
+
+    /// Waits until `url` can be asked again after this many failures in a row; `false` when it is
+    /// given up, since the failure `may` not pass or enough was tried.
+    pub(crate) async fn again(
+        &self,
+        failures: u32,
+        cause: &Cause,
+        may: bool,
+        url: &SafeUrl,
+    ) -> bool {
+        let retries = self.fetcher.options().retries;
+        let wait = retry::wait(&retries, failures, cause);
+        let Some(wait) = wait.filter(|_| may && failures < retries.attempts) else {
+            return false;
+        };
+        self.fetcher.say(&format!(
+            "{}; asking {url} again in {} s",
+            Chain(cause),
+            wait.as_secs_f32()
+        ));
+        tokio::time::sleep(wait).await;
+        true
     }
 
     async fn read(&self, url: &SafeUrl, answer: http::Answer) -> Result<Document, RegistryError> {

@@ -9,6 +9,7 @@
 mod cache;
 mod credentials;
 mod failures;
+mod lies;
 mod objects;
 mod peer_registry;
 mod processes;

@@ -147,13 +147,13 @@ pub(crate) fn basic(user: &str, password: &str) -> Credential {
     }
 }
 
-fn pull(bench: &Bench, server: &Server) -> Result<Pulled, RegistryError> {
+pub(crate) fn pull(bench: &Bench, server: &Server) -> Result<Pulled, RegistryError> {
     let host = server.authority();
     let registries = registries(bench, &host, Some(basic("me", "pass")));
     ask(&registries, &format!("{host}/group/app:latest"))
 }
 
-fn count(server: &Server, word: &str) -> usize {
+pub(crate) fn count(server: &Server, word: &str) -> usize {
     let log = server.log();
     log.iter().filter(|a| a.target.contains(word)).count()
 }
