@@ -1,28 +1,24 @@
 //! Filling a partial from a source: parts, validators, lengths, digests.
 
-use std::{
-    io::{Read as _, Seek as _, SeekFrom, Write as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use nd_names::Sha256;
 use nd_report::{Cancel, Cancelled, Event, Reporter, StepId};
 use nd_store::{KeyLock, Partial, Store};
 use reqwest::{
-    Client, Method, StatusCode,
+    Client, Method, Response, StatusCode,
     header::{
         ACCEPT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
         IF_RANGE, RANGE,
     },
 };
-use sha2::Digest as _;
 use tokio::time::{Instant, timeout};
 
 use crate::{
     Cause, FetchError, FetchOptions, Request, SafeUrl,
     error::TransportError,
     http::{self, Answer},
+    kept::{Kept, Writing},
     records::{Download, PartialNote, Validators, boot},
     retry,
 };
@@ -51,8 +47,8 @@ pub(crate) struct Means<'a> {
 pub(crate) struct Job<'a> {
     means: Means<'a>,
     key: Sha256,
-    partial: Partial,
-    hasher: sha2::Sha256,
+    kept: Kept,
+    /// Bytes that came, those included that are being written.
     have: u64,
     note: Option<PartialNote>,
     boot: String,
@@ -102,15 +98,14 @@ impl<'a> Job<'a> {
         let mut job = Self {
             means,
             key,
-            partial,
-            hasher: sha2::Sha256::new(),
+            kept: Kept::new(partial),
             have: 0,
             note: PartialNote::read(means.store, &key)?,
             boot: boot(),
             mixed: false,
             suspect: false,
         };
-        let bytes = job.partial.bytes()?;
+        let bytes = job.kept.on_disk()?;
         if bytes == 0 {
             return Ok(job);
         }
@@ -119,31 +114,13 @@ impl<'a> Job<'a> {
             job.means.request.sha256.is_some() || (note.boot == job.boot && !note.boot.is_empty())
         });
         if trusted && bytes <= limit {
-            job.hash_partial()?;
+            job.kept.take_up(job.means.cancel)?;
+            job.have = job.kept.bytes();
             job.mixed = true;
         } else {
             job.restart()?;
         }
         Ok(job)
-    }
-
-    fn hash_partial(&mut self) -> Result<(), FetchError> {
-        let path = self.partial.path().to_path_buf();
-        let fail = |error| FetchError::io(&path)(error);
-        let mut buffer = vec![0; 256 << 10];
-        let file = self.partial.file();
-        file.seek(SeekFrom::Start(0)).map_err(fail)?;
-        loop {
-            self.means.cancel.check()?;
-            let n = match self.partial.file().read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(n) => n,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(fail(error)),
-            };
-            self.hasher.update(&buffer[..n]);
-            self.have += n as u64;
-        }
     }
 
     /// Asks one source until it has given all, or is given up.
@@ -196,7 +173,7 @@ impl<'a> Job<'a> {
     async fn attempt(&mut self, url: &SafeUrl, known: Option<&Download>) -> Result<Given, Stop> {
         if let (Some(expected), true) = (self.means.request.sha256, self.have > 0) {
             // A process may have died between the last byte and the name.
-            if self.digest() == expected {
+            if self.kept.digest() == expected {
                 return Ok(Given::Whole(Validators::default()));
             }
         }
@@ -356,60 +333,59 @@ impl<'a> Job<'a> {
     }
 
     async fn body(&mut self, answer: Answer, total: Option<u64>) -> Result<(), Stop> {
+        let writing = self.kept.write();
+        let ended = self.receive(answer.response, total, &writing).await;
+        // Our own failure comes before that of the source.
+        let written = writing.finish().await;
+        self.have = self.kept.bytes();
+        written?;
+        if let Err(Cause::Size { .. } | Cause::TooLarge { .. }) = ended {
+            self.suspect = self.mixed;
+            self.restart()?;
+        }
+        Ok(ended?)
+    }
+
+    /// Hands over what comes.
+    async fn receive(
+        &mut self,
+        mut response: Response,
+        total: Option<u64>,
+        writing: &Writing,
+    ) -> Result<(), Cause> {
         let idle = self.means.options.timeouts.idle;
-        let limit = self
-            .means
-            .request
-            .size
-            .unwrap_or(u64::MAX)
-            .min(self.limit());
-        let path = self.partial.path().to_path_buf();
-        let file = self.partial.file();
-        file.seek(SeekFrom::Start(self.have))
-            .map_err(FetchError::io(&path))?;
-        let mut response = answer.response;
+        let expected = self.means.request.size;
+        let limit = expected.unwrap_or(u64::MAX).min(self.limit());
         let mut told = Instant::now();
         let mut crawl = (Instant::now(), self.have);
         loop {
             if crawl.0.elapsed() > idle * CRAWL {
                 if self.have - crawl.1 < FORWARD {
                     let (what, limit) = ("hardly any bytes", idle * CRAWL);
-                    return Err(Cause::Timeout { what, limit }.into());
+                    return Err(Cause::Timeout { what, limit });
                 }
                 crawl = (Instant::now(), self.have);
             }
             let chunk = match timeout(idle, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => {
-                    return Err(self.cut(total, Some(TransportError::new(error))).into());
-                }
+                Ok(Err(error)) => return Err(self.cut(total, Some(TransportError::new(error)))),
                 Err(_) => {
                     let what = "no further bytes";
-                    return Err(Cause::Timeout { what, limit: idle }.into());
+                    return Err(Cause::Timeout { what, limit: idle });
                 }
             };
-            let after = self.have + chunk.len() as u64;
-            if after > limit {
-                self.suspect = self.mixed;
-                self.restart()?;
-                return Err(match self.means.request.size {
-                    Some(expected) if expected == limit => Cause::Size {
-                        expected,
-                        found: after,
-                    },
+            let found = self.have + chunk.len() as u64;
+            if found > limit {
+                return Err(match expected {
+                    Some(expected) if expected == limit => Cause::Size { expected, found },
                     _ => Cause::TooLarge { limit },
-                }
-                .into());
+                });
             }
-            let written = self.partial.file().write_all(&chunk);
-            if let Err(error) = written {
-                // A piece may be half there; the next attempt or run must not count it.
-                self.trim();
-                return Err(FetchError::io(&path)(error).into());
+            if !writing.put(chunk).await {
+                return Ok(());
             }
-            self.hasher.update(&chunk);
-            self.have = after;
+            self.have = found;
             if told.elapsed() >= PROGRESS {
                 told = Instant::now();
                 self.tell();
@@ -417,7 +393,7 @@ impl<'a> Job<'a> {
         }
         self.tell();
         match total {
-            Some(total) if total != self.have => Err(self.cut(Some(total), None).into()),
+            Some(total) if total != self.have => Err(self.cut(Some(total), None)),
             _ => Ok(()),
         }
     }
@@ -450,26 +426,21 @@ impl<'a> Job<'a> {
             });
         }
         match request.sha256 {
-            Some(expected) if self.digest() != expected => Err(Cause::Digest {
+            Some(expected) if self.kept.digest() != expected => Err(Cause::Digest {
                 expected,
-                found: self.digest(),
+                found: self.kept.digest(),
             }),
             _ => Ok(()),
         }
     }
 
-    /// Digest of the bytes so far.
-    pub(crate) fn digest(&self) -> Sha256 {
-        Sha256::from_bytes(self.hasher.clone().finalize().into())
-    }
-
     /// Makes the partial the blob of its digest. Whoever waits for it waits until the lock is
     /// dropped.
     pub(crate) async fn finish(self) -> Result<Finished, FetchError> {
-        let (digest, partial) = (self.digest(), self.partial);
+        let kept = self.kept;
         // Waits for the medium; other downloads go on meanwhile.
-        let named = tokio::task::spawn_blocking(move || partial.into_blob(&digest));
-        let (path, lock) = match named.await {
+        let named = tokio::task::spawn_blocking(move || kept.into_blob());
+        let (path, digest, bytes, lock) = match named.await {
             Ok(named) => named?,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => return Err(Cancelled.into()),
@@ -478,7 +449,7 @@ impl<'a> Job<'a> {
         Ok(Finished {
             path,
             digest,
-            bytes: self.have,
+            bytes,
             lock,
         })
     }
@@ -486,7 +457,7 @@ impl<'a> Job<'a> {
     /// Leaves a partial that the next run can go on with, or nothing.
     pub(crate) fn leave(self) -> Result<(), FetchError> {
         if self.have == 0 {
-            self.partial.discard()?;
+            self.kept.discard()?;
             PartialNote::remove(self.means.store, &self.key)?;
         }
         Ok(())
@@ -497,18 +468,10 @@ impl<'a> Job<'a> {
         // The note first: bytes without one are worth nothing.
         PartialNote::remove(self.means.store, &self.key)?;
         self.note = None;
-        let path = self.partial.path().to_path_buf();
-        let emptied = self.partial.file().set_len(0);
-        emptied.map_err(FetchError::io(path))?;
-        self.hasher = sha2::Sha256::new();
+        self.kept.clear()?;
         self.have = 0;
         self.mixed = false;
         Ok(())
-    }
-
-    fn trim(&mut self) {
-        let have = self.have;
-        let _ = self.partial.file().set_len(have);
     }
 }
 

@@ -12,6 +12,7 @@ mod download;
 mod error;
 mod fetcher;
 mod http;
+mod kept;
 mod objects;
 mod options;
 mod records;

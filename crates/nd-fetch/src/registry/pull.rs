@@ -201,7 +201,7 @@ impl Registries {
                         self.introduce_for(repository, &request.urls[0]).await?;
                     }
                     request.credential = self.accepted(repository);
-                    self.fetcher.fetch(&request, cancel).await?
+                    Box::pin(self.fetcher.fetch(&request, cancel)).await?
                 }
                 result => result?,
             });
