@@ -10,7 +10,7 @@ use nd_host::Environment;
 use oci_spec::distribution::Reference;
 use serde::Deserialize;
 
-use super::RegistryError;
+use super::{RegistryError, parse_reference};
 
 /// Where images are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -160,10 +160,7 @@ impl RegistriesConf {
     ///
     /// When the name, or what it is an alias for, is no reference.
     pub fn resolve(&self, name: &str) -> Result<Vec<Reference>, RegistryError> {
-        let parse = |text: &str| {
-            text.parse::<Reference>()
-                .map_err(|_| RegistryError::Reference { text: text.into() })
-        };
+        let parse = parse_reference;
         let first = name.split('/').next().unwrap_or_default();
         let qualified = name.contains('/')
             && (first.contains('.') || first.contains(':') || first == "localhost");
@@ -197,7 +194,7 @@ impl RegistriesConf {
     pub fn configured(&self, name: &str) -> Result<Vec<Reference>, RegistryError> {
         let mut out = Vec::new();
         for reference in self.resolve(name)? {
-            let own = name.parse::<Reference>().ok();
+            let own = parse_reference(name).ok();
             let is_own = own.is_some_and(|own| own == reference);
             if !is_own
                 || !self

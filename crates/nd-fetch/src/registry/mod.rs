@@ -12,6 +12,7 @@ mod error;
 mod has;
 mod pull;
 mod push;
+mod reference;
 mod referrers;
 mod talk;
 
@@ -28,6 +29,7 @@ pub use error::RegistryError;
 pub use oci_spec::distribution::Reference;
 pub use pull::{Pulled, Quota};
 pub use push::Pushed;
+pub use reference::parse_reference;
 
 use crate::{Credential, Fetcher};
 
