@@ -174,7 +174,7 @@ fn repository(folder: &Path) -> NativePublisher {
     };
     create(&storage, &new, &keys, SystemClock.now()).unwrap();
     let known = Known::open(&folder.join("known.db")).unwrap();
-    NativePublisher::new(storage, name, keys, known, Box::new(SystemClock))
+    NativePublisher::new(Box::new(storage), name, keys, known, Box::new(SystemClock))
 }
 
 /// Ten images as squashfs files, each of 500 files and some 12 MB.

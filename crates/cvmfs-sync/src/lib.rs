@@ -5,6 +5,7 @@
 //! machines for repositories, [`probe`] says which servers are good. The verbs over one repository are
 //! thin: [`nd_cvmfs`] with the connections of [`nd_fetch`].
 
+mod bucket;
 pub mod cli;
 pub mod codes;
 pub mod housekeeping;
@@ -15,6 +16,7 @@ pub mod server;
 pub mod sync;
 mod tree;
 
+pub use bucket::BucketStorage;
 pub use places::{HttpSource, Place, PlaceError};
 pub use tree::{SourceTree, TreeError};
 

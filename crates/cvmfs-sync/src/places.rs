@@ -1,13 +1,15 @@
-//! Where repositories are: folders, servers.
+//! Where repositories are: folders, servers, buckets.
 
 use std::{
     io::Read,
     path::{Path, PathBuf},
 };
 
-use nd_cvmfs::{Directory, Source, StorageError};
+use nd_cvmfs::{Directory, Source, Storage, StorageError};
 use nd_fetch::{FetchError, FetchOptions, ObjectClient, SafeUrl};
 use nd_host::Environment;
+
+use crate::bucket::{BucketStorage, SCHEME};
 
 /// Where a repository is read from.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub enum Place {
     Folder(Directory),
     /// A server.
     Server(HttpSource),
+    /// A store of objects.
+    Bucket(BucketStorage),
 }
 
 /// Why a place cannot be used.
@@ -24,8 +28,8 @@ pub enum PlaceError {
     /// The address is none.
     #[error("`{0}` is no address of a repository")]
     Url(String),
-    /// Only folders can be written to.
-    #[error("`{0}` cannot be written to; name a folder")]
+    /// Only folders and buckets can be written to.
+    #[error("`{0}` cannot be written to; name a folder, or a bucket as `s3://BUCKET/PATH`")]
     ReadOnly(String),
     /// Connections cannot be made.
     #[error(transparent)]
@@ -33,13 +37,16 @@ pub enum PlaceError {
 }
 
 impl Place {
-    /// The repository that a word of the command line names: an address with `http` or `https`, else a
-    /// folder.
+    /// The repository that a word of the command line names: an address with `http`, `https` or `s3`,
+    /// else a folder.
     pub fn open(word: &str, environment: &Environment) -> Result<Self, PlaceError> {
         if word.starts_with("http://") || word.starts_with("https://") {
             let url: SafeUrl = word.parse().map_err(|_| PlaceError::Url(word.to_owned()))?;
             let options = FetchOptions::from_environment(environment)?;
             return Ok(Self::Server(HttpSource(ObjectClient::new(options, url)?)));
+        }
+        if word.starts_with(SCHEME) {
+            return Ok(Self::Bucket(BucketStorage::open(word, environment)?));
         }
         if word.contains("://") {
             return Err(PlaceError::Url(word.to_owned()));
@@ -47,22 +54,28 @@ impl Place {
         Ok(Self::Folder(Directory::new(environment.absolute(word))))
     }
 
-    /// A folder to be written to. On a host where `cvmfs_server` publishes too, `spool` is its spool
-    /// folder.
+    /// A bucket or a folder to be written to. On a host where `cvmfs_server` publishes to the same folder,
+    /// `spool` is its spool folder.
     pub fn writable(
         word: &str,
         spool: Option<&Path>,
         environment: &Environment,
-    ) -> Result<Directory, PlaceError> {
+    ) -> Result<Box<dyn Storage>, PlaceError> {
+        if word.starts_with(SCHEME) {
+            return Ok(Box::new(BucketStorage::open(word, environment)?));
+        }
+        Ok(Box::new(match (Self::folder(word, environment)?, spool) {
+            (folder, Some(spool)) => Directory::new(folder).with_spool(environment.absolute(spool)),
+            (folder, None) => Directory::new(folder),
+        }))
+    }
+
+    /// The folder that a word of the command line names.
+    pub fn folder(word: &str, environment: &Environment) -> Result<PathBuf, PlaceError> {
         if word.contains("://") {
             return Err(PlaceError::ReadOnly(word.to_owned()));
         }
-        let folder: PathBuf = environment.absolute(word);
-        let directory = Directory::new(folder);
-        Ok(match spool {
-            Some(spool) => directory.with_spool(environment.absolute(spool)),
-            None => directory,
-        })
+        Ok(environment.absolute(word))
     }
 
     /// What reads it.
@@ -70,6 +83,7 @@ impl Place {
         match self {
             Self::Folder(directory) => directory,
             Self::Server(server) => server,
+            Self::Bucket(bucket) => bucket,
         }
     }
 }

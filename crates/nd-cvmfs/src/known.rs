@@ -1,6 +1,6 @@
 //! From plain content to published objects: a hint that spares compression, never a proof.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use nd_names::Sha256;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -112,6 +112,20 @@ impl Known {
             .iter()
             .try_fold(0u64, |sum, piece| sum.checked_add(piece.size))?;
         (sum == size).then_some(Stored { size, pieces })
+    }
+
+    /// For each content that is known, the digests of its objects one after the other.
+    pub(crate) fn names(&self, algorithm: Algorithm) -> Result<HashSet<Vec<u8>>, rusqlite::Error> {
+        let mut query = self
+            .connection
+            .prepare("SELECT pieces FROM content1 WHERE algorithm = ?1")?;
+        let rows = query.query_map([algorithm.bits()], |row| row.get::<_, Vec<u8>>(0))?;
+        rows.map(|pieces| {
+            let pieces = pieces?;
+            let names = pieces.chunks_exact(PIECE).flat_map(|piece| &piece[..20]);
+            Ok(names.copied().collect())
+        })
+        .collect()
     }
 
     /// Notes contents, all or none.

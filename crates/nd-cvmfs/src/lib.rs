@@ -15,6 +15,7 @@ mod hash;
 mod history;
 mod keys;
 mod known;
+mod learn;
 mod letter;
 mod manifest;
 mod name;
@@ -44,6 +45,7 @@ pub use keys::{
     assemble_whitelist, hash_to_sign, seal_whitelist,
 };
 pub use known::{Known, Piece, Stored};
+pub use learn::{Learned, learn};
 pub use letter::LetterError;
 pub use manifest::{Manifest, ManifestError};
 pub use name::{RepositoryName, RepositoryNameError, TagName, TagNameError};

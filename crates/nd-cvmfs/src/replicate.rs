@@ -13,13 +13,15 @@ use jiff::Timestamp;
 use nd_report::{Cancel, Cancelled};
 
 use crate::{
-    MAX_OBJECT, REFLOG, SMALL, WHITELIST,
+    MANIFEST, MAX_OBJECT, REFLOG, SMALL, WHITELIST,
     catalog::{Catalog, CatalogError},
     hash::{ObjectHash, ObjectKind},
     keys::MasterPublicKey,
+    manifest::Manifest,
     name::RepositoryName,
+    publish::{PENDING, is_pending, note_pending},
     repository::{ReadError, Repository, TrustError},
-    storage::{Source, Storage, StorageError, read_all},
+    storage::{Guard, Source, Storage, StorageError, read_all},
 };
 
 /// What is copied, and on whose word.
@@ -71,20 +73,48 @@ pub enum ReplicateError {
         /// What the original says.
         original: u64,
     },
+    /// The reference log of the original is no longer, or was never, that of the manifest.
+    #[error(
+        "the reference log of the original is not the one of its manifest: it was changed meanwhile, or is damaged"
+    )]
+    Reflog,
     /// Somebody asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }
 
+/// As often a copy is begun again because the original was changed meanwhile.
+const ATTEMPTS: usize = 3;
+
 /// Copies the current revision and every tagged one. Each object is compared with its name before it
-/// is kept; what is there already is not copied again.
+/// is kept; what is there already is not copied again. An original that is published to meanwhile is
+/// looked at again.
 pub fn replicate(
     source: &dyn Source,
     storage: &dyn Storage,
     options: &ReplicateOptions<'_>,
     cancel: &Cancel,
 ) -> Result<Replicated, ReplicateError> {
-    let repository = Repository::open(source)?;
+    for _ in 1..ATTEMPTS {
+        let repository = Repository::open(source)?;
+        let done = replicate_once(&repository, storage, options, cancel);
+        let now = || read_all(source, MANIFEST, SMALL);
+        match done {
+            Err(ReplicateError::Reflog)
+                if now()?.as_deref() != Some(repository.manifest_bytes()) => {}
+            other => return other,
+        }
+    }
+    replicate_once(&Repository::open(source)?, storage, options, cancel)
+}
+
+fn replicate_once(
+    repository: &Repository<'_>,
+    storage: &dyn Storage,
+    options: &ReplicateOptions<'_>,
+    cancel: &Cancel,
+) -> Result<Replicated, ReplicateError> {
+    let source = repository.source();
     let manifest = repository.manifest().clone();
     let (_, wrong) = repository.check_trust(options.keys, options.name, options.now)?;
     if let Some(wrong) = wrong.into_iter().next() {
@@ -128,7 +158,7 @@ pub fn replicate(
     }
     let mut seen = HashSet::new();
     for (root, size) in roots {
-        copier.revision(&repository, root, size, &mut seen, cancel)?;
+        copier.revision(repository, root, size, &mut seen, cancel)?;
     }
     let switch = |name: &str| -> Result<(), StorageError> {
         match read_all(source, name, MAX_OBJECT)? {
@@ -136,22 +166,16 @@ pub fn replicate(
             None => Ok(()),
         }
     };
-    // A manifest that changed while we copied would name a reference log that is not this one.
-    let reflog = read_all(source, REFLOG, MAX_OBJECT)?;
-    if let (Some(bytes), Some(expected)) = (&reflog, manifest.reflog)
-        && expected.algorithm.hash(bytes) == expected
-    {
-        crate::publish::note_pending(storage, expected)?;
-        storage.put(REFLOG, bytes)?;
-        guard.reflog_written(&expected.to_string())?;
-    }
+    let is_pending = copy_reflog(source, storage, &*guard, &manifest)?;
     switch(WHITELIST)?;
     storage.sync()?;
     let manifest_bytes = repository.manifest_bytes();
     if old.as_ref().map(|old| &old.bytes[..]) != Some(manifest_bytes) {
         storage.switch_manifest(old.as_ref(), manifest_bytes)?;
     }
-    storage.remove(crate::publish::PENDING)?;
+    if !is_pending {
+        storage.remove(PENDING)?;
+    }
     let status = serde_json::json!({ "last_snapshot": date(options.now) });
     storage.put(".cvmfs_status.json", status.to_string().as_bytes())?;
     storage.put(".cvmfs_last_snapshot", date(options.now).as_bytes())?;
@@ -162,6 +186,29 @@ pub fn replicate(
         copied_bytes: copier.copied_bytes.into_inner(),
         known: copier.known.into_inner(),
     })
+}
+
+/// Copies the reference log. Says whether it is the one that a change of the original was about to
+/// name when it was interrupted: then the copy is in the state that the original is in.
+fn copy_reflog(
+    source: &dyn Source,
+    storage: &dyn Storage,
+    guard: &dyn Guard,
+    manifest: &Manifest,
+) -> Result<bool, ReplicateError> {
+    let Some(bytes) = read_all(source, REFLOG, MAX_OBJECT)? else {
+        return Ok(false);
+    };
+    let algorithm = manifest.root_catalog.algorithm;
+    let found = algorithm.hash(&bytes);
+    let is_expected = manifest.reflog.is_none_or(|expected| expected == found);
+    if !is_expected && !is_pending(source, found)? {
+        return Err(ReplicateError::Reflog);
+    }
+    note_pending(storage, found)?;
+    storage.put(REFLOG, &bytes)?;
+    guard.reflog_written(&found.to_string())?;
+    Ok(!is_expected)
 }
 
 /// A time as `date --utc` writes it.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read},
+    num::NonZeroUsize,
     sync::Arc,
 };
 
@@ -21,6 +22,12 @@ pub trait Source: Send + Sync {
 pub trait Storage: Source {
     /// Makes what has to exist before anything is put.
     fn prepare(&self) -> Result<(), StorageError>;
+
+    /// How many threads may make and put objects at a time unless the caller says it; one per core
+    /// where putting does not wait for others.
+    fn writers(&self) -> NonZeroUsize {
+        std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+    }
 
     /// Puts `bytes` at `path`; readers see the former bytes or all of the new ones.
     fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StorageError>;

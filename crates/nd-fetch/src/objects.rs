@@ -4,6 +4,7 @@
 use std::{
     io::{self, Read},
     sync::Arc,
+    time::Duration,
 };
 
 use reqwest::{
@@ -28,7 +29,7 @@ pub struct ObjectClient {
 }
 
 struct Connections {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     client: Client,
     options: FetchOptions,
 }
@@ -51,7 +52,7 @@ impl ObjectClient {
         let client = client(&options)?;
         Ok(Self {
             connections: Arc::new(Connections {
-                runtime,
+                runtime: Arc::new(runtime),
                 client,
                 options,
             }),
@@ -77,13 +78,12 @@ impl ObjectClient {
     /// may pass is asked again before the first byte was given, not afterwards.
     pub fn get(&self, path: &str) -> Result<Option<ObjectBody>, FetchError> {
         let answer = self.ask(&Method::GET, path)?;
-        Ok(answer.map(|answer| ObjectBody {
-            connections: self.connections.clone(),
-            length: answer.response.content_length(),
-            response: answer.response,
-            got: 0,
-            portion: bytes::Bytes::new(),
-        }))
+        let connections = &self.connections;
+        let idle = connections.options.timeouts.idle;
+        Ok(
+            answer
+                .map(|answer| ObjectBody::new(connections.runtime.clone(), idle, answer.response)),
+        )
     }
 
     /// How many bytes the object at `path` has; `None` when the server has none.
@@ -147,7 +147,8 @@ impl ObjectClient {
 
 /// The bytes of an object as they come. A body that ends early or stalls is an error.
 pub struct ObjectBody {
-    connections: Arc<Connections>,
+    runtime: Arc<Runtime>,
+    idle: Duration,
     response: Response,
     length: Option<u64>,
     got: u64,
@@ -166,9 +167,9 @@ impl std::fmt::Debug for ObjectBody {
 impl Read for ObjectBody {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.portion.is_empty() {
-            let limit = self.connections.options.timeouts.idle;
+            let limit = self.idle;
             let next = async { tokio::time::timeout(limit, self.response.chunk()).await };
-            let next = self.connections.runtime.block_on(next);
+            let next = self.runtime.block_on(next);
             match next {
                 Ok(Ok(Some(portion))) => {
                     self.got += portion.len() as u64;
@@ -192,6 +193,17 @@ impl Read for ObjectBody {
 }
 
 impl ObjectBody {
+    pub(crate) fn new(runtime: Arc<Runtime>, idle: Duration, response: Response) -> Self {
+        Self {
+            runtime,
+            idle,
+            length: response.content_length(),
+            response,
+            got: 0,
+            portion: bytes::Bytes::new(),
+        }
+    }
+
     fn cut(&self, source: Option<TransportError>) -> io::Error {
         io::Error::other(Cause::Cut {
             got: self.got,

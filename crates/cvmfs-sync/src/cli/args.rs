@@ -54,8 +54,8 @@ pub(super) struct RepositoryArgs {
     /// Name of the repository, such as `software.example.org`
     #[arg(long, value_name = "NAME")]
     pub(super) repository: RepositoryName,
-    /// Folder of the repository's files
-    #[arg(long, value_name = "DIR")]
+    /// Where the repository's files are: a folder, or `s3://BUCKET/PATH`
+    #[arg(long, value_name = "PLACE")]
     pub(super) storage: String,
     /// Spool folder of `cvmfs_server`, where it publishes to this repository as well; the usual one is
     /// found by itself

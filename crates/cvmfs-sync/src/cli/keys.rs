@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use nd_cvmfs::{
-    Algorithm, DEFAULT_DAYS, KeyFolder, Keys, Repository, RepositoryName, Source, Storage as _,
-    WHITELIST, Whitelist, assemble_whitelist, hash_to_sign, seal_whitelist,
+    Algorithm, DEFAULT_DAYS, KeyFolder, Keys, Repository, RepositoryName, Source, WHITELIST,
+    Whitelist, assemble_whitelist, hash_to_sign, seal_whitelist,
 };
 use nd_terminal::{Failure, FailureKind};
 use serde_json::json;
@@ -170,7 +170,7 @@ pub(super) fn resign(context: &Context, args: &ResignArgs) -> Result<(), Failure
     }
     let spool = repository.spool();
     let storage = Place::writable(&repository.storage, spool.as_deref(), &context.environment)?;
-    let source: &dyn Source = &storage;
+    let source: &dyn Source = &*storage;
     let algorithm = Repository::open(source)?.manifest().root_catalog.algorithm;
     let print = keys.release()?.certificate().fingerprint(algorithm);
     let list = Whitelist::new(name.clone(), print, context.now, args.days);

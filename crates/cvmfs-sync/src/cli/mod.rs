@@ -3,6 +3,7 @@
 mod args;
 mod description;
 mod keys;
+mod learn;
 mod look;
 mod probe;
 mod publish;
@@ -37,6 +38,8 @@ enum Command {
     Rollback(publish::RollbackArgs),
     /// Delete objects that nothing needs
     Gc(publish::GcArgs),
+    /// Read what others have published to a repository once, so that nothing of it is stored again
+    Learn(learn::LearnArgs),
     /// Sign a new whitelist with the master key
     Resign(keys::ResignArgs),
     /// Make, check and move keys
@@ -141,6 +144,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Tags(command) => sync::tags(&context, command),
         Command::Wishlist(args) => sync::wishlist(&context, args),
         Command::Replicate(args) => publish::replicate(&context, args),
+        Command::Learn(args) => learn::run(&context, args),
         Command::Resign(args) => keys::resign(&context, args),
         Command::Keys(command) => keys::run(&context, command),
         Command::Verify(args) => verify::run(&context, args),

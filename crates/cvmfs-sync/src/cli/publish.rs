@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use nd_cvmfs::{
-    Action, Algorithm, Begin, ChunkSizes, CutOptions, DEFAULT_DAYS, DeflateLevel, Directory, Keep,
-    Keys, NestedAt, NewRepository, ObjectOptions, Published, Publisher, PutOptions,
-    ReplicateOptions, Repository, Revision, Source, TagName, Target, collect, create, roll_back,
+    Action, Algorithm, Begin, ChunkSizes, CutOptions, DEFAULT_DAYS, DeflateLevel, Keep, Keys,
+    NestedAt, NewRepository, ObjectOptions, Published, Publisher, PutOptions, ReplicateOptions,
+    Repository, Revision, Source, Storage, TagName, Target, collect, create, roll_back,
 };
 use nd_rootfs::{Index, TreePath};
 use nd_terminal::{Failure, FailureKind, human_bytes};
@@ -55,7 +55,8 @@ pub(super) fn mkfs(context: &Context, args: &MkfsArgs) -> Result<(), Failure> {
     let repository = &args.repository;
     let storage = writable(context, repository)?;
     let folder = repository.keys.folder(context, &repository.repository)?;
-    if inside(folder.path(), storage.root()) {
+    let served = Place::folder(&repository.storage, &context.environment);
+    if served.is_ok_and(|served| inside(folder.path(), &served)) {
         let text = "keys must not be below the storage, from where they would be served";
         return Err(Failure::new(FailureKind::Refused, text));
     }
@@ -90,7 +91,7 @@ pub(super) fn mkfs(context: &Context, args: &MkfsArgs) -> Result<(), Failure> {
         days: args.days,
         meta_info,
     };
-    let manifest = create(&storage, &new, &keys, context.now).map_err(publish_failure)?;
+    let manifest = create(&*storage, &new, &keys, context.now).map_err(publish_failure)?;
     if context.json() {
         context.printer.json(&json!({
             "schema_version": 1,
@@ -120,7 +121,7 @@ fn inside(path: &Path, folder: &Path) -> bool {
     }
 }
 
-fn writable(context: &Context, args: &RepositoryArgs) -> Result<Directory, Failure> {
+fn writable(context: &Context, args: &RepositoryArgs) -> Result<Box<dyn Storage>, Failure> {
     let spool = args.spool();
     Ok(Place::writable(
         &args.storage,
@@ -261,7 +262,7 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
         more.push((record_tree(&tree.index)?, Some(dir)));
     }
     let mut known = context.known(name)?;
-    let begin = begin(context, &storage, &keys, args.repository_name());
+    let begin = begin(context, &*storage, &keys, args.repository_name());
     let mut publisher = Publisher::begin(begin).map_err(publish_failure)?;
     for path in &args.remove {
         let path = tree_path(path)?;
@@ -323,7 +324,7 @@ impl PublishArgs {
 
 fn begin<'s>(
     context: &Context,
-    storage: &'s Directory,
+    storage: &'s dyn Storage,
     keys: &'s Keys,
     name: &'s nd_cvmfs::RepositoryName,
 ) -> Begin<'s> {
@@ -396,7 +397,7 @@ pub(super) fn remove(context: &Context, args: &RemoveArgs) -> Result<(), Failure
     let name = &args.repository.repository;
     let keys = args.repository.keys.load(context, name)?;
     let mut publisher =
-        Publisher::begin(begin(context, &storage, &keys, name)).map_err(publish_failure)?;
+        Publisher::begin(begin(context, &*storage, &keys, name)).map_err(publish_failure)?;
     for path in &args.paths {
         let path = tree_path(path)?
             .ok_or_else(|| Failure::new(FailureKind::Usage, "the root cannot be removed"))?;
@@ -426,7 +427,7 @@ pub(super) fn rollback(context: &Context, args: &RollbackArgs) -> Result<(), Fai
     let keys = args.repository.keys.load(context, name)?;
     let to = args.to.as_deref().map_or(Target::Previous, target);
     let published = roll_back(
-        begin(context, &storage, &keys, name),
+        begin(context, &*storage, &keys, name),
         &to,
         &args.revision.revision(),
     );
@@ -458,7 +459,7 @@ pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<(), Failure> {
     } else {
         Action::Apply
     };
-    let begin = begin(context, &storage, &keys, name);
+    let begin = begin(context, &*storage, &keys, name);
     let done = collect(begin, keep, action, &context.cancel).map_err(publish_failure)?;
     if context.json() {
         return context.printer.json(&json!({
@@ -488,9 +489,9 @@ pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<(), Failure> {
 /// Arguments of `replicate`.
 #[derive(Debug, Args)]
 pub(super) struct ReplicateArgs {
-    /// Address or folder of the original
+    /// Address, bucket or folder of the original
     place: String,
-    /// Folder of the copy
+    /// Where the copy is: a folder, or `s3://BUCKET/PATH`
     storage: String,
     #[command(flatten)]
     trust: TrustArgs,
@@ -508,7 +509,7 @@ pub(super) fn replicate(context: &Context, args: &ReplicateArgs) -> Result<(), F
         now: context.now,
         parallel: None,
     };
-    let done = nd_cvmfs::replicate(source, &storage, &options, &context.cancel)
+    let done = nd_cvmfs::replicate(source, &*storage, &options, &context.cancel)
         .map_err(replicate_failure)?;
     if context.json() {
         context.printer.json(&json!({

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use nd_cvmfs::{
-    Begin, Directory, Keys, Known, NestedAt, ObjectHash, ObjectOptions, PublishError,
-    Publisher as Session, PutOptions, Repository, RepositoryName, Revision, Row, Source, TagName,
-    read_all,
+    Begin, Keys, Known, NestedAt, ObjectHash, ObjectOptions, PublishError, Publisher as Session,
+    PutOptions, Repository, RepositoryName, Revision, Row, Source, Storage, TagName, read_all,
 };
 use nd_host::Clock;
 use nd_names::Sha256;
@@ -24,9 +23,9 @@ use crate::{
 /// The largest object, in bytes: files are cut far below that.
 const MAX_OBJECT: u64 = 1 << 30;
 
-/// Publishes with [`nd_cvmfs`], into a folder that a web server gives to others.
+/// Publishes with [`nd_cvmfs`], into a folder or bucket that a server gives to others.
 pub struct NativePublisher {
-    storage: Directory,
+    storage: Box<dyn Storage>,
     name: RepositoryName,
     keys: Keys,
     known: Known,
@@ -38,7 +37,7 @@ pub struct NativePublisher {
 impl std::fmt::Debug for NativePublisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NativePublisher")
-            .field("storage", &self.storage)
+            .field("storage", &self.storage.describe())
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
@@ -47,7 +46,7 @@ impl std::fmt::Debug for NativePublisher {
 impl NativePublisher {
     /// Publishes to the repository `name` in `storage`; `known` is the index of its contents.
     pub fn new(
-        storage: Directory,
+        storage: Box<dyn Storage>,
         name: RepositoryName,
         keys: Keys,
         known: Known,
@@ -65,7 +64,7 @@ impl NativePublisher {
 
     fn begin(&self) -> Begin<'_> {
         Begin {
-            storage: &self.storage,
+            storage: &*self.storage,
             keys: &self.keys,
             name: &self.name,
             now: self.clock.now(),
@@ -73,7 +72,7 @@ impl NativePublisher {
     }
 
     fn repository(&self) -> Result<Repository<'_>, PublisherError> {
-        Repository::open(&self.storage).map_err(PublisherError::Manifest)
+        Repository::open(&*self.storage).map_err(PublisherError::Manifest)
     }
 }
 
@@ -103,7 +102,7 @@ impl Publisher for NativePublisher {
             let content = self.written.get(&names)?;
             // Objects are named by what they hold: with its name right, the content is.
             let whole = objects.iter().all(|(hash, kind, _)| {
-                let bytes = read_all(&self.storage, &hash.path(*kind), MAX_OBJECT);
+                let bytes = read_all(&*self.storage, &hash.path(*kind), MAX_OBJECT);
                 matches!(bytes, Ok(Some(bytes)) if hash.algorithm.hash(&bytes) == *hash)
             });
             whole.then_some(*content)
@@ -117,11 +116,11 @@ impl Publisher for NativePublisher {
     }
 
     fn source(&self) -> Option<&dyn Source> {
-        Some(&self.storage)
+        Some(&*self.storage)
     }
 
     fn tags(&mut self) -> Result<Vec<KnownTag>, PublisherError> {
-        tags_of(&self.storage)
+        tags_of(&*self.storage)
     }
 
     fn untag(&mut self, names: &[TagName]) -> Result<usize, PublisherError> {
@@ -137,7 +136,7 @@ impl Publisher for NativePublisher {
     fn publish(&mut self, change: ChangeSet, cancel: &Cancel) -> Result<u64, PublisherError> {
         // Not `begin`: the index of contents is borrowed besides.
         let begin = Begin {
-            storage: &self.storage,
+            storage: &*self.storage,
             keys: &self.keys,
             name: &self.name,
             now: self.clock.now(),

@@ -12,10 +12,10 @@ fn rounds() -> u32 {
 }
 
 /// A number from a generator that is the same in each run.
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -25,7 +25,7 @@ impl Numbers {
 }
 
 /// Runs a command and kills it after a while; says whether it was too late for that.
-fn killed(life: &Life, words: &[&str], after: Duration) -> bool {
+pub(crate) fn killed(life: &Life, words: &[&str], after: Duration) -> bool {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test kills a program that it started"
@@ -36,6 +36,7 @@ fn killed(life: &Life, words: &[&str], after: Duration) -> bool {
         .env_clear()
         .env("HOME", life.env.root().join("home"))
         .env("ND_CACHE_DIR", life.env.cache())
+        .envs(life.place.variables())
         .current_dir(life.env.work())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -46,7 +47,7 @@ fn killed(life: &Life, words: &[&str], after: Duration) -> bool {
     child.wait().unwrap().success()
 }
 
-fn tree(life: &Life, round: u32) {
+pub(crate) fn tree(life: &Life, round: u32) {
     let mut numbers = Numbers(u64::from(round) + 1);
     for n in 0..50u32 {
         let mut bytes = vec![0u8; 100 << 10];

@@ -6,19 +6,38 @@ use assert_cmd::Command;
 use nd_testkit::TestEnv;
 use serde_json::Value;
 
+use crate::place::Place;
+
 pub(crate) const NAME: &str = "test.example.org";
 
-/// An environment with a storage beside the working directory.
+/// An environment with a new repository.
 pub(crate) struct Life {
     pub(crate) env: TestEnv,
+    pub(crate) place: Place,
+    /// What the command line calls the place.
+    pub(crate) at: String,
 }
 
 impl Life {
+    /// In the folder `storage` of the working directory.
     pub(crate) fn new() -> Self {
+        let env = TestEnv::new().unwrap();
+        let place = Place::folder(&env);
+        Self::made(env, place)
+    }
+
+    /// In a bucket; `None` where there is no store.
+    pub(crate) fn in_bucket() -> Option<Self> {
+        Some(Self::made(TestEnv::new().unwrap(), Place::bucket()?))
+    }
+
+    fn made(env: TestEnv, place: Place) -> Self {
         let life = Self {
-            env: TestEnv::new().unwrap(),
+            env,
+            at: place.word(),
+            place,
         };
-        life.run(&["mkfs", "--repository", NAME, "--storage", "storage"]);
+        life.write(&["mkfs"]);
         life
     }
 
@@ -28,7 +47,7 @@ impl Life {
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.env.command(env!("CARGO_BIN_EXE_cvmfs-sync"));
-        command.args(words);
+        command.envs(self.place.variables()).args(words);
         command
     }
 
@@ -48,11 +67,11 @@ impl Life {
 
     /// Runs a verb that writes to the storage.
     pub(crate) fn write(&self, words: &[&str]) -> Value {
-        self.run(&[words, &["--repository", NAME, "--storage", "storage"]].concat())
+        self.run(&[words, &["--repository", NAME, "--storage", &self.at]].concat())
     }
 
     pub(crate) fn verify(&self) -> Value {
-        self.run(&["verify", "--full", "storage"])
+        self.run(&["verify", "--full", &self.at])
     }
 
     pub(crate) fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
@@ -67,8 +86,19 @@ pub(crate) fn put(path: &Path, bytes: &[u8]) {
 
 #[test]
 fn a_whole_life() {
+    whole(&Life::new());
+}
+
+#[test]
+fn a_whole_life_in_a_bucket() {
+    if let Some(life) = Life::in_bucket() {
+        whole(&life);
+    }
+}
+
+fn whole(life: &Life) {
     use std::os::unix::fs::PermissionsExt as _;
-    let life = Life::new();
+    let storage = &life.at[..];
     let keys = life
         .env
         .root()
@@ -105,13 +135,13 @@ fn a_whole_life() {
     );
     // The tree's digest that publish told is the one of its record.
     let record = life
-        .command(&["cat", "storage", "containers/tool_1/tree.json"])
+        .command(&["cat", storage, "containers/tool_1/tree.json"])
         .output()
         .unwrap();
     let record: Value = serde_json::from_slice(&record.stdout).unwrap();
     assert_eq!(record["tree"], first["tree"]);
 
-    let listed = life.run(&["ls", "storage", at]);
+    let listed = life.run(&["ls", storage, at]);
     let names: Vec<_> = listed["entries"]
         .as_array()
         .unwrap()
@@ -119,12 +149,9 @@ fn a_whole_life() {
         .map(|e| e["name"].clone())
         .collect();
     assert_eq!(names, [".cvmfscatalog", "bin", "share"]);
+    assert_eq!(life.run(&["stat", storage, "modules/tool.lua"])["size"], 7);
     assert_eq!(
-        life.run(&["stat", "storage", "modules/tool.lua"])["size"],
-        7
-    );
-    assert_eq!(
-        life.run(&["catalogs", "storage"])["catalogs"]
+        life.run(&["catalogs", storage])["catalogs"]
             .as_array()
             .unwrap()
             .len(),
@@ -135,14 +162,14 @@ fn a_whole_life() {
     let other = life.env.root().join("none");
     let other = other.to_str().unwrap();
     life.fails(
-        &["verify", "storage", "--keys", other],
+        &["verify", storage, "--keys", other],
         1,
         "no public key was given",
     );
 
     life.put("tree/bin/tool", "#!/bin/sh\nexit 1\n");
     life.write(&["publish", "tree", "--at", at, "--nested", "always"]);
-    let changes = life.run(&["diff", "storage", "one"]);
+    let changes = life.run(&["diff", storage, "one"]);
     let changed: Vec<_> = changes["changes"]
         .as_array()
         .unwrap()
@@ -156,28 +183,24 @@ fn a_whole_life() {
     let back = life.write(&["rollback", "--to", "one"]);
     assert_eq!(back["revision"], 4);
     let tool = life
-        .command(&["cat", "storage", &format!("{at}/bin/tool")])
+        .command(&["cat", storage, &format!("{at}/bin/tool")])
         .output()
         .unwrap();
     assert_eq!(tool.stdout, b"#!/bin/sh\n");
-    let log = life.run(&["log", "storage"]);
+    let log = life.run(&["log", storage]);
     assert_eq!(log["tags"][0]["name"], "trunk");
 
     // One flipped bit is found, named, and gone again.
-    let object = life.run(&["stat", "storage", &format!("{at}/share/words")])["objects"][0].clone();
-    let path = life.storage().join(object.as_str().unwrap());
-    let good = fs_err::read(&path).unwrap();
+    let object = life.run(&["stat", storage, &format!("{at}/share/words")])["objects"][0].clone();
+    let path = object.as_str().unwrap();
+    let good = life.place.read(path);
     let mut bad = good.clone();
     bad[9] ^= 4;
-    fs_err::write(&path, bad).unwrap();
-    life.fails(
-        &["verify", "--full", "storage"],
-        1,
-        object.as_str().unwrap(),
-    );
-    fs_err::write(&path, good).unwrap();
+    life.place.write(path, &bad);
+    life.fails(&["verify", "--full", storage], 1, path);
+    life.place.write(path, &good);
 
-    life.run(&["replicate", "storage", "copy"]);
+    life.run(&["replicate", storage, "copy"]);
     assert_eq!(life.run(&["verify", "--full", "copy"])["good"], true);
     let planned = life.write(&["gc", "--keep-hours", "0", "--dry-run"]);
     let done = life.write(&["gc", "--keep-hours", "0"]);
@@ -186,7 +209,7 @@ fn a_whole_life() {
     life.write(&["remove", "containers/tool_1"]);
     assert_eq!(life.verify()["entries"], 4);
     let failed = life
-        .command(&["ls", "storage", "containers/tool_1"])
+        .command(&["ls", storage, "containers/tool_1"])
         .output()
         .unwrap();
     assert_eq!(failed.status.code(), Some(1));
@@ -244,8 +267,7 @@ fn a_whitelist_is_signed_where_the_master_key_is() {
 
 #[test]
 fn keys_are_never_put_where_they_would_be_served() {
-    let env = TestEnv::new().unwrap();
-    let life = Life { env };
+    let life = Life::new();
     let words = [
         "mkfs",
         "--repository",
@@ -285,5 +307,26 @@ fn a_tar_on_standard_input_is_published() {
     .success();
     let found = life.command(&["cat", "storage", "t/a/b"]).output().unwrap();
     assert_eq!(found.stdout, b"b");
+    assert_eq!(life.verify()["good"], true);
+}
+
+#[test]
+fn what_others_published_is_learned_and_not_stored_again() {
+    let life = Life::new();
+    life.put("tree/bin/tool", "#!/bin/sh\n".repeat(200));
+    life.put("tree/share/words", "words\n".repeat(1000));
+    // Another compressor gives other objects, and another machine has another index.
+    life.write(&["publish", "tree", "--at", "theirs", "--level", "12"]);
+    fs_err::remove_dir_all(life.env.cache()).unwrap();
+    let learned = life.run(&["learn", &life.at]);
+    assert_eq!(
+        (&learned["contents"], &learned["known"]),
+        (&2.into(), &0.into())
+    );
+    assert_eq!(life.run(&["learn", &life.at])["contents"], 0);
+    let published = life.write(&["publish", "tree", "--at", "ours"]);
+    assert_eq!(published["read_bytes"], 0);
+    let objects = |path: &str| life.run(&["stat", &life.at, path])["objects"].clone();
+    assert_eq!(objects("ours/bin/tool"), objects("theirs/bin/tool"));
     assert_eq!(life.verify()["good"], true);
 }

@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod bucket;
 mod kill;
 mod life;
 mod machine;
+mod place;
 mod played;
 mod probing;
 mod served;

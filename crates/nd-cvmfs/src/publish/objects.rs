@@ -30,14 +30,13 @@ pub struct ObjectOptions {
     pub chunks: ChunkSizes,
     /// How hard they are compressed.
     pub level: DeflateLevel,
-    /// Threads that compress; `None` for one per core.
+    /// Threads that compress and put; `None` for as many as suit the storage.
     pub threads: Option<NonZeroUsize>,
 }
 
 impl ObjectOptions {
-    pub(crate) fn threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().ok();
-        self.threads.or_else(cores).map_or(1, NonZeroUsize::get)
+    pub(crate) fn threads(&self, storage: &dyn Storage) -> usize {
+        self.threads.unwrap_or_else(|| storage.writers()).get()
     }
 }
 
@@ -293,7 +292,7 @@ pub(crate) fn with_workers<T, E: From<StorageError>>(
         budget: Budget::default(),
         done: Mutex::default(),
     };
-    let threads = options.threads();
+    let threads = options.threads(storage);
     let (jobs, work) = crossbeam_channel::bounded(1024);
     let (result, files, read_bytes) = std::thread::scope(|scope| {
         for _ in 0..threads {

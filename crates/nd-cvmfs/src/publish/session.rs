@@ -381,7 +381,7 @@ impl<'s> Publisher<'s> {
             }
             Ok(true)
         };
-        let part = hints.len().div_ceil(options.threads().max(1)).max(1);
+        let part = hints.len().div_ceil(options.threads(storage)).max(1);
         let parts: Vec<Result<Vec<bool>, StorageError>> = std::thread::scope(|scope| {
             let running: Vec<_> = hints
                 .chunks(part)

@@ -257,3 +257,41 @@ fn the_locks_of_the_official_server_are_respected() {
     assert!(!flag.exists());
     assert!(storage.size(".cvmfspublished").unwrap().is_some());
 }
+
+#[test]
+fn an_original_that_was_interrupted_is_copied_as_it_is_and_a_damaged_one_is_refused() {
+    let mut fixture = Fixture::new();
+    let source = fixture.folder.path().join("tree");
+    small_tree(&source);
+    let root = fixture.root();
+    let (manifest, reflog) = (root.join(".cvmfspublished"), root.join(".cvmfsreflog"));
+    let before = fs_err::read(&manifest).unwrap();
+    fixture.publish_folder("one", &source);
+    let log = fs_err::read(&reflog).unwrap();
+
+    // Killed between the reference log and the manifest that names it.
+    fs_err::write(&manifest, &before).unwrap();
+    let pending = format!("{}\n", Algorithm::Sha1.hash(&log));
+    fs_err::write(root.join("data/txn/pending"), pending).unwrap();
+    assert_eq!(fixture.findings(), [""; 0]);
+    let copy = Directory::new(fixture.folder.path().join("copy"));
+    let public = [keys().public.clone().unwrap()];
+    let options = ReplicateOptions {
+        keys: &public,
+        name: None,
+        now: now(),
+        parallel: None,
+    };
+    let run = || replicate(&fixture.storage, &copy, &options, &Cancel::default());
+    assert_eq!(run().unwrap().revision, 1);
+    assert!(look(&copy, Depth::Full).is_good());
+
+    fs_err::write(&reflog, b"damaged").unwrap();
+    let refused = run().unwrap_err();
+    assert!(refused.to_string().contains("reference log"), "{refused}");
+    fs_err::write(&reflog, log).unwrap();
+    fixture.publish_folder("two", &source);
+    let run = || replicate(&fixture.storage, &copy, &options, &Cancel::default());
+    assert_eq!(run().unwrap().revision, 2);
+    assert!(look(&copy, Depth::Full).notes.is_empty());
+}

@@ -1,8 +1,14 @@
-//! Programs of others: OpenSSL verifies what we signed, Python's SQLite what we wrote.
+//! Programs of others: OpenSSL verifies what we signed, Python's SQLite what we wrote; Python's zlib makes
+//! objects as CVMFS does.
 
-use std::path::Path;
+use std::{collections::HashMap, num::NonZeroUsize, path::Path};
 
-use nd_cvmfs::{KeyFolder, MANIFEST, ObjectKind, Repository, WHITELIST};
+use nd_cvmfs::{
+    Algorithm, KeyFolder, Known, MANIFEST, ObjectKind, Piece, PutOptions, Repository, Stored,
+    WHITELIST,
+};
+use nd_names::Sha256;
+use nd_report::Cancel;
 use nd_testkit::{TestEnv, peer};
 
 use crate::fixture::{Fixture, keys, name, small_tree};
@@ -128,4 +134,91 @@ print(count)
         .trim()
         .to_owned();
     assert!(count.parse::<u32>().unwrap() >= 5, "{count}");
+}
+
+#[test]
+fn objects_that_another_compressor_made_are_learned_and_used_again() {
+    let Some(python) = peer("python3") else {
+        return;
+    };
+    let env = TestEnv::new().unwrap();
+    let mut fixture = Fixture::new();
+    let source = fixture.folder.path().join("tree");
+    small_tree(&source);
+    let (index, mut contents) = nd_oci::read_directory(&source).unwrap();
+    // What CVMFS makes: the streams of the reference zlib at its usual level.
+    let script = "
+import hashlib, os, sys, zlib
+source, storage = sys.argv[1:]
+for folder, _, names in os.walk(source):
+    for path in (os.path.join(folder, name) for name in names):
+        if os.path.islink(path) or not os.path.getsize(path):
+            continue
+        plain = open(path, 'rb').read()
+        stream = zlib.compress(plain, 6)
+        name = hashlib.sha1(stream).hexdigest()
+        with open(os.path.join(storage, 'data', name[:2], name[2:]), 'wb') as out:
+            out.write(stream)
+        print(hashlib.sha256(plain).hexdigest(), len(plain), name, len(stream))
+";
+    let assert = env
+        .command(python)
+        .args(["-c", script])
+        .args([&source, &fixture.root()])
+        .assert()
+        .success();
+    let said = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let theirs: HashMap<Sha256, Stored> = said
+        .lines()
+        .map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let size = words[1].parse().unwrap();
+            let piece = Piece {
+                hash: words[2].parse().unwrap(),
+                size,
+                stored: words[3].parse().unwrap(),
+                plain: false,
+            };
+            let pieces = vec![piece];
+            (words[0].parse().unwrap(), Stored { size, pieces })
+        })
+        .collect();
+    assert!(theirs.len() > 2, "{said}");
+    fixture.known.insert(Algorithm::Sha1, &theirs).unwrap();
+    let options = PutOptions::default();
+    fixture.publish("theirs", &index, &mut contents, &options);
+    assert_eq!(fixture.findings(), [""; 0]);
+
+    // An index of nothing learns them from the repository alone.
+    fixture.known = Known::in_memory().unwrap();
+    let threads = NonZeroUsize::new(2).unwrap();
+    let learned = |known: &mut Known| {
+        let repository = Repository::open(&fixture.storage).unwrap();
+        nd_cvmfs::learn(&repository, known, threads, &Cancel::default()).unwrap()
+    };
+    let mut known = Known::in_memory().unwrap();
+    let first = learned(&mut known);
+    assert!(first.contents as usize >= theirs.len() && first.unreadable == 0);
+    let again = learned(&mut known);
+    assert_eq!((again.contents, again.known), (0, first.contents));
+    fixture.known = known;
+    let published = fixture.publish("ours", &index, &mut contents, &options);
+    assert_eq!(published.objects.read_bytes, 0);
+    let repository = Repository::open(&fixture.storage).unwrap();
+    let tool = repository.stat(b"/ours/bin/tool").unwrap().hash;
+    assert!(theirs.values().any(|one| Some(one.pieces[0].hash) == tool));
+    assert_eq!(fixture.findings(), [""; 0]);
+
+    // A damaged object teaches nothing, and what is gone is made again.
+    let object = tool.unwrap().path(ObjectKind::File);
+    fs_err::write(fixture.root().join(&object), b"damaged").unwrap();
+    let mut known = Known::in_memory().unwrap();
+    let third = nd_cvmfs::learn(&repository, &mut known, threads, &Cancel::default()).unwrap();
+    assert_eq!(third.unreadable, 1);
+    fs_err::remove_file(fixture.root().join(&object)).unwrap();
+    let published = fixture.publish("once-more", &index, &mut contents, &options);
+    assert!(published.objects.read_bytes > 0);
+    let repository = Repository::open(&fixture.storage).unwrap();
+    let made = repository.stat(b"/once-more/bin/tool").unwrap().hash;
+    assert_ne!(made, tool);
 }

@@ -24,6 +24,15 @@ pub enum S3Error {
         #[source]
         cause: Box<Cause>,
     },
+    /// The bytes of an object end early.
+    #[error("an object of {url} could not be read to its end")]
+    Body {
+        /// The bucket.
+        url: SafeUrl,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// An answer that is none.
     #[error("the answer of {url} cannot be used: {problem}")]
     Invalid {
@@ -95,6 +104,14 @@ pub struct Refusal {
 }
 
 impl S3Error {
+    /// The store's word for a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.code.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The status of a refusal.
     pub fn status(&self) -> Option<u16> {
         match self {

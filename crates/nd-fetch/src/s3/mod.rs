@@ -11,11 +11,11 @@ mod talk;
 mod upload;
 mod xml;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use nd_names::Sha256;
-use reqwest::Method;
+use reqwest::{Method, Response};
 
 pub use self::{
     error::{Refusal, S3Error},
@@ -27,6 +27,7 @@ use self::{
     talk::{Ask, header},
     xml::Document,
 };
+use crate::ObjectBody;
 
 /// Header of the digest that an object was uploaded with.
 const META_SHA256: &str = "x-amz-meta-sha256";
@@ -42,6 +43,28 @@ pub struct Stored {
     pub etag: Option<String>,
     /// The digest that it was uploaded with, as far as that was said.
     pub sha256: Option<Sha256>,
+    /// How long ago it was written, by the clock of the store.
+    pub age: Option<Duration>,
+}
+
+/// What holds back a [`Bucket::put_if`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition<'a> {
+    /// Nothing.
+    None,
+    /// An object of that key.
+    Absent,
+    /// An object whose entity tag is another, or none at all.
+    Is(&'a str),
+}
+
+/// What readers of an object are told about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Described<'a> {
+    /// `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// `Cache-Control`.
+    pub cache_control: Option<&'a str>,
 }
 
 /// An object of a list.
@@ -67,12 +90,38 @@ impl Bucket {
             Err(error) if error.status() == Some(404) => return Ok(None),
             other => other?,
         };
-        let bytes = header(&answer, "content-length").and_then(|text| text.parse().ok());
-        Ok(Some(Stored {
+        self.stored_by(&answer).map(Some)
+    }
+
+    /// The object `key`, and what is known about it; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer, or refuses.
+    pub fn get(&self, key: &str) -> Result<Option<(Stored, ObjectBody)>, S3Error> {
+        let answer = match self.ask(&Ask::new(Method::GET, key)) {
+            Err(error) if error.status() == Some(404) => return Ok(None),
+            other => other?,
+        };
+        Ok(Some((self.stored_by(&answer)?, self.body(answer))))
+    }
+
+    fn stored_by(&self, answer: &Response) -> Result<Stored, S3Error> {
+        let bytes = header(answer, "content-length").and_then(|text| text.parse().ok());
+        let time = |name| {
+            let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+            parser.parse_timestamp(header(answer, name)?).ok()
+        };
+        let age = time("date").zip(time("last-modified")).map(|(now, then)| {
+            let seconds = now.as_second() - then.as_second();
+            Duration::from_secs(seconds.max(0).cast_unsigned())
+        });
+        Ok(Stored {
             bytes: bytes.ok_or_else(|| self.invalid("it does not say how long the object is"))?,
-            etag: header(&answer, "etag").map(|text| text.trim_matches('"').to_owned()),
-            sha256: header(&answer, META_SHA256).and_then(|text| text.parse().ok()),
-        }))
+            etag: etag(answer),
+            sha256: header(answer, META_SHA256).and_then(|text| text.parse().ok()),
+            age,
+        })
     }
 
     /// Every object whose key begins with `prefix`, by key.
@@ -120,8 +169,51 @@ impl Bucket {
     ///
     /// When the store does not answer, or refuses.
     pub fn put(&self, key: &str, bytes: &[u8]) -> Result<(), S3Error> {
-        self.ask(&Ask::new(Method::PUT, key).body(bytes.to_vec()))?;
+        self.put_if(key, bytes, Described::default(), Condition::None)?;
         Ok(())
+    }
+
+    /// Writes an object if its condition is met; its entity tag, or `None` when something is in the
+    /// way. An attempt whose answer was lost and that is made again may find itself in the way.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer, refuses for another reason, or gives no tag.
+    pub fn put_if(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        described: Described<'_>,
+        condition: Condition<'_>,
+    ) -> Result<Option<String>, S3Error> {
+        let mut ask = Ask::new(Method::PUT, key).body(bytes.to_vec());
+        for (name, value) in [
+            ("content-type", described.content_type),
+            ("cache-control", described.cache_control),
+        ] {
+            if let Some(value) = value {
+                ask = ask.header(name, value);
+            }
+        }
+        ask = match condition {
+            Condition::None => ask,
+            Condition::Absent => ask.header("if-none-match", "*"),
+            Condition::Is(tag) => ask.header("if-match", format!("\"{tag}\"")),
+        };
+        let answer = match self.ask(&ask) {
+            // 409: somebody else writes at this moment. 404: nothing is left to be compared with.
+            Err(error)
+                if condition != Condition::None
+                    && (matches!(error.status(), Some(409 | 412))
+                        || error.code() == Some("NoSuchKey")) =>
+            {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let tag = etag(&answer);
+        let tag = tag.ok_or_else(|| self.invalid("a written object has no entity tag"))?;
+        Ok(Some(tag))
     }
 
     /// Removes an object; one that is not there is removed already.
@@ -143,4 +235,9 @@ impl Bucket {
             source: Box::new(source),
         })
     }
+}
+
+/// The entity tag that an answer gives, without quotes.
+fn etag(answer: &Response) -> Option<String> {
+    header(answer, "etag").map(|text| text.trim_matches('"').to_owned())
 }

@@ -1,5 +1,7 @@
 //! One request to a store: signed, tried again, its refusal in words.
 
+use std::{io::Read as _, sync::Arc};
+
 use bytes::Bytes;
 use nd_host::{Clock as _, SystemClock};
 use nd_names::Sha256;
@@ -13,7 +15,7 @@ use super::{
     xml::Document,
 };
 use crate::{
-    Cause, FetchError, FetchOptions, Network, SafeUrl,
+    Cause, FetchError, FetchOptions, Network, ObjectBody, SafeUrl,
     body::{self, Source},
     client::client,
     retry::{may_pass, retry_after, wait},
@@ -24,7 +26,7 @@ const DOCUMENT: usize = 16 << 20;
 
 /// A bucket of a store. Threads may share it; never to be used from within a runtime.
 pub struct Bucket {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     client: Client,
     options: FetchOptions,
     base: SafeUrl,
@@ -96,7 +98,7 @@ impl Bucket {
             .build()
             .map_err(FetchError::Runtime)?;
         Ok(Self {
-            runtime,
+            runtime: Arc::new(runtime),
             client: client(&options)?,
             options,
             base,
@@ -259,40 +261,28 @@ impl Bucket {
         }
     }
 
+    /// The body of an answer, read as it comes.
+    pub(super) fn body(&self, answer: Response) -> ObjectBody {
+        ObjectBody::new(self.runtime.clone(), self.options.timeouts.idle, answer)
+    }
+
     /// The digest and the bytes of an object, read from the store.
     pub(super) fn digest(&self, key: &str) -> Result<(Sha256, u64), S3Error> {
-        let mut response = self.ask(&Ask::new(Method::GET, key))?;
-        let url = self.url(key)?;
-        let limit = self.options.timeouts.idle;
-        self.runtime.block_on(async {
-            let (mut hasher, mut bytes) = (sha2::Sha256::new(), 0);
-            loop {
-                let next = tokio::time::timeout(limit, response.chunk()).await;
-                let what = "no byte of the body";
-                let next = next
-                    .map_err(|_| Cause::Timeout { what, limit })
-                    .and_then(|next| {
-                        next.map_err(|error| {
-                            let source = crate::error::TransportError::new(error);
-                            Cause::Transport { source, at: None }
-                        })
-                    });
-                match next {
-                    Ok(Some(portion)) => {
-                        hasher.update(&portion);
-                        bytes += portion.len() as u64;
-                    }
-                    Ok(None) => return Ok((Sha256::from_bytes(hasher.finalize().into()), bytes)),
-                    Err(cause) => {
-                        return Err(S3Error::Connection {
-                            url,
-                            attempts: 1,
-                            cause: Box::new(cause),
-                        });
-                    }
-                }
+        let answer = self.ask(&Ask::new(Method::GET, key))?;
+        let mut body = self.body(answer);
+        let (mut hasher, mut bytes) = (sha2::Sha256::new(), 0);
+        let mut portion = vec![0; 256 << 10];
+        loop {
+            let read = body.read(&mut portion).map_err(|source| S3Error::Body {
+                url: self.base.clone(),
+                source,
+            })?;
+            if read == 0 {
+                return Ok((Sha256::from_bytes(hasher.finalize().into()), bytes));
             }
-        })
+            hasher.update(&portion[..read]);
+            bytes += read as u64;
+        }
     }
 }
 

@@ -9,11 +9,7 @@ use nd_names::Sha256;
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
 use reqwest::Method;
 
-use super::{
-    Bucket, META_SHA256, PAGES, Refusal, S3Error, Stored,
-    talk::{Ask, header},
-    xml::Document,
-};
+use super::{Bucket, META_SHA256, PAGES, Refusal, S3Error, Stored, etag, talk::Ask, xml::Document};
 
 /// Bytes of a part, unless there would be too many parts.
 const PART: u64 = 16 << 20;
@@ -246,8 +242,7 @@ impl Bucket {
             .query("uploadId", id)
             .body(content);
         let answer = self.ask(&ask)?;
-        let etag = header(&answer, "etag").map(|text| text.trim_matches('"').to_owned());
-        etag.ok_or_else(|| self.invalid("a part has no tag"))
+        etag(&answer).ok_or_else(|| self.invalid("a part has no tag"))
     }
 
     fn complete(&self, key: &str, id: &str, parts: &[Part]) -> Result<(), S3Error> {

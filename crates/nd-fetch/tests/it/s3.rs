@@ -12,7 +12,7 @@ use std::{
 
 use nd_fetch::{
     FetchOptions, Retries,
-    s3::{Bucket, S3Credentials, S3Error, Upload, Uploaded},
+    s3::{Bucket, Condition, Described, S3Credentials, S3Error, Upload, Uploaded},
 };
 use nd_report::{Cancel, Silent, StepId};
 use nd_testkit::ObjectStore;
@@ -190,4 +190,31 @@ fn a_refusal_is_told_in_the_words_of_the_store() {
     let error = nowhere.list("").unwrap_err().to_string();
     assert!(error.contains("404: NoSuchBucket: "), "{error}");
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn an_object_is_written_only_where_its_condition_is_met() {
+    let Some(store) = ObjectStore::start() else {
+        return;
+    };
+    let bucket = bucket(&store.bucket("images"));
+    let told = Described {
+        content_type: Some("application/x-cvmfs"),
+        cache_control: Some("max-age=61"),
+    };
+    let put = |bytes: &[u8], condition| bucket.put_if("a/b", bytes, told, condition).unwrap();
+    // What is not there is no version of anything.
+    assert_eq!(put(b"0", Condition::Is("0123")), None);
+    let first = put(b"1", Condition::Absent).unwrap();
+    assert_eq!(put(b"2", Condition::Absent), None);
+    assert_eq!(put(b"2", Condition::Is("0123")), None);
+    let second = put(b"2", Condition::Is(&first)).unwrap();
+    assert_eq!(put(b"3", Condition::Is(&first)), None);
+    put(b"2", Condition::None).unwrap();
+    let (stored, mut body) = bucket.get("a/b").unwrap().unwrap();
+    let mut bytes = Vec::new();
+    body.read_to_end(&mut bytes).unwrap();
+    assert_eq!((&bytes[..], stored.etag), (&b"2"[..], Some(second)));
+    assert!(stored.age.unwrap().as_secs() < 60);
+    assert!(bucket.get("a/c").unwrap().is_none());
 }
