@@ -69,6 +69,8 @@ pub struct LaunchFile<'a> {
     pub form: Form,
     /// Digest of its root file system, `sha256:…`, when it is known.
     pub tree: Option<Text<'a>>,
+    /// SHA-256 of the image, where that is a file: 64 hexadecimal digits.
+    pub sha256: Option<Text<'a>>,
     /// A policy that is read after the site's: relative to the folder, or absolute. It need not
     /// exist.
     pub policy: Option<Text<'a>>,
@@ -97,6 +99,7 @@ impl<'a> LaunchFile<'a> {
             image: Cow::Owned(image.into()),
             form,
             tree: None,
+            sha256: None,
             policy: None,
             gpu: None,
             options: Vec::new(),
@@ -131,6 +134,15 @@ impl<'a> LaunchFile<'a> {
                     line.one_of(&[("sif", Form::Sif), ("folder", Form::Folder)])?,
                 )?,
                 b"tree" => once(&mut file.tree, &line, line.value()?)?,
+                b"sha256" => {
+                    let value = line.value()?;
+                    if value.len() != 64
+                        || !value.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+                    {
+                        return Err(line.error(Problem::Value));
+                    }
+                    once(&mut file.sha256, &line, value)?;
+                }
                 b"policy" => once(&mut file.policy, &line, line.value()?)?,
                 b"gpu" => once(&mut file.gpu, &line, line.one_of(GPU_WORDS)?)?,
                 b"option" => file.options.push(line.value()?),
@@ -168,6 +180,9 @@ impl<'a> LaunchFile<'a> {
         put(&mut out, "form", &[word(form)]);
         if let Some(tree) = &self.tree {
             put(&mut out, "tree", &[tree]);
+        }
+        if let Some(sha256) = &self.sha256 {
+            put(&mut out, "sha256", &[sha256]);
         }
         if let Some(policy) = &self.policy {
             put(&mut out, "policy", &[policy]);

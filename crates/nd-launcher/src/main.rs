@@ -14,9 +14,9 @@ use std::{
 };
 
 use nd_launcher::{
-    HostFiles, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, Note, PlanError, Policy, RuntimeChoice,
-    SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE, STATUS_NOT_FOUND, Start, Text,
-    VERBOSE_VARIABLE, What, find_command, own_account, plan, plan_native, read_file,
+    Form, HostFiles, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, Note, PlanError, Policy,
+    RuntimeChoice, SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE, STATUS_NOT_FOUND, Start,
+    Text, VERBOSE_VARIABLE, What, find_command, own_account, plan, plan_native, read_file,
 };
 use rustix::{
     fs::{Mode, OFlags, open, readlink},
@@ -166,8 +166,9 @@ fn start(arguments: &[&OsStr], environment: &[(&OsStr, &OsStr)]) -> Result<Never
         what: asked.what,
         arguments: asked.arguments,
     };
+    let checked = checked(&start)?;
     let refusal = if policy.runtime == RuntimeChoice::Native {
-        Some(start_natively(&start)?)
+        Some(start_natively(&start, checked.as_ref())?)
     } else {
         None
     };
@@ -265,8 +266,28 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// The image file, where the policy demands its digest and one is recorded.
+fn checked(start: &Start<'_>) -> Result<Option<enter::Checked>, Failed> {
+    let launch = start.launch;
+    let (true, Form::Sif, Some(recorded)) =
+        (start.policy.demand_digest, launch.form, &launch.sha256)
+    else {
+        return Ok(None);
+    };
+    let image = start.folder.join(&*launch.image);
+    let runtime = start
+        .environment
+        .iter()
+        .find(|(name, _)| *name == "XDG_RUNTIME_DIR")
+        .map(|(_, value)| Path::new(value));
+    match enter::check(&image, recorded.as_bytes(), runtime) {
+        Ok(checked) => Ok(Some(checked)),
+        Err(wrong) => Err((STATUS_BROKEN, format!("`{}`: {wrong}", image.display()))),
+    }
+}
+
 /// Becomes the command without a runtime; returns why not, with this process as it was before.
-fn start_natively(start: &Start<'_>) -> Result<String, Failed> {
+fn start_natively(start: &Start<'_>, checked: Option<&enter::Checked>) -> Result<String, Failed> {
     let Some(account) = own_account(&enter::ask_names) else {
         return Ok("nothing knows a name and a home for this account".to_owned());
     };
@@ -275,7 +296,7 @@ fn start_natively(start: &Start<'_>) -> Result<String, Failed> {
         Ok(Err(unfit)) => return Ok(unfit.to_string()),
         Err(error) => return Err((error.status(), error.to_string())),
     };
-    let ready = match enter::prepare(&plan) {
+    let ready = match enter::prepare(&plan, checked) {
         Ok(ready) => ready,
         Err(refusal) => return Ok(refusal.to_string()),
     };

@@ -119,8 +119,8 @@ pub struct Policy<'a> {
     /// `keep SECONDS`: how long the mount of a SIF file waits for the next command, with the native
     /// runtime; `0` for a mount of its own for each.
     pub keep: u32,
-    /// `demand-digest on|off`: whether only images start without a runtime whose tree's digest was
-    /// recorded at installation.
+    /// `demand-digest on|off`: whether image files start nothing unless their bytes have the digest
+    /// that was recorded at installation, and images without one are left to the runtime.
     pub demand_digest: bool,
     /// `search FOLDER`: where the runtime is looked for after `PATH`.
     pub search: Vec<Text<'a>>,

@@ -7,7 +7,7 @@ set -e
 path=$PATH; PATH=/usr/bin:/bin
 passwd=$1 group=$2 closed=$3 peers=$4 id=$5 stay=$6; shift 6
 if [ -n "$closed" ]; then
-    held=$(mktemp -d)
+    held=$(mktemp -d -p /var/tmp)
     mount --bind "$peers" "$held"
     mount -t tmpfs -o mode=755 none "$closed"
     mkdir -p "$peers"

@@ -10,7 +10,7 @@ use std::{
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
@@ -23,7 +23,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{
         Access, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, access, flock, fstat, mkdir,
-        open, renameat, unlinkat,
+        open, renameat, stat, unlinkat,
     },
     io::{Errno, FdFlags, fcntl_setfd},
     net::{
@@ -32,7 +32,7 @@ use rustix::{
         bind, connect, listen, recvmsg, sendmsg, socket_with,
         sockopt::{Timeout, set_socket_timeout, socket_peercred},
     },
-    process::{Pid, PidfdFlags, fchdir, getuid, pidfd_open, setsid},
+    process::{Pid, PidfdFlags, fchdir, getppid, getuid, pidfd_open, setsid},
 };
 
 use super::{Base, Ids, Refusal, failed};
@@ -43,41 +43,29 @@ const NAME: &[u8] = b"nd-holder";
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Starts that may wait at a holder's socket.
 const QUEUE: i32 = 4096;
+/// Processes that are looked at on the way up.
+const ANCESTORS: usize = 64;
 /// The byte that comes with the namespaces.
 const HERE: u8 = b'1';
 
 /// Where the mount of an image is kept.
 pub(super) struct Place {
     pub(super) folder: OwnedFd,
-    path: PathBuf,
     /// The part of names that says for whom and what.
     key: String,
 }
 
 impl Place {
-    /// The place for an open image, in a folder of the user.
-    pub(super) fn new(ids: Ids, runtime: Option<&Path>, image: &OwnedFd) -> Result<Self, Refusal> {
-        let (folder, path) = own_folder(ids.uid, runtime)?;
-        let key = key(image).map_err(failed("name the image's mount"))?;
-        Ok(Self { folder, path, key })
-    }
-
-    /// The same for this process alone.
-    pub(super) fn private(self) -> Self {
-        let key = format!(
-            "{}-{}",
-            self.key,
-            rustix::process::getpid().as_raw_nonzero()
-        );
-        Self { key, ..self }
-    }
-
-    pub(super) fn mount_name(&self) -> String {
-        format!("{}.mount", self.key)
-    }
-
-    pub(super) fn mount_point(&self) -> PathBuf {
-        self.path.join(self.mount_name())
+    /// The place for an open image, in a folder of the user; `job` is what names the batch system's.
+    pub(super) fn new(
+        ids: Ids,
+        runtime: Option<&Path>,
+        job: &OsStr,
+        image: &OwnedFd,
+    ) -> Result<Self, Refusal> {
+        let folder = own_folder(ids.uid, runtime)?;
+        let key = key(image, job).map_err(failed("name the image's mount"))?;
+        Ok(Self { folder, key })
     }
 
     pub(super) fn lock_name(&self) -> String {
@@ -95,7 +83,7 @@ impl Place {
 }
 
 /// A folder that belongs to the user alone: below the one of the login, else in `/tmp`.
-fn own_folder(uid: u32, runtime: Option<&Path>) -> Result<(OwnedFd, PathBuf), Refusal> {
+pub(super) fn own_folder(uid: u32, runtime: Option<&Path>) -> Result<OwnedFd, Refusal> {
     let below = runtime
         .filter(|runtime| runtime.is_absolute())
         .and_then(|runtime| own(uid, &runtime.join("neurodesk")).ok());
@@ -107,7 +95,7 @@ fn own_folder(uid: u32, runtime: Option<&Path>) -> Result<(OwnedFd, PathBuf), Re
 }
 
 /// Makes a folder, or opens it when it is the user's alone.
-fn own(uid: u32, path: &Path) -> Result<(OwnedFd, PathBuf), Errno> {
+fn own(uid: u32, path: &Path) -> Result<OwnedFd, Errno> {
     match mkdir(path, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error),
@@ -118,17 +106,17 @@ fn own(uid: u32, path: &Path) -> Result<(OwnedFd, PathBuf), Errno> {
     if about.st_uid != uid || about.st_mode & 0o077 != 0 {
         return Err(Errno::PERM);
     }
-    Ok((folder, path.to_owned()))
+    Ok(folder)
 }
 
-/// A name for all that a mount may be shared by: the namespaces and the control group of the caller,
-/// and the image as it is now.
-fn key(image: &OwnedFd) -> Result<String, Errno> {
+/// A name for all that a mount may be shared by: the namespaces, the control group and the job of the
+/// caller, and the image as it is now.
+fn key(image: &OwnedFd, job: &OsStr) -> Result<String, Errno> {
     let about = fstat(image)?;
     if !FileType::from_raw_mode(about.st_mode).is_file() {
         return Err(Errno::INVAL);
     }
-    let mut text = Vec::new();
+    let mut text = job.as_bytes().to_vec();
     for name in ["user", "mnt"] {
         let link = rustix::fs::readlink(format!("/proc/self/ns/{name}"), Vec::new())?;
         text.extend_from_slice(link.as_bytes());
@@ -231,11 +219,13 @@ pub(super) fn start(
         .and_then(|address| bind(&socket, &address))
         .and_then(|()| listen(&socket, QUEUE))
         .map_err(failed())?;
-    let (seconds, server) = (keep.to_string(), server.as_raw_nonzero().to_string());
+    let number = |pid: Option<Pid>| Pid::as_raw(pid).to_string();
+    let (seconds, server, guardian) = (keep.to_string(), number(Some(server)), number(guardian()));
     let words = [
         b"keep",
         seconds.as_bytes(),
         server.as_bytes(),
+        guardian.as_bytes(),
         place.key.as_bytes(),
     ];
     play(single, &words, || {
@@ -316,11 +306,11 @@ pub(crate) fn play_role(arguments: &[&OsStr], variables: usize) -> Option<c_int>
     let _ = setsid();
     Some(match words[1..] {
         [b"serve", server, options, image, device] => serve(server, options, image, device),
-        [b"keep", seconds, server, key] => {
+        [b"keep", seconds, server, guardian, key] => {
             let number = |text| std::str::from_utf8(text).ok()?.parse::<i32>().ok();
-            let server = Pid::from_raw(number(server)?)?;
+            let watched = [server, guardian].map(|text| Pid::from_raw(number(text)?));
             let key = std::str::from_utf8(key).ok()?;
-            keep(number(seconds)?, server, key);
+            keep(number(seconds)?, watched, key);
             0
         }
         _ => 1,
@@ -337,27 +327,65 @@ fn serve(server: &[u8], options: &[u8], image: &[u8], device: &[u8]) -> c_int {
     1
 }
 
+/// The nearest process above this one that is somebody else's: what starts the steps of a job, or the
+/// service of a login. With it ends what this one belongs to, where no control group says so.
+fn guardian() -> Option<Pid> {
+    let own = getuid().as_raw();
+    let mut pid = getppid()?;
+    for _ in 0..ANCESTORS {
+        if pid == Pid::INIT {
+            return None;
+        }
+        let path = format!("/proc/{}", pid.as_raw_nonzero());
+        // Of what is not shown, the number is known.
+        if stat(&path).map_or(true, |about| about.st_uid != own) {
+            return Some(pid);
+        }
+        let file = open(
+            format!("{path}/stat"),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        let mut text = [0; 512];
+        let count = rustix::io::read(file.ok()?, &mut text).ok()?;
+        // `PID (NAME) STATE PARENT`, where the name may be anything.
+        let end = text[..count].iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(&text[end + 1..count]).ok()?;
+        pid = Pid::from_raw(rest.split_whitespace().nth(1)?.parse().ok()?)?;
+    }
+    None
+}
+
 /// Gives the namespaces, which are standard output and error, to whoever of this user asks at the
-/// socket, which is standard input; ends with the server, or when nobody has asked for some seconds.
-fn keep(seconds: i32, server: Pid, key: &str) {
+/// socket, which is standard input; ends with the server and with the guardian, if there is one, or when
+/// nobody has asked for some seconds.
+fn keep(seconds: i32, watched: [Option<Pid>; 2], key: &str) {
     let idle = Timespec {
         tv_sec: seconds.into(),
         tv_nsec: 0,
     };
     let socket = rustix::stdio::stdin();
-    // A server that is gone already needs no waiting for.
-    if let Ok(server) = pidfd_open(server, PidfdFlags::empty()) {
+    let watched: Result<Vec<OwnedFd>, Errno> = watched
+        .into_iter()
+        .flatten()
+        .map(|pid| pidfd_open(pid, PidfdFlags::empty()))
+        .collect();
+    // What is gone already needs no waiting for.
+    if let Ok(watched) = watched {
         loop {
-            let mut polled = [
-                PollFd::new(&server, PollFlags::IN),
-                PollFd::new(&socket, PollFlags::IN),
-            ];
+            let mut polled: Vec<PollFd<'_>> = watched
+                .iter()
+                .map(AsFd::as_fd)
+                .chain([socket])
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                .collect();
             match poll(&mut polled, Some(&idle)) {
                 Err(Errno::INTR) => continue,
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
-            if !polled[0].revents().is_empty() {
+            polled.pop();
+            if polled.iter().any(|fd| !fd.revents().is_empty()) {
                 break;
             }
             // Whoever asks and goes away is not there any more.
@@ -366,10 +394,8 @@ fn keep(seconds: i32, server: Pid, key: &str) {
             }
         }
     }
-    // Who connected at the last moment finds nobody and starts anew; who has joined needs the mount
-    // point for a moment more.
+    // Who connected at the last moment finds nobody and starts anew.
     let _ = unlinkat(CWD, format!("{key}.socket"), AtFlags::empty());
-    std::thread::sleep(PATIENCE);
     let _ = forget(key);
 }
 
@@ -379,7 +405,6 @@ fn forget(key: &str) -> Result<(), Errno> {
     let lock = open(format!("{key}.lock"), flags, Mode::empty())?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
     if access(format!("{key}.socket"), Access::EXISTS) == Err(Errno::NOENT) {
-        unlinkat(CWD, format!("{key}.mount"), AtFlags::REMOVEDIR)?;
         unlinkat(CWD, format!("{key}.lock"), AtFlags::empty())?;
     }
     Ok(())

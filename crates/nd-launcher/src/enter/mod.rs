@@ -4,6 +4,7 @@
 //! is and can still become the runtime. Only then does it follow: into the namespaces, out of all
 //! privileges, and into the command by `exec`, so that the command is this very process.
 
+mod digest;
 mod holder;
 mod names;
 mod root;
@@ -34,7 +35,11 @@ use rustix::{
     thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space, set_no_new_privs},
 };
 
-pub(crate) use self::{holder::play_role, names::ask_names};
+pub(crate) use self::{
+    digest::{Checked, check},
+    holder::play_role,
+    names::ask_names,
+};
 
 /// Why this process is where it was before.
 #[derive(Debug)]
@@ -95,8 +100,8 @@ pub(crate) struct Ready {
     variables: Vec<CString>,
 }
 
-/// Makes the root that a command sees, beside this process.
-pub(crate) fn prepare(plan: &NativePlan) -> Result<Ready, Refusal> {
+/// Makes the root that a command sees, beside this process; of an image file that was checked, from that very file.
+pub(crate) fn prepare(plan: &NativePlan, checked: Option<&Checked>) -> Result<Ready, Refusal> {
     let (uid, gid) = (getuid(), getgid());
     if geteuid() != uid || getegid() != gid {
         return Err(Refusal::SetId);
@@ -115,21 +120,20 @@ pub(crate) fn prepare(plan: &NativePlan) -> Result<Ready, Refusal> {
             server,
             keep,
             runtime,
+            job,
         } => {
             let settings = sif::Settings {
                 server,
                 keep: *keep,
                 runtime: runtime.as_deref(),
+                job,
+                file: checked.map(Checked::file),
             };
             let shown = sif::show(&single, ids, &plan.image, &settings)?;
-            let ready = single.beside(Namespaces::empty(), || {
-                let base = shown.base.join(&single)?;
-                inside(plan, base, &shown.path)
-            });
-            if let Some(place) = &shown.private {
-                place.remove_mount_point();
-            }
-            ready
+            single.beside(Namespaces::empty(), || {
+                let base = shown.join(&single)?;
+                inside(plan, base, Path::new(sif::SHOWN))
+            })
         }
     }
     .map_err(failed("make a user namespace"))?

@@ -15,7 +15,6 @@ use nd_namespace::{Attributes, Filesystem, attach, clone_tree, overlay, pivot, s
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdirat, open, openat, statat},
     io::Errno,
-    mount::{UnmountFlags, unmount},
 };
 
 use super::{
@@ -56,6 +55,11 @@ pub(super) fn build(
         Mode::empty(),
     )
     .map_err(failed(format!("open `{}`", folder.display())))?;
+    if plan.access != ImageAccess::Folder {
+        // From where it was shown, which is a folder of the host.
+        let seat = bench.folder("image")?;
+        attach(image.as_fd(), seat.as_fd()).map_err(failed("move the image"))?;
+    }
     let missing = missing(plan, image.as_fd())?;
     let root = if missing.is_empty() {
         let root = clone_tree(image.as_fd(), c"", true).map_err(failed("bind the image"))?;
@@ -66,10 +70,6 @@ pub(super) fn build(
         overlay(&[skeleton.as_fd(), image.as_fd()], None, IMAGE)
             .map_err(failed("add mount points to the image"))?
     };
-    if plan.access != ImageAccess::Folder {
-        // Where it was shown, which the command would see otherwise.
-        unmount(folder, UnmountFlags::DETACH).map_err(failed("move the image"))?;
-    }
     let seat = bench.folder("root")?;
     attach(root.as_fd(), seat.as_fd()).map_err(failed("attach the image"))?;
     // Before anything of the host is there that a link of the image could lead to.

@@ -6,22 +6,20 @@
 //! server to end.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use nd_namespace::{Filesystem, Namespaces, SingleThreaded, attach};
 use nd_sif::{Extra, FsType, Sif};
 use rustix::{
-    fs::{
-        AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat, statat,
-        unlinkat,
-    },
+    fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, open, openat, statat, unlinkat},
     io::Errno,
     process::Pid,
 };
@@ -37,6 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at that.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Where an image is in its namespaces until a root is made of it: a folder that every machine has, and
+/// that is there again once the image is taken off, so that nothing has to be made on the host.
+pub(super) const SHOWN: &str = "/tmp";
+
 /// How SIF files are shown.
 pub(super) struct Settings<'a> {
     /// A `squashfuse_ll`.
@@ -45,97 +47,79 @@ pub(super) struct Settings<'a> {
     pub(super) keep: u32,
     /// The user's folder for sockets.
     pub(super) runtime: Option<&'a Path>,
+    /// What names the job that this is part of.
+    pub(super) job: &'a OsStr,
+    /// The file, where it is open already.
+    pub(super) file: Option<&'a OwnedFd>,
 }
 
-/// An image that is mounted in namespaces that can be joined.
-pub(super) struct Shown {
-    pub(super) base: Base,
-    /// Where it is mounted there.
-    pub(super) path: PathBuf,
-    /// The mount point, when nobody else joins.
-    pub(super) private: Option<Place>,
-}
-
-/// Mounts the image, or finds where it is mounted already.
+/// Mounts the image, or finds where it is mounted already: namespaces in which it is at [`SHOWN`].
 pub(super) fn show(
     single: &SingleThreaded,
     ids: Ids,
     image: &Path,
     settings: &Settings<'_>,
-) -> Result<Shown, Refusal> {
+) -> Result<Base, Refusal> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = open(image, flags, Mode::empty()).map_err(failed("open the image"))?;
-    let place = Place::new(ids, settings.runtime, &file)?;
-    let start = |place: &Place| start(single, ids, place, &file, settings.server);
-    if settings.keep == 0 {
-        let place = place.private();
-        let started = start(&place);
-        if started.is_err() {
-            place.remove_mount_point();
-        }
-        return Ok(Shown {
-            base: started?.0,
-            path: place.mount_point(),
-            private: Some(place),
-        });
-    }
-    let shown = |base| Shown {
-        base,
-        path: place.mount_point(),
-        private: None,
+    let opened;
+    let file = if let Some(file) = settings.file {
+        file
+    } else {
+        opened = open(image, flags, Mode::empty()).map_err(failed("open the image"))?;
+        &opened
+    };
+    let start = || start(single, ids, file, settings.server);
+    // Without a folder of one's own, nobody could join: the mount is this command's alone.
+    let place = match settings.keep {
+        0 => None,
+        _ => Place::new(ids, settings.runtime, settings.job, file).ok(),
+    };
+    let Some(place) = place else {
+        return Ok(start()?.0);
     };
     let begin = Instant::now();
-    loop {
+    while begin.elapsed() < PATIENCE {
         if let Some(base) = holder::join(&place, ids.uid) {
-            return Ok(shown(base));
+            return Ok(base);
         }
-        let lock = place.lock().map_err(failed("lock the image's mount"))?;
+        // The same where it cannot be written to.
+        let Ok(lock) = place.lock() else { break };
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             // A holder that ended has removed it.
             Ok(()) if !place.has(&lock) => continue,
             Ok(()) => {
                 // Somebody may have been quicker.
                 if let Some(base) = holder::join(&place, ids.uid) {
-                    return Ok(shown(base));
+                    return Ok(base);
                 }
-                let started = start(&place).and_then(|(base, server)| {
-                    holder::start(single, &place, &base, server, settings.keep)?;
-                    Ok(shown(base))
+                let started = start();
+                let kept = started.as_ref().is_ok_and(|(base, server)| {
+                    holder::start(single, &place, base, *server, settings.keep).is_ok()
                 });
-                if started.is_err() {
-                    place.remove_mount_point();
-                    let _ = unlinkat(&place.folder, place.lock_name(), AtFlags::empty());
+                if !kept {
+                    place.unlock();
                 }
-                return started;
+                return Ok(started?.0);
             }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-            Err(error) => return Err(failed("lock the image's mount")(error)),
-        }
-        if begin.elapsed() > PATIENCE {
-            return Err(failed("wait for the image's mount")(Errno::TIMEDOUT));
+            Err(_) => {}
         }
         std::thread::sleep(PAUSE);
     }
+    Ok(start()?.0)
 }
 
 /// Mounts the image in new namespaces and starts its server.
 fn start(
     single: &SingleThreaded,
     ids: Ids,
-    place: &Place,
     file: &OwnedFd,
     server: &Path,
 ) -> Result<(Base, Pid), Refusal> {
     let offset = partition(file)?;
-    match mkdirat(&place.folder, place.mount_name(), Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(failed("make a mount point")(error)),
-    }
-    let path = place.mount_point();
     let (base, device) = single
         .beside(Namespaces::NEWUSER | Namespaces::NEWNS, || {
             let base = Base::new(ids)?;
-            let device = mount(ids, &path)?;
+            let device = mount(ids)?;
             Ok::<_, Refusal>((base, device))
         })
         .map_err(failed("make a user namespace"))??;
@@ -190,15 +174,11 @@ pub(super) fn probe(ids: Ids) -> Result<(), Refusal> {
     device(ids).map(drop)
 }
 
-/// Mounts a new FUSE device at a path, in the namespaces of this process.
-fn mount(ids: Ids, path: &Path) -> Result<OwnedFd, Refusal> {
+/// Mounts a new FUSE device at [`SHOWN`], in the namespaces of this process.
+fn mount(ids: Ids) -> Result<OwnedFd, Refusal> {
     let (device, root) = device(ids)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = open(path, flags, Mode::empty()).map_err(failed("find the mount point"))?;
-    let about = fstat(&target).map_err(failed("look at the mount point"))?;
-    if about.st_uid != ids.uid {
-        return Err(failed("use a mount point of somebody else")(Errno::PERM));
-    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let target = open(SHOWN, flags, Mode::empty()).map_err(failed("find the mount point"))?;
     attach(root.as_fd(), target.as_fd()).map_err(failed("mount the image"))?;
     Ok(device)
 }
@@ -224,9 +204,8 @@ impl Place {
         }
     }
 
-    /// Forgets a mount point, which nobody needs who has joined.
-    pub(super) fn remove_mount_point(&self) {
-        // Whoever still has something there keeps it.
-        let _ = unlinkat(&self.folder, self.mount_name(), AtFlags::REMOVEDIR);
+    /// Forgets the lock.
+    fn unlock(&self) {
+        let _ = unlinkat(&self.folder, self.lock_name(), AtFlags::empty());
     }
 }

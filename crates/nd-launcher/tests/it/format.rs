@@ -24,6 +24,7 @@ proptest! {
     #[test]
     fn what_is_written_reads_back(
         name in text(), image in text(), folder: bool, tree in prop::option::of(text()),
+        sha256 in prop::option::of("[0-9a-fA-F]{64}"),
         policy in prop::option::of(text()), options in texts(), binds in texts(), pass in texts(),
         values in texts(), commands in prop::collection::vec((text(), prop::option::of(text())), 0..4),
         gpu in prop::option::of(prop::sample::select(vec![Gpu::Auto, Gpu::Off, Gpu::Nvidia, Gpu::Rocm])),
@@ -33,6 +34,7 @@ proptest! {
             image,
             form: if folder { Form::Folder } else { Form::Sif },
             tree,
+            sha256: sha256.map(|text| Cow::Owned(text.into())),
             policy,
             gpu,
             options,

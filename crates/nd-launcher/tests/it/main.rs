@@ -4,11 +4,13 @@
 
 mod apptainer;
 mod binary;
+mod digest;
 mod files;
 mod fixture;
 mod format;
 mod native;
 mod plans;
+mod room;
 mod scripts;
 mod user;
 mod warm;

@@ -504,8 +504,11 @@ fn a_native_start_is_a_closed_list() {
     );
     let mut case = usual();
     case.policy = "demand-digest on\n";
+    assert_eq!(native(&case, command, 7), Err(Unfit::FolderDigest));
+    case.launch.form = Form::Sif;
+    case.files.file("/usr/bin/squashfuse_ll");
     assert_eq!(native(&case, command, 7), Err(Unfit::NoDigest));
-    case.launch.tree = Some(OsStr::new("sha256:00").into());
+    case.launch.sha256 = Some(OsStr::new("00").into());
     assert!(native(&case, command, 7).is_ok());
     // A SIF file needs a program that shows it.
     let mut case = usual();

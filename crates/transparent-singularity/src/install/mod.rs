@@ -199,6 +199,7 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
     let options = PlanOptions {
         style: wish.style,
         launcher: means.launcher.clone(),
+        sha256: obtained.source.sha256.clone(),
         options: wish.options.clone(),
         dialects: match &wish.dialects {
             Some(dialects) => dialects.clone(),

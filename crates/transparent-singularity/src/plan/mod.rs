@@ -48,6 +48,8 @@ pub struct PlanOptions {
     pub style: WrapperStyle,
     /// The bytes of the launcher; needed for [`WrapperStyle::Launcher`].
     pub launcher: Vec<u8>,
+    /// SHA-256 of the image, where that is a file.
+    pub sha256: Option<String>,
     /// Default options of the runtime for this image, one word each.
     pub options: Vec<String>,
     /// Languages of module files.
@@ -231,6 +233,9 @@ fn launch_file(
     let mut file = LaunchFile::new(&stem, format!("{stem}.simg"), form);
     let own = |text: &str| OsString::from(text).into();
     file.tree = metadata.tree.as_deref().map(own);
+    if placement == Placement::File {
+        file.sha256 = options.sha256.as_deref().map(own);
+    }
     // A prefix may have a policy of its own, which need not exist.
     file.policy = Some(own("../.state/launcher.conf"));
     let words = |name: &str| -> Vec<String> {

@@ -14,6 +14,10 @@ use crate::fixture::{Desk, search_path};
 const STEM: &str = "tool_1.0_20240131";
 
 /// A cluster of one node: this machine. It ends with the value.
+///
+/// Its scheduler looks once a second at what it can start, and gives a whole node to each job unless it is told
+/// to divide nodes: then five hundred tasks take more than as many seconds. So jobs get processors, of
+/// which the node has more than it has.
 pub(crate) struct Slurm {
     controller: Child,
     node: Child,
@@ -38,7 +42,7 @@ impl Slurm {
                 .unwrap();
         }
         let text = format!(
-            "ClusterName=test\nSlurmctldHost={name}(127.0.0.1)\nAuthType=auth/none\nCredType=cred/none\nProctrackType=proctrack/pgid\nTaskPlugin=task/none\nSlurmUser=root\nStateSaveLocation={}\nSlurmdSpoolDir={}\nSlurmctldPidFile={}\nSlurmdPidFile={}\nSlurmctldLogFile={}\nSlurmdLogFile={}\nSlurmctldPort={}\nSlurmdPort={}\nReturnToService=2\nSchedulerParameters=batch_sched_delay=0,sched_min_interval=1000\nMpiDefault=none\nNodeName={name} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN\nPartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE\n",
+            "ClusterName=test\nSlurmctldHost={name}(127.0.0.1)\nAuthType=auth/none\nCredType=cred/none\nProctrackType=proctrack/pgid\nTaskPlugin=task/none\nSlurmUser=root\nStateSaveLocation={}\nSlurmdSpoolDir={}\nSlurmctldPidFile={}\nSlurmdPidFile={}\nSlurmctldLogFile={}\nSlurmdLogFile={}\nSlurmctldPort={}\nSlurmdPort={}\nReturnToService=2\nSelectType=select/cons_tres\nSelectTypeParameters=CR_CPU\nSlurmdParameters=config_overrides\nSchedulerParameters=batch_sched_delay=0,sched_min_interval=1000\nMpiDefault=none\nNodeName={name} NodeAddr=127.0.0.1 CPUs=16 State=UNKNOWN\nPartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE\n",
             at("state"),
             at("spool"),
             at("ctld.pid"),
@@ -185,67 +189,165 @@ fn tasks() -> usize {
     }
 }
 
+/// A desk and a cluster whose jobs are an ordinary user's, without a runtime.
+struct Cluster {
+    desk: Desk,
+    slurm: Slurm,
+    user: OrdinaryUser,
+}
+
+impl Cluster {
+    fn new(policy: &str) -> Option<Self> {
+        let desk = Desk::installed(STEM)?;
+        let apptainer = peer("apptainer")?;
+        let slurm = Slurm::start(&desk.env.work())?;
+        let user = OrdinaryUser::new(desk.env.root(), &apptainer)?;
+        for name in ["home", "run"] {
+            user.make_folder(&desk.env.root().join(name));
+        }
+        let policy = format!("runtime native\npass SLURM_*\n{policy}");
+        fs_err::write(desk.prefix.join(".state/launcher.conf"), policy).unwrap();
+        Some(Self { desk, slurm, user })
+    }
+
+    /// The script of a job: lines of a shell of the user, in which `$1` is the folder of commands.
+    fn script(&self, name: &str, lines: &str) -> PathBuf {
+        let root = self.desk.env.root();
+        let mut command = self.user.command(UserProcess::OfShell, "/bin/sh");
+        command.args(["-c", lines, "sh"]);
+        command.arg(self.desk.prefix.join(STEM));
+        let words: Vec<String> = std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
+            .collect();
+        let path = root.join(name);
+        let script = format!(
+            "#!/bin/sh\ncd '{}'\nexport HOME=\"$PWD\" XDG_RUNTIME_DIR='{}' ND_LAUNCHER_VERBOSE=1 SHOW_EXIT=0 APPTAINERENV_SHOW_EXIT=0\nexec {} 2>&1\n",
+            root.join("home").display(),
+            root.join("run").display(),
+            words.join(" ")
+        );
+        fs_err::write(&path, script).unwrap();
+        path
+    }
+
+    /// Submits a job and waits for its end; what the tasks print goes to `out.NAME`.
+    fn submit(&self, script: &Path, words: &[&str], name: &str) -> Command {
+        // Of the plain kind: these are started beside each other.
+        let mut command = Command::new("sbatch");
+        command
+            .env("PATH", search_path())
+            .env("SLURM_CONF", &self.slurm.settings)
+            .args(["--quiet", "--wait", "--export=ALL"])
+            .args(words)
+            .arg(format!(
+                "--output={}/out.{name}",
+                self.desk.env.work().display()
+            ))
+            .arg(script)
+            .current_dir(self.desk.env.work());
+        command
+    }
+
+    fn output(&self, name: &str) -> String {
+        fs_err::read_to_string(self.desk.env.work().join(format!("out.{name}"))).unwrap()
+    }
+
+    /// The holders end, and nothing of them is left.
+    fn nothing_stays(&self, within: Duration) {
+        let places = self.desk.env.root().join("run/neurodesk");
+        let begun = Instant::now();
+        let left = || {
+            let files = fs_err::read_dir(&places).unwrap();
+            let names = files.map(|entry| entry.unwrap().path());
+            // That an image was read stays known.
+            let names = names.filter(|path| path.extension().is_none_or(|end| end != "checked"));
+            names.count() + holders(&places)
+        };
+        while left() > 0 {
+            assert!(begun.elapsed() < within, "{}", places.display());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Holders whose sockets are in a folder.
+fn holders(places: &Path) -> usize {
+    let entries = fs_err::read_dir("/proc").unwrap();
+    let here = entries.filter(|entry| {
+        let path = entry.as_ref().unwrap().path();
+        fs_err::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == places)
+            && fs_err::read(path.join("cmdline")).is_ok_and(|it| it.starts_with(b"nd-holder"))
+    });
+    here.count()
+}
+
 #[test]
 fn tasks_of_a_job_start_without_a_runtime() {
-    let Some(desk) = Desk::installed(STEM) else {
+    // Every byte of the image is compared, and what that found is remembered.
+    let Some(cluster) = Cluster::new("keep 2\ndemand-digest on\n") else {
         return;
     };
-    let Some(apptainer) = peer("apptainer") else {
-        return;
-    };
-    let work = desk.env.work();
-    let Some(slurm) = Slurm::start(&work) else {
-        return;
-    };
-    let root = desk.env.root();
-    let Some(user) = OrdinaryUser::new(root, &apptainer) else {
-        return;
-    };
-    for name in ["home", "run"] {
-        user.make_folder(&root.join(name));
-    }
-    let policy = "runtime native\nkeep 2\npass SLURM_*\n";
-    fs_err::write(desk.prefix.join(".state/launcher.conf"), policy).unwrap();
-    // Each task is one of the user's, and says which it is from inside the image.
-    let show = desk.prefix.join(STEM).join("show");
-    let command = user.command(UserProcess::OfShell, &show);
-    let words: Vec<String> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
-        .collect();
-    let task = root.join("task.sh");
-    let script = format!(
-        "#!/bin/sh\ncd '{}'\nexport HOME=\"$PWD\" XDG_RUNTIME_DIR='{}' ND_LAUNCHER_VERBOSE=1 SHOW_EXIT=0 APPTAINERENV_SHOW_EXIT=0\n\
-         exec {} \"$SLURM_ARRAY_TASK_ID\" 2>&1\n",
-        root.join("home").display(),
-        root.join("run").display(),
-        words.join(" ")
-    );
-    fs_err::write(&task, script).unwrap();
+    let lines = "\"$1/show\" \"$SLURM_ARRAY_TASK_ID\"";
+    let task = cluster.script("task.sh", lines);
     let count = tasks();
-    let done = desk
-        .env
-        .command("sbatch")
-        .env("PATH", search_path())
-        .env("SLURM_CONF", &slurm.settings)
-        .args(["--quiet", "--wait", "--export=ALL"])
-        .arg(format!("--array=0-{}", count - 1))
-        .arg(format!("--output={}/out.%a", work.display()))
-        .arg(&task)
-        .output()
-        .unwrap();
+    let array = format!("--array=0-{}", count - 1);
+    let done = cluster.submit(&task, &[&array], "%a").output().unwrap();
     assert!(done.status.success(), "{done:?}");
     for number in 0..count {
-        let text = fs_err::read_to_string(work.join(format!("out.{number}"))).unwrap();
+        let text = cluster.output(&number.to_string());
         let first = text.lines().next();
         assert_eq!(first, Some(&*format!("<show><{number}>")), "{text}");
         assert!(!text.contains("left to"), "{text}");
     }
-    // The holders end by themselves, and with them everything of the jobs.
-    let places = root.join("run/neurodesk");
-    let begun = Instant::now();
-    while fs_err::read_dir(&places).unwrap().count() > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{places:?}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    cluster.nothing_stays(Duration::from_secs(30));
+
+    // The whole prefix's image with a byte more starts nothing.
+    let image = cluster.desk.prefix.join(STEM).join(format!("{STEM}.simg"));
+    let mut file = fs_err::OpenOptions::new().append(true).open(image).unwrap();
+    std::io::Write::write_all(&mut file, b"x").unwrap();
+    let done = cluster
+        .submit(&task, &["--array=0"], "%a")
+        .output()
+        .unwrap();
+    assert!(!done.status.success(), "{done:?}");
+    let text = cluster.output("0");
+    assert!(text.contains("the policy demands the digest"), "{text}");
+}
+
+#[test]
+fn a_job_that_ends_does_not_disturb_another_one() {
+    // Longer than any of the jobs: holders must end by themselves with what they were made for.
+    let Some(cluster) = Cluster::new("keep 600\n") else {
+        return;
+    };
+    let marks = cluster.desk.env.root().join("home");
+    let first = "\"$1/show\" first; : > first";
+    // One command that goes on reading the image while the first job ends, and new ones after it.
+    let second = "\"$1/busybox\" sh -c 'until [ -e ended ]; do cat /bin/busybox > /dev/null; sleep 0.05; done; show after'\n\
+                  \"$1/show\" anew";
+    let first = cluster.script("first.sh", first);
+    let second = cluster.script("second.sh", second);
+    let mut long = cluster
+        .submit(&second, &["--job-name=long"], "second")
+        .spawn()
+        .unwrap();
+    let short = cluster
+        .submit(&first, &["--job-name=short"], "first")
+        .output()
+        .unwrap();
+    assert!(short.status.success(), "{short:?}");
+    assert!(marks.join("first").exists());
+    let text = cluster.output("first");
+    assert!(text.starts_with("<show><first>\n"), "{text}");
+    // The first job and its mount are gone, not only its command.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(long.try_wait().unwrap().is_none());
+    fs_err::write(marks.join("ended"), "").unwrap();
+    assert!(long.wait().unwrap().success());
+    let text = cluster.output("second");
+    assert!(text.starts_with("<show><after>\n"), "{text}");
+    assert!(text.contains("<show><anew>\n"), "{text}");
+    assert!(!text.contains("neurodesk:"), "{text}");
+    cluster.nothing_stays(Duration::from_secs(20));
 }

@@ -44,6 +44,15 @@ pub struct NativePlan {
     pub notes: Vec<Note>,
 }
 
+/// Variables by which batch systems name a job and its step.
+const JOB: &[&str] = &[
+    "SLURM_JOB_ID",
+    "SLURM_STEP_ID",
+    "PBS_JOBID",
+    "LSB_JOBID",
+    "JOB_ID",
+];
+
 /// How an image becomes a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageAccess {
@@ -57,6 +66,8 @@ pub enum ImageAccess {
         keep: u32,
         /// The user's folder for sockets, `XDG_RUNTIME_DIR`.
         runtime: Option<PathBuf>,
+        /// What names the job of a batch system that this is part of, and its step; nobody else joins.
+        job: OsString,
     },
 }
 
@@ -113,6 +124,8 @@ pub enum Unfit {
     Root,
     /// The policy demands a digest of the image, and none is recorded.
     NoDigest,
+    /// The policy demands a digest, and the image is a folder, of which nobody compares one at a start.
+    FolderDigest,
     /// Nothing shows a SIF file as a folder.
     NoServer,
     /// An interactive shell, which the runtime furnishes.
@@ -142,6 +155,9 @@ impl fmt::Display for Unfit {
             Self::NoDigest => {
                 f.write_str("no digest of the image is recorded, which the policy demands")
             }
+            Self::FolderDigest => f.write_str(
+                "the policy demands a digest, which nothing compares with a folder at a start",
+            ),
             Self::NoServer => f.write_str("found no `squashfuse_ll` for the image"),
             Self::Shell => f.write_str("an interactive shell is asked for"),
             Self::Gpu => f.write_str("a GPU is offered"),
@@ -198,8 +214,13 @@ fn native(
         (What::Shell, _) | (_, None) => return Err(Unfit::Shell),
         (_, Some(target)) => target,
     };
-    if start.policy.demand_digest && start.launch.tree.is_none() {
-        return Err(Unfit::NoDigest);
+    if start.policy.demand_digest {
+        match (start.launch.form, &start.launch.sha256) {
+            (Form::Folder, _) => return Err(Unfit::FolderDigest),
+            (Form::Sif, None) => return Err(Unfit::NoDigest),
+            // Whoever carries the plan out compares it.
+            (Form::Sif, Some(_)) => {}
+        }
     }
     if account.is_root() {
         return Err(Unfit::Root);
@@ -228,6 +249,11 @@ fn native(
                 .ok_or(Unfit::NoServer)?,
             keep: start.policy.keep,
             runtime: caller.get("XDG_RUNTIME_DIR").map(PathBuf::from),
+            job: JOB
+                .iter()
+                .map(|name| caller.get(name).unwrap_or_default())
+                .collect::<Vec<_>>()
+                .join(OsStr::new("\0")),
         },
     };
     let about = About {

@@ -1,0 +1,138 @@
+//! Images that must have the digest that was recorded at installation.
+
+use std::{
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    time::Duration,
+};
+
+use nd_launcher::{Form, LaunchFile};
+use sha2::{Digest as _, Sha256};
+
+use crate::{fixture::Fixture, warm::Site};
+
+/// Longer than a file is young.
+const RIPE: Duration = Duration::from_millis(3100);
+
+/// What the launcher says when the bytes are others.
+const REFUSED: &str =
+    "the policy demands the digest that was recorded at installation, and that of the image is ";
+
+fn record(fixture: &Fixture, form: Form, sha256: Option<&str>) {
+    let mut launch = LaunchFile::new("abc_1.0_20240131", "abc_1.0_20240131.simg", form);
+    launch.sha256 = sha256.map(|text| std::ffi::OsStr::new(text).into());
+    fixture.write(&launch);
+}
+
+fn digest_of(site: &Site) -> String {
+    let bytes = fs_err::read(site.image()).unwrap();
+    nd_names::Sha256::from_bytes(Sha256::digest(bytes).into()).hex()
+}
+
+fn demand(site: &Site, policy: &str) {
+    site.fixture
+        .policy(&format!("demand-digest on\nkeep 1\n{policy}\n"));
+}
+
+#[test]
+fn an_image_with_other_bytes_starts_nothing() {
+    let Some(site) = Site::new(1) else { return };
+    let recorded = digest_of(&site);
+    record(&site.fixture, Form::Sif, Some(&recorded.to_uppercase()));
+    demand(&site, "runtime native");
+    assert_eq!(site.run("echo started"), "started\n");
+    // What was remembered of a file that may still be written to in the same moment is nothing.
+    std::thread::sleep(RIPE);
+    assert_eq!(site.run("echo started"), "started\n");
+    assert_eq!(site.places("checked").len(), 1);
+    assert_eq!(site.places("reading").len(), 0);
+    assert_eq!(site.run("echo again"), "again\n");
+
+    // One byte, with length and modification time as they were: the change time tells.
+    let about = fs_err::metadata(site.image()).unwrap();
+    let file = fs_err::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(site.image())
+        .unwrap()
+        .into_parts()
+        .0;
+    let mut byte = [0];
+    let at = about.len() - 1;
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    let times = std::fs::FileTimes::new().set_modified(about.modified().unwrap());
+    file.set_times(times).unwrap();
+    let now = fs_err::metadata(site.image()).unwrap();
+    assert_eq!(
+        (now.len(), now.mtime(), now.mtime_nsec()),
+        (about.len(), about.mtime(), about.mtime_nsec())
+    );
+    // Neither without a runtime nor with one.
+    let found = digest_of(&site);
+    for policy in ["runtime native", "runtime apptainer", "runtime auto"] {
+        demand(&site, policy);
+        let (text, said) = site.said("echo started");
+        assert_eq!(text, "", "{policy}");
+        assert!(
+            said.contains(&format!("{REFUSED}{found}; install it anew")),
+            "{said}"
+        );
+    }
+    // Whoever does not demand it gets what is there.
+    site.fixture.policy("runtime apptainer\n");
+    assert_eq!(site.run("echo started"), "started\n");
+
+    file.write_all_at(&byte, at).unwrap();
+    demand(&site, "runtime native");
+    assert_eq!(site.run("echo back"), "back\n");
+}
+
+#[test]
+fn a_replaced_image_starts_nothing() {
+    let Some(site) = Site::new(1) else { return };
+    record(&site.fixture, Form::Sif, Some(&digest_of(&site)));
+    demand(&site, "runtime native");
+    assert_eq!(site.run("echo started"), "started\n");
+    let other = site.fixture.path("other");
+    let mut bytes = fs_err::read(site.image()).unwrap();
+    bytes.push(0);
+    fs_err::write(&other, bytes).unwrap();
+    fs_err::rename(&other, site.image()).unwrap();
+    let (text, said) = site.said("echo started");
+    assert_eq!(text, "");
+    assert!(said.contains(REFUSED), "{said}");
+}
+
+#[test]
+fn many_first_starts_read_the_image_once() {
+    let Some(site) = Site::new(2) else { return };
+    record(&site.fixture, Form::Sif, Some(&digest_of(&site)));
+    demand(&site, "runtime native");
+    std::thread::sleep(RIPE);
+    let script = "i=0; while [ $i -lt 50 ]; do \"$0\" -c 'pwd' & i=$((i + 1)); done; wait";
+    let ran = site
+        .user
+        .program(&site.fixture, "sh")
+        .args(["-c", script])
+        .arg(site.fixture.folder.join("sh"))
+        .env(nd_launcher::VERBOSE_VARIABLE, "1")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
+    assert_eq!(String::from_utf8_lossy(&ran.stdout).lines().count(), 50);
+    assert_eq!(
+        (site.places("checked").len(), site.places("reading").len()),
+        (1, 0)
+    );
+}
+
+#[test]
+fn images_without_a_digest_are_left_to_the_runtime() {
+    let Some(site) = Site::new(1) else { return };
+    record(&site.fixture, Form::Sif, None);
+    demand(&site, "runtime native");
+    let (text, said) = site.said("echo started");
+    assert_eq!(text, "started\n");
+    let reason = "apptainer`: no digest of the image is recorded, which the policy demands\n";
+    assert!(said.ends_with(reason), "{said}");
+}

@@ -1,0 +1,82 @@
+//! Machines on which nothing can be written to `/run` and `/tmp`.
+
+use std::process::Command;
+
+use nd_launcher::{Form, VERBOSE_VARIABLE};
+
+use crate::{fixture::Fixture, user::User};
+
+/// Another `/tmp` and folder of sockets, in which only what the test needs is kept; then a command.
+/// `room.sh FIXTURE RUN OPTIONS COMMAND...`, where the options are those of the last mount.
+const ROOM: &str = r#"set -e
+# Not the peers', which are for another C library.
+path=$PATH; PATH=/usr/bin:/bin
+fixture=$1 run=$2 options=$3; shift 3
+held=$(mktemp -d /var/tmp/held.XXXXXX)
+mount --bind "$fixture" "$held"
+mount -t tmpfs -o mode=1777,nr_inodes=200 none /tmp
+mkdir -p "$fixture"
+mount --move "$held" "$fixture"
+rmdir "$held"
+mount -t tmpfs -o mode=1777,nr_inodes=200 none "$run"
+if [ "$options" = full ]; then
+    for at in /tmp "$run"; do i=0; while (: > "$at/$i") 2> /dev/null; do i=$((i + 1)); done; done
+else
+    mount -o "remount,$options" none /tmp
+    mount -o "remount,$options" none "$run"
+fi
+PATH=$path
+exec "$@"
+"#;
+
+/// The command of a user, on such a machine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is what starts programs in tests"
+)]
+fn in_room(fixture: &Fixture, options: &str, command: &Command) -> Command {
+    let mut outer = Command::new("unshare");
+    outer
+        .args(["--mount", "--propagation", "slave", "sh", "-c", ROOM, "sh"])
+        .arg(fixture.path(""))
+        .arg(fixture.path("run"))
+        .arg(options)
+        .arg(command.get_program())
+        .args(command.get_args());
+    fixture.furnish(&mut outer);
+    outer
+        .env("XDG_RUNTIME_DIR", fixture.path("run"))
+        .env(VERBOSE_VARIABLE, "1");
+    outer
+}
+
+#[test]
+fn commands_start_where_nothing_can_be_written() {
+    if !rustix::process::getuid().is_root() {
+        return;
+    }
+    for form in [Form::Folder, Form::Sif] {
+        let Some(fixture) = Fixture::real(form) else {
+            return;
+        };
+        let Some(user) = User::new(&fixture) else {
+            return;
+        };
+        fixture.policy("runtime native\nkeep 60\n");
+        for options in ["ro", "full"] {
+            let mut wrapper = user.wrapper(&fixture, "sh");
+            wrapper.args([
+                "-c",
+                "cat /etc/passwd | wc -l; (: > /tmp/x) 2> /dev/null || echo not written",
+            ]);
+            let ran = in_room(&fixture, options, &wrapper).output().unwrap();
+            let text = String::from_utf8_lossy(&ran.stdout);
+            let said = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(text, "2\nnot written\n", "{form:?} {options}: {said}");
+            assert_eq!(said, "", "{form:?} {options}");
+        }
+        // Nothing stays that could be joined.
+        let places = fixture.path("run/neurodesk");
+        assert!(!places.exists());
+    }
+}
