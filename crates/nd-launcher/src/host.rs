@@ -31,6 +31,12 @@ pub trait Files {
     fn same(&self, one: &Path, other: &Path) -> bool;
     /// Whether a path is a file that can be executed.
     fn executable(&self, path: &Path) -> bool;
+    /// The bytes of a regular file of a few megabytes, or `None` when it cannot be read. Asked where a GPU is offered
+    /// to a command without a runtime.
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let _ = path;
+        None
+    }
 }
 
 /// The files of this machine.
@@ -57,6 +63,10 @@ impl Files for HostFiles {
 
     fn executable(&self, path: &Path) -> bool {
         self.kind(path) == Some(Kind::File) && access(path, Access::EXEC_OK).is_ok()
+    }
+
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        read_file(path).ok()
     }
 }
 

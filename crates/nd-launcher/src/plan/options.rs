@@ -9,6 +9,7 @@ use std::{
 use super::{
     binds::{Binds, targets},
     environment::Environment,
+    gpu::Offer,
 };
 use crate::Policy;
 
@@ -30,7 +31,7 @@ impl Options {
         self.0
     }
 
-    fn has(&self, names: &[&str]) -> bool {
+    pub(super) fn has(&self, names: &[&str]) -> bool {
         self.0
             .iter()
             .any(|word| names.iter().any(|name| word == name))
@@ -52,6 +53,15 @@ impl Options {
     /// Whether a GPU is asked for already.
     pub(super) fn name_gpu(&self) -> bool {
         self.has(&["--nv", "--nvccli", "--rocm", "--intel-hpu"])
+    }
+
+    /// The GPU that is asked for by an option that is understood.
+    pub(super) fn gpu(&self) -> Option<Offer> {
+        self.0.iter().find_map(|word| match word.as_bytes() {
+            b"--nv" => Some(Offer::Nvidia),
+            b"--rocm" => Some(Offer::Rocm),
+            _ => None,
+        })
     }
 
     /// Whether something makes the working directory visible in the container, or binding it would

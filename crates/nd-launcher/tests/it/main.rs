@@ -8,6 +8,7 @@ mod digest;
 mod files;
 mod fixture;
 mod format;
+mod gpu;
 mod native;
 mod plans;
 mod room;

@@ -492,6 +492,8 @@ fn a_native_start_is_a_closed_list() {
     }
     let mut case = usual();
     case.launch.options.push(OsStr::new("--nv").into());
+    assert_eq!(native(&case, command, 7), Err(Unfit::Gpu));
+    case.policy = "option --nv\noption --rocm\n";
     assert_eq!(native(&case, command, 7), Err(Unfit::Option("--nv".into())));
     let mut case = usual();
     case.cwd = None;

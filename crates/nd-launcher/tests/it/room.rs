@@ -1,17 +1,19 @@
 //! Machines on which nothing can be written to `/run` and `/tmp`.
 
-use std::process::Command;
+use std::{ffi::OsStr, process::Command};
 
 use nd_launcher::{Form, VERBOSE_VARIABLE};
 
 use crate::{fixture::Fixture, user::User};
 
+/// Programs of the machine instead of the peers', which are for another C library.
+const BEGIN: &str = "set -e; path=$PATH; PATH=/usr/bin:/bin:/sbin; ";
+/// The command, with the peers.
+const END: &str = "\nPATH=$path; exec \"$@\"\n";
+
 /// Another `/tmp` and folder of sockets, in which only what the test needs is kept; then a command.
-/// `room.sh FIXTURE RUN OPTIONS COMMAND...`, where the options are those of the last mount.
-const ROOM: &str = r#"set -e
-# Not the peers', which are for another C library.
-path=$PATH; PATH=/usr/bin:/bin
-fixture=$1 run=$2 options=$3; shift 3
+/// Words: the fixture, that folder, and options of the last mount.
+const ROOM: &str = r#"fixture=$1 run=$2 options=$3; shift 3
 held=$(mktemp -d /var/tmp/held.XXXXXX)
 mount --bind "$fixture" "$held"
 mount -t tmpfs -o mode=1777,nr_inodes=200 none /tmp
@@ -25,22 +27,26 @@ else
     mount -o "remount,$options" none /tmp
     mount -o "remount,$options" none "$run"
 fi
-PATH=$path
-exec "$@"
 "#;
 
-/// The command of a user, on such a machine.
+/// The command of a user, on a machine that a script of root furnishes: in a mount namespace of its own, with
+/// words that it takes from its arguments.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is what starts programs in tests"
 )]
-fn in_room(fixture: &Fixture, options: &str, command: &Command) -> Command {
+pub(crate) fn on_machine(
+    fixture: &Fixture,
+    script: &str,
+    words: &[&OsStr],
+    command: &Command,
+) -> Command {
     let mut outer = Command::new("unshare");
     outer
-        .args(["--mount", "--propagation", "slave", "sh", "-c", ROOM, "sh"])
-        .arg(fixture.path(""))
-        .arg(fixture.path("run"))
-        .arg(options)
+        .args(["--mount", "--propagation", "slave", "sh", "-c"])
+        .arg(format!("{BEGIN}{script}{END}"))
+        .arg("sh")
+        .args(words)
         .arg(command.get_program())
         .args(command.get_args());
     fixture.furnish(&mut outer);
@@ -69,7 +75,11 @@ fn commands_start_where_nothing_can_be_written() {
                 "-c",
                 "cat /etc/passwd | wc -l; (: > /tmp/x) 2> /dev/null || echo not written",
             ]);
-            let ran = in_room(&fixture, options, &wrapper).output().unwrap();
+            let (root, run) = (fixture.path(""), fixture.path("run"));
+            let words = [root.as_os_str(), run.as_os_str(), OsStr::new(options)];
+            let ran = on_machine(&fixture, ROOM, &words, &wrapper)
+                .output()
+                .unwrap();
             let text = String::from_utf8_lossy(&ran.stdout);
             let said = String::from_utf8_lossy(&ran.stderr);
             assert_eq!(text, "2\nnot written\n", "{form:?} {options}: {said}");

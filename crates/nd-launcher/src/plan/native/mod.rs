@@ -1,6 +1,7 @@
 //! A start without the runtime: what is mounted where, as a value.
 
 mod account;
+mod gpu;
 mod script;
 mod variables;
 
@@ -17,7 +18,9 @@ pub use self::{
     variables::{EnvironmentScript, NativeEnvironment},
 };
 use super::{
-    Decisions, Note, PlanError, Start, What, decide, environment::Environment, runtime::find_server,
+    Decisions, Note, PlanError, Start, What, decide,
+    environment::Environment,
+    runtime::{find, find_server},
 };
 use crate::{Files, Form, Kind, quote::quote};
 
@@ -130,7 +133,7 @@ pub enum Unfit {
     NoServer,
     /// An interactive shell, which the runtime furnishes.
     Shell,
-    /// A GPU is offered.
+    /// A GPU is offered, and no list of the runtime's says what belongs to it.
     Gpu,
     /// The environment is not clean.
     Environment,
@@ -160,7 +163,9 @@ impl fmt::Display for Unfit {
             ),
             Self::NoServer => f.write_str("found no `squashfuse_ll` for the image"),
             Self::Shell => f.write_str("an interactive shell is asked for"),
-            Self::Gpu => f.write_str("a GPU is offered"),
+            Self::Gpu => {
+                f.write_str("a GPU is offered, and no list of the runtime's says what that needs")
+            }
             Self::Environment => f.write_str("the policy wants no clean environment"),
             Self::NoWorkingDirectory => f.write_str("the working directory does not exist"),
             Self::NoHome(path) => write!(f, "the home `{}` does not exist", path.display()),
@@ -181,7 +186,7 @@ impl std::error::Error for Unfit {}
 /// Decides what a start without the runtime is, from the same decisions as [`plan`](crate::plan).
 ///
 /// Understood is a closed list: what the policy, the launch file and the variables of binds say, and
-/// the options `--bind` and `--cleanenv`. The inner error says why it is left to the runtime.
+/// the options `--bind`, `--cleanenv`, `--nv` and `--rocm`. The inner error says why it is left to the runtime.
 ///
 /// # Errors
 ///
@@ -225,9 +230,6 @@ fn native(
     if account.is_root() {
         return Err(Unfit::Root);
     }
-    if gpu.is_some() {
-        return Err(Unfit::Gpu);
-    }
     if !start.policy.clean {
         return Err(Unfit::Environment);
     }
@@ -263,6 +265,12 @@ fn native(
         binds,
     };
     let environment = NativeEnvironment::new(&caller, &passed, &about)?;
+    if let Some(offer) = gpu.or(options.gpu()) {
+        let runtime = find(start.policy, &caller, start.folder, files).map_err(|_| Unfit::Gpu)?;
+        let path = caller.get("PATH").unwrap_or_default();
+        let driver = gpu::mounts(offer, &runtime.program, path, files).ok_or(Unfit::Gpu)?;
+        mounts.extend(driver);
+    }
     Ok(NativePlan {
         image,
         access,
@@ -354,9 +362,11 @@ impl super::options::Options {
         files: &dyn Files,
     ) -> Result<(), Unfit> {
         let mut words = self.words().iter();
+        let both = self.has(&["--nv"]) && self.has(&["--rocm"]);
         while let Some(word) = words.next() {
             let text = match word.as_bytes() {
                 b"--cleanenv" | b"-e" => continue,
+                b"--nv" | b"--rocm" if !both => continue,
                 b"--bind" | b"-B" => words
                     .next()
                     .ok_or_else(|| Unfit::Option(word.clone()))?
