@@ -47,7 +47,7 @@ fn driver(fixture: &Fixture) {
         "libcuda.so.1",
         "libnvidia-ml.so.1",
         "libGLX_nvidia.so.0",
-        "libhsa-runtime64.so.1",
+        "libamdcomgr64.so.2",
         "libother.so.1",
     ] {
         let soname = format!("-Wl,-soname,{name}");
@@ -131,7 +131,7 @@ fn a_gpu_is_offered_as_apptainer_does() {
             seen("runtime apptainer\ngpu rocm\n").0,
             "{form:?}"
         );
-        assert!(native.0.contains("libhsa-runtime64.so.1\n"), "{}", native.0);
+        assert!(native.0.contains("libamdcomgr64.so.2\n"), "{}", native.0);
         // Where the user asks for it by the runtime's option.
         let asked = seen("runtime native\ngpu off\noption --nv\n");
         assert!(asked.0.contains("libcuda.so.1\n"), "{asked:?}");
