@@ -230,7 +230,7 @@ fn write_json_text(text: &str, out: &mut String) {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\'' | '\0'..='\u{1f}' | '\u{7f}'.. if c != '\u{7f}' => {
+            '<' | '>' | '&' | '\'' | '\0'..='\u{1f}' | '\u{7f}'.. => {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
                     _ = write!(out, "\\u{unit:04x}");

@@ -101,24 +101,10 @@ impl serde_json::ser::Formatter for Ascii<'_> {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(|c: char| !c.is_ascii() || c == '\u{7f}') {
-            let (plain, tail) = rest.split_at(at);
-            writer.write_all(plain.as_bytes())?;
-            let mut chars = tail.chars();
-            match chars.next() {
-                // Python leaves DEL alone.
-                Some('\u{7f}') => writer.write_all(b"\x7f")?,
-                Some(c) => {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        write!(writer, "\\u{unit:04x}")?;
-                    }
-                }
-                None => {}
-            }
-            rest = chars.as_str();
-        }
-        writer.write_all(rest.as_bytes())
+        // A fragment has nothing that needs an escape of its own; the quotes are written by others.
+        let mut text = String::with_capacity(fragment.len() + 2);
+        nd_report::write_ascii_json(fragment, &mut text);
+        writer.write_all(&text.as_bytes()[1..text.len() - 1])
     }
 
     fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! Libraries never print. Problems *in the input* go to a [`Sink`] as [`Diagnostic`]s, all of
 //! them; what *happens* goes to a [`Reporter`]; the caller's wish to stop comes in as [`Cancel`].
 
+mod ascii;
 mod cancel;
 mod diagnostic;
 mod explanation;
@@ -10,7 +11,9 @@ mod fixes;
 mod nearest;
 mod position;
 mod progress;
+mod visible;
 
+pub use ascii::write_ascii_json;
 pub use cancel::{Cancel, Cancelled};
 pub use diagnostic::{Code, Diagnostic, FileId, Fix, Hint, Label, Severity, Sink, Span};
 pub use explanation::Explanation;
@@ -18,6 +21,7 @@ pub use fixes::{Fixed, apply_safe_fixes};
 pub use nearest::{edits, nearest};
 pub use position::{ColumnUnit, LineIndex, Position};
 pub use progress::{Event, Reporter, Silent, StepId, StepOutcome};
+pub use visible::{is_invisible, visible};
 
 /// The example of the README, which has to work.
 #[cfg(doctest)]

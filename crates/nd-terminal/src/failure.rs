@@ -115,6 +115,7 @@ impl Failure {
     }
 
     /// The failure as lines without colour: `error:`, the causes, `hint:` lines. Empty when told.
+    /// Causes repeat what they found, so characters that a terminal would act on are marked.
     pub fn render(&self) -> String {
         use fmt::Write as _;
         let mut text = String::new();
@@ -139,7 +140,7 @@ impl Failure {
                 told.push(hint);
             }
         }
-        text
+        nd_report::visible(&text).into_owned()
     }
 }
 
