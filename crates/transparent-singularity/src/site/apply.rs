@@ -203,13 +203,29 @@ impl Site {
             if self.is_committed(&record) {
                 continue;
             }
-            if self.is_complete(&record) {
-                self.finish(&record)?;
-            } else {
-                self.remove_files(&record)?;
+            match self.committed_rival(&record)? {
+                // It stands in for the old build that was about to go as for the new one that had not
+                // come: what users load now is what they load afterwards.
+                Some(rival) => drop(self.finish(&rival)?),
+                None if self.is_complete(&record) => drop(self.finish(&record)?),
+                None => self.remove_files(&record)?,
             }
         }
         Ok(())
+    }
+
+    /// Another build of the same version, in a folder of its own, that modules lead to.
+    fn committed_rival(&self, record: &InstallRecord) -> Result<Option<InstallRecord>, SiteError> {
+        let name = record.name();
+        let is_rival = |other: &InstallRecord| {
+            let its = other.name();
+            other.image != record.image
+                && other.folder != record.folder
+                && (&its.app, &its.version) == (&name.app, &name.version)
+                && self.is_committed(other)
+                && self.is_complete(other)
+        };
+        Ok((self.all_records()?.into_iter().flatten()).find(is_rival))
     }
 
     /// Whether the folder of a record holds what the record says, told by its list of commands.

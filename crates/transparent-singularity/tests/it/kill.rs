@@ -1,6 +1,6 @@
 //! A kill at any moment leaves the old state or the new one, and the next run cleans up.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use crate::fixture::{Desk, PROGRAM, search_path};
 
@@ -32,9 +32,14 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
         return;
     };
     let from = desk.env.work().join("some.sif");
+    let begun = std::time::Instant::now();
+    desk.run(&["install", NEW, "--from", from.to_str().unwrap()]);
+    desk.run(&["install", OLD, "--from", from.to_str().unwrap()]);
+    // As long as one takes on a machine that may be busy, and a little more.
+    let usual = begun.elapsed().mul_f64(0.6);
     let mut seen = std::collections::BTreeSet::new();
     let mut current = OLD;
-    for round in 0..40_u64 {
+    for round in 0..40_u32 {
         let next = if current == OLD { NEW } else { OLD };
         let mut child = std::process::Command::new(PROGRAM)
             .env("PATH", search_path())
@@ -48,7 +53,7 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
             .spawn()
             .unwrap();
         // From the first instruction to beyond the end of a run.
-        std::thread::sleep(Duration::from_micros(round * 3_000));
+        std::thread::sleep(usual / 40 * round);
         child.kill().unwrap();
         child.wait().unwrap();
         let now = state(&desk);
@@ -71,6 +76,52 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
     );
     desk.run(&["uninstall", "tool"]);
     assert_eq!(fs_err::read_dir(&desk.prefix).unwrap().count(), 0);
+}
+
+#[test]
+fn what_users_load_stays_when_a_killed_run_is_made_good() {
+    let Some(desk) = Desk::installed(OLD) else {
+        return;
+    };
+    let records = desk.prefix.join(".state/images");
+    let aside = desk.env.work().join("aside");
+    fs_err::create_dir(&aside).unwrap();
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let mut command = std::process::Command::new("cp");
+        assert!(
+            command
+                .arg("-a")
+                .args([from, to])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let keep = |stem: &str| {
+        copy(&desk.prefix.join(stem), &aside);
+        copy(&records.join(format!("{stem}.json")), &aside);
+    };
+    let bring_back = |stem: &str| {
+        copy(&aside.join(stem), &desk.prefix);
+        copy(&aside.join(format!("{stem}.json")), &records);
+    };
+    keep(OLD);
+    let from = desk.env.work().join("some.sif");
+    let install = |stem: &str| drop(desk.run(&["install", stem, "--from", from.to_str().unwrap()]));
+    install(NEW);
+    keep(NEW);
+    // Killed after the new build was committed, before the old one was removed.
+    bring_back(OLD);
+    install("other_1_20240101");
+    assert_eq!(state(&desk), NEW);
+    assert!(!desk.prefix.join(OLD).exists());
+    // Killed when the new build had its place and no module.
+    install(OLD);
+    bring_back(NEW);
+    install("another_1_20240101");
+    assert_eq!(state(&desk), OLD);
+    assert!(!desk.prefix.join(NEW).exists());
+    desk.run(&["verify"]);
 }
 
 #[test]
