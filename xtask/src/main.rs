@@ -12,6 +12,7 @@ mod fuzz;
 mod install;
 mod launcher;
 mod machine;
+mod no_services;
 mod package;
 mod pipeline;
 mod python_peers;

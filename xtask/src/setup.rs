@@ -7,6 +7,7 @@ use xshell::cmd;
 use crate::{
     apptainer, environment_modules,
     machine::{Machine, find_program},
+    no_services::{NoServices, not_at_boot},
     python_peers, reader,
 };
 
@@ -85,6 +86,9 @@ const NEEDS: &[Need] = &[
         "/usr/lib/python3/dist-packages/xdg/Menu.py",
         "python3-xdg",
     ),
+    need(Purpose::Test, "Xvfb", "xvfb"),
+    need(Purpose::Test, "lxpanel", "lxpanel"),
+    need(Purpose::Test, "xdotool", "xdotool"),
     need(Purpose::Test, "/usr/share/lmod/lmod/libexec/lmod", "lmod"),
     need(Purpose::Test, "tclsh", "tcl"),
     need(Purpose::Test, "mpirun", "openmpi-bin"),
@@ -199,10 +203,12 @@ fn install(machine: &Machine, packages: &[&str]) -> Result<(), Failure> {
             .run()
             .is_ok()
     };
-    if packages.iter().all(known) && install().is_ok() {
-        return Ok(());
+    let _no_services = NoServices::begin()?;
+    if !(packages.iter().all(known) && install().is_ok()) {
+        machine.printer.note("updating the package lists");
+        crate::machine::run_tool(cmd!(shell, "apt-get -qq update").ignore_stdout())?;
+        install().map_err(|error| Failure::new(FailureKind::Tool, error))?;
     }
-    machine.printer.note("updating the package lists");
-    crate::machine::run_tool(cmd!(shell, "apt-get -qq update").ignore_stdout())?;
-    install().map_err(|error| Failure::new(FailureKind::Tool, error))
+    not_at_boot(shell, packages);
+    Ok(())
 }
