@@ -59,6 +59,8 @@ fn package(program: &str) -> &str {
         "srun" => "slurm-wlm",
         "qemu-aarch64-static" => "qemu-user-static",
         "systemd-analyze" => "systemd",
+        "Xvfb" => "xvfb",
+        "lxpanelctl" => "lxpanel",
         "moto_server" => "moto[server]",
         other => other,
     }

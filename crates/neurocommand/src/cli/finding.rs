@@ -2,14 +2,17 @@
 
 use std::fmt::Write as _;
 
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use clap::Args;
 use nd_host::Environment;
 use nd_terminal::{Align, Failure, FailureKind, OutputFormat, Printer, Table};
+use serde::Serialize;
 use serde_json::json;
 
 use super::session::AppsArgs;
 use crate::{
-    catalogue::{App, Catalogue, Container},
+    catalogue::{App, Catalogue, Container, quote},
+    deployment::Deployment,
     find::{self, Index},
 };
 
@@ -302,6 +305,8 @@ pub(super) fn info(args: &InfoArgs, printer: &Printer) -> Result<(), Failure> {
             .hint(format!("versions: {}", versions.join(", "))));
     }
     let about = index.containers.get(&name).cloned().unwrap_or_default();
+    let deployment = Deployment::of(&args.apps.deployment.resolve(&environment, printer)?);
+    let modules = modules(deployment.module_root.as_deref(), &apps);
     if is_json(printer) {
         return printer.json(&json!({
             "schema_version": 1,
@@ -310,6 +315,7 @@ pub(super) fn info(args: &InfoArgs, printer: &Printer) -> Result<(), Failure> {
             "description": about.description,
             "commands": about.commands,
             "apps": apps,
+            "modules": modules,
         }));
     }
     let mut text = format!("{}\n", container.name);
@@ -324,6 +330,9 @@ pub(super) fn info(args: &InfoArgs, printer: &Printer) -> Result<(), Failure> {
     };
     line("categories", &container.categories.join(", "));
     line("commands", &about.commands.join(" "));
+    for module in &modules {
+        line("repository", &module.words());
+    }
     let mut table = Table::new([
         ("application", Align::Left),
         ("built", Align::Left),
@@ -344,6 +353,43 @@ pub(super) fn info(args: &InfoArgs, printer: &Printer) -> Result<(), Failure> {
     }
     text.push_str(&table.render_for_terminal());
     printer.data(&text)
+}
+
+/// A module of the repository.
+#[derive(Debug, Serialize)]
+struct RepositoryModule {
+    /// Folder for `module use`.
+    r#use: Utf8PathBuf,
+    /// Name for `module load`.
+    load: String,
+}
+
+impl RepositoryModule {
+    fn words(&self) -> String {
+        let folder = quote(self.r#use.as_str());
+        format!("module use {folder} && module load {}", self.load)
+    }
+}
+
+/// The modules of `apps` below `root`, each in the first category that has it; none when there is no
+/// such folder, since a repository need not be mounted.
+fn modules(root: Option<&Utf8Path>, apps: &[&App]) -> Vec<RepositoryModule> {
+    let folders = root.and_then(|root| root.read_dir_utf8().ok());
+    let mut folders: Vec<Utf8PathBuf> = (folders.into_iter().flatten().flatten())
+        .map(Utf8DirEntry::into_path)
+        .collect();
+    folders.sort();
+    let images = apps.iter().filter(|app| app.primary);
+    let found = images.filter_map(|app| {
+        let load = format!("{}/{}", app.identity.container, app.identity.version);
+        let has = |folder: &&Utf8PathBuf| {
+            let module = folder.join(&load);
+            module.is_file() || folder.join(format!("{load}.lua")).is_file()
+        };
+        let r#use = folders.iter().find(has)?.clone();
+        Some(RepositoryModule { r#use, load })
+    });
+    found.collect()
 }
 
 #[cfg(test)]

@@ -328,8 +328,3 @@ pub(super) fn remove(args: &NamesArgs) -> Result<(), Failure> {
     let words = std::iter::once("uninstall".into()).chain(args.names.iter().map(OsString::from));
     args.site.call(false, words)
 }
-
-pub(super) fn upgrade(args: &NamesArgs) -> Result<(), Failure> {
-    let words = std::iter::once("upgrade".into()).chain(args.names.iter().map(OsString::from));
-    args.site.call(false, words)
-}

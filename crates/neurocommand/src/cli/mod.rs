@@ -13,6 +13,7 @@ mod running;
 mod session;
 mod syncing;
 mod trying;
+mod upgrading;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nd_terminal::{Failure, FailureKind, OutputArgs};
@@ -41,8 +42,8 @@ enum Command {
     Run(running::RunArgs),
     /// Remove containers that are installed
     Remove(installing::NamesArgs),
-    /// Install the newest builds of what is installed
-    Upgrade(installing::NamesArgs),
+    /// Install the builds that the catalogue has in place of older ones
+    Upgrade(upgrading::UpgradeArgs),
     /// Make a site equal to its lock
     Sync(syncing::SyncArgs),
     /// Go back to the state before the last change by `sync`
@@ -106,7 +107,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Install(args) => installing::install(&args, &printer),
         Command::Run(args) => running::run(&args, &printer),
         Command::Remove(args) => installing::remove(&args),
-        Command::Upgrade(args) => installing::upgrade(&args),
+        Command::Upgrade(args) => upgrading::run(&args, &printer),
         Command::Sync(args) => syncing::sync(&args, &printer),
         Command::Rollback(args) => syncing::rollback(&args, &printer),
         Command::Gc(args) => syncing::gc(&args, &printer),

@@ -152,7 +152,7 @@ impl AppsArgs {
 
 fn read_index(path: &Path) -> Result<Index, Failure> {
     let text = fs_err::read_to_string(path)?;
-    serde_json::from_str(&text).map_err(|error| {
+    Index::parse(&text).map_err(|error| {
         Failure::new(
             FailureKind::Failed,
             format!("`{}` is no index: {error}", path.display()),

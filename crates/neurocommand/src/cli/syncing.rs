@@ -73,7 +73,7 @@ pub(super) struct GcArgs {
 
 /// What is installed; a container whose record cannot be read is an error, since a state without it
 /// would be wrong.
-fn installed(site: &Site) -> Result<Vec<InstallRecord>, Failure> {
+pub(super) fn installed(site: &Site) -> Result<Vec<InstallRecord>, Failure> {
     for record in site.all_records()? {
         record?;
     }
@@ -102,7 +102,8 @@ pub(super) fn sync(args: &SyncArgs, printer: &Printer) -> Result<(), Failure> {
         return Ok(());
     }
     let mut states = States::open(&site).map_err(states_failure)?;
-    // Somebody else may have changed the site until we had the lock.
+    // Somebody else may have changed the site until we had the lock, or was killed while at it.
+    site.prepare()?;
     let there = SiteLock::of(&installed(&site)?);
     let plan = SyncPlan::new(&wanted, &there);
     let installer = args.change.installer(&plan, &environment, printer)?;
@@ -126,10 +127,12 @@ pub(super) fn rollback(args: &RollbackArgs, printer: &Printer) -> Result<(), Fai
     }
     let mut states = States::open(&site).map_err(states_failure)?;
     let wanted = states.before().cloned().ok_or_else(none)?;
-    let plan = SyncPlan::new(&wanted, &SiteLock::of(&installed(&site)?));
     if args.change.dry_run || args.change.check {
+        let plan = SyncPlan::new(&wanted, &SiteLock::of(&installed(&site)?));
         return args.change.goes_on(&plan, printer).map(|_| ());
     }
+    site.prepare()?;
+    let plan = SyncPlan::new(&wanted, &SiteLock::of(&installed(&site)?));
     let installer = args.change.installer(&plan, &environment, printer)?;
     states.begin_back()?;
     apply(&installer, &plan, args.change.jobs, printer)?;

@@ -77,7 +77,11 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "CVMFS repository with everything installed",
     ),
-    key("module_root", Kind::Path, "folder of modules"),
+    key(
+        "module_root",
+        Kind::Path,
+        "folder of modules, `CATEGORY/NAME/VERSION`, which `info` looks into",
+    ),
     key(
         "system_menu",
         Kind::Path,

@@ -152,7 +152,7 @@ fn line(text: &str, place: &Range<usize>) -> usize {
 /// The value when it fits, else what would have.
 fn check(kind: Kind, value: &toml::Value) -> Result<Value, String> {
     let text = |wanted: &str| match value.as_str() {
-        Some(text) if !text.chars().any(crate::json::is_invisible) => Ok(text.to_owned()),
+        Some(text) if !text.chars().any(nd_report::is_invisible) => Ok(text.to_owned()),
         _ => Err(wanted.to_owned()),
     };
     match kind {

@@ -40,6 +40,8 @@ pub struct Deployment {
     pub stores: Vec<String>,
     /// CVMFS repository with everything installed.
     pub repository: Option<String>,
+    /// Folder of modules of the repository, `CATEGORY/NAME/VERSION`.
+    pub module_root: Option<Utf8PathBuf>,
     /// Menu of the desktop that a line is added to.
     pub system_menu: Option<Utf8PathBuf>,
     /// Folder of menu entries of the machine.
@@ -89,6 +91,7 @@ impl Deployment {
             registries: settings.list("registries").to_vec(),
             stores: settings.list("stores").to_vec(),
             repository: settings.text("repository").map(str::to_owned),
+            module_root: path("module_root"),
             system_menu: path("system_menu"),
             applications_dir: path("applications_dir")
                 .unwrap_or_else(|| Utf8Path::new("/usr/share/applications").to_owned()),
@@ -99,6 +102,12 @@ impl Deployment {
             launch_prefix: text("launch_prefix"),
             runtime_options: text("runtime_options"),
         }
+    }
+
+    /// The folder of containers of the repository.
+    pub fn containers(&self) -> Option<Utf8PathBuf> {
+        let name = self.repository.as_ref()?;
+        Some(Utf8PathBuf::from(format!("/cvmfs/{name}/containers")))
     }
 
     /// The menu category of `name`, as registered categories of others cannot be.

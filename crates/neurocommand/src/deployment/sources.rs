@@ -18,9 +18,9 @@ impl Deployment {
                 .map(|text| registry(text))
                 .enumerate()
         };
-        let cvmfs = self.repository.iter().enumerate().map(|(number, name)| {
-            let path = format!("/cvmfs/{name}/containers").into();
-            named("cvmfs", number, SourceKind::Cvmfs { path })
+        let cvmfs = self.containers().map(|path| {
+            let path = path.into_std_path_buf();
+            named("cvmfs", 0, SourceKind::Cvmfs { path })
         });
         let referrers = registries().map(|(number, (registry, plain_http))| {
             let kind = SourceKind::Referrer {
@@ -45,6 +45,7 @@ impl Deployment {
             named("docker", number, kind)
         });
         cvmfs
+            .into_iter()
             .chain(referrers)
             .chain(stores)
             .chain(converted)

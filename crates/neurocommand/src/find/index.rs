@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nd_report::is_invisible;
 use serde::{Deserialize, Serialize};
 
 /// Version of the document this program writes.
@@ -48,6 +49,23 @@ impl Default for Index {
 }
 
 impl Index {
+    /// Reads a document. Characters that show nothing, or change how others are shown, become blanks: a
+    /// file from elsewhere does not move cursors.
+    ///
+    /// # Errors
+    ///
+    /// When it is no index.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        let mut index: Self = serde_json::from_str(text)?;
+        for about in index.containers.values_mut() {
+            let texts = about.commands.iter_mut().chain([&mut about.description]);
+            for text in texts.filter(|text| text.contains(is_invisible)) {
+                *text = text.replace(is_invisible, " ");
+            }
+        }
+        Ok(index)
+    }
+
     /// Names of the containers that offer `command`.
     pub fn owners(&self, command: &str) -> Vec<&str> {
         self.containers

@@ -37,6 +37,8 @@ pub struct StalePlan {
     pub later: usize,
     /// Images that stay because nobody can say how old they are.
     pub undated: Vec<String>,
+    /// Images that stay because the repository does not have their containers: they would be lost.
+    pub waiting: Vec<String>,
     /// Images in the store.
     pub all: usize,
 }
@@ -59,8 +61,14 @@ pub enum TooMuch {
 
 impl StalePlan {
     /// Compares what a store has with the keys that are `expected`. Keys are whole paths: what is in a
-    /// folder is never expected.
-    pub fn new(objects: &[Listed], expected: &BTreeSet<String>, options: &StaleOptions) -> Self {
+    /// folder is never expected. `kept` are the containers of a repository when there is one: an image
+    /// goes only when its container stays there.
+    pub fn new(
+        objects: &[Listed],
+        expected: &BTreeSet<String>,
+        kept: Option<&BTreeSet<String>>,
+        options: &StaleOptions,
+    ) -> Self {
         let mut plan = Self::default();
         let mut old = Vec::new();
         for object in objects.iter().filter(|object| object.key.ends_with(IMAGE)) {
@@ -70,8 +78,11 @@ impl StalePlan {
             }
             match object.modified {
                 None => plan.undated.push(object.key.clone()),
-                Some(time) if is_older(time, options) => old.push((time, &object.key)),
-                Some(_) => {}
+                Some(time) if !is_older(time, options) => {}
+                Some(_) if kept.is_some_and(|kept| !kept.contains(stem_of(&object.key))) => {
+                    plan.waiting.push(object.key.clone());
+                }
+                Some(time) => old.push((time, &object.key)),
             }
         }
         old.sort();
@@ -107,6 +118,12 @@ impl StalePlan {
         }
         Ok(())
     }
+}
+
+/// The container of an image by its key.
+fn stem_of(key: &str) -> &str {
+    let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+    name.strip_suffix(IMAGE).unwrap_or(name)
 }
 
 fn is_older(time: Timestamp, options: &StaleOptions) -> bool {
@@ -177,7 +194,7 @@ mod tests {
             object("README.md", "2020-01-01T00:00:00Z"),
         ];
         let wanted = expected(&["a_1_20240101.simg"]);
-        let plan = StalePlan::new(&objects, &wanted, &options(2));
+        let plan = StalePlan::new(&objects, &wanted, None, &options(2));
         assert_eq!(
             plan.remove,
             [
@@ -194,8 +211,20 @@ mod tests {
         );
         assert_eq!(plan.check(&expected(&[])), Err(TooMuch::Everything));
         assert_eq!(
-            StalePlan::new(&objects[..1], &wanted, &options(2)).check(&wanted),
+            StalePlan::new(&objects[..1], &wanted, None, &options(2)).check(&wanted),
             Ok(())
         );
+        // What no repository has would be lost.
+        let kept = expected(&["b_1_20240101", "a_1_20240101"]);
+        let plan = StalePlan::new(&objects, &wanted, Some(&kept), &options(5));
+        assert_eq!(
+            plan.remove,
+            [
+                "b_1_20240101.simg",
+                "b_1_20240101.simg.sha256",
+                "temporary/a_1_20240101.simg"
+            ]
+        );
+        assert_eq!(plan.waiting, ["c_1_20240101.simg"]);
     }
 }

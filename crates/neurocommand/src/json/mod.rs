@@ -6,8 +6,8 @@
 mod read;
 mod write;
 
+pub(crate) use read::shown;
 pub use read::{Limits, parse};
-pub(crate) use read::{is_invisible, shown};
 pub use write::{Style, to_text};
 
 use indexmap::IndexMap;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use nd_report::{Diagnostic, FileId, Severity, Sink, Span};
+use nd_report::{Diagnostic, FileId, Severity, Sink, Span, is_invisible};
 
 use super::{Member, Node, Object, Value};
 use crate::codes;
@@ -348,12 +348,6 @@ pub(crate) fn shown(text: &str) -> String {
         said.push('…');
     }
     said
-}
-
-/// Whether a character shows nothing and changes how others are shown or read.
-pub(crate) fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
 }
 
 #[cfg(test)]

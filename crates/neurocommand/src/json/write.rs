@@ -1,6 +1,6 @@
 //! From nodes to text, as Python's `json.dumps` with an indentation writes it.
 
-use std::fmt::Write as _;
+use nd_report::write_ascii_json;
 
 use super::{Node, Value};
 
@@ -26,7 +26,7 @@ fn write(node: &Node, indent: usize, level: usize, out: &mut String) {
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
         Value::Number(number) => out.push_str(number),
-        Value::Text(text) => quote(text, out),
+        Value::Text(text) => write_ascii_json(text, out),
         Value::List(items) => {
             if items.is_empty() {
                 out.push_str("[]");
@@ -47,7 +47,7 @@ fn write(node: &Node, indent: usize, level: usize, out: &mut String) {
             out.push('{');
             for (at, (key, member)) in members.iter().enumerate() {
                 line(at, indent * (level + 1), out);
-                quote(key, out);
+                write_ascii_json(key, out);
                 out.push_str(": ");
                 write(&member.node, indent, level + 1, out);
             }
@@ -65,29 +65,6 @@ fn end(bracket: char, blanks: usize, out: &mut String) {
     out.push('\n');
     out.extend(std::iter::repeat_n(' ', blanks));
     out.push(bracket);
-}
-
-fn quote(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            ' '..='\u{7f}' => out.push(c),
-            _ => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string cannot fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]
@@ -110,7 +87,7 @@ mod tests {
         ]);
         assert_eq!(
             to_text(&node, Style { indent: 4 }),
-            "{\n    \"a\": [],\n    \"b\u{7f}\\u00e9\\ud83e\\udde0\\u0001\": [\n        \"x\\\"\\\\\\n\"\n    ],\n    \"c\": {}\n}"
+            "{\n    \"a\": [],\n    \"b\\u007f\\u00e9\\ud83e\\udde0\\u0001\": [\n        \"x\\\"\\\\\\n\"\n    ],\n    \"c\": {}\n}"
         );
     }
 

@@ -71,6 +71,137 @@ fn names_that_could_do_harm_write_nothing() {
     );
 }
 
+/// Commands that read the catalogue, each with what else it needs.
+const READERS: &[&[&str]] = &[
+    &["list", "--hidden"],
+    &["search", "evil"],
+    &["info", "abc"],
+    &[
+        "install",
+        "--all",
+        "--offline",
+        "--site",
+        "site",
+        "--wrapper-style",
+        "script",
+    ],
+    &["run", "--offline", "--site", "site", "abc", "1", "true"],
+    &["upgrade", "--offline", "--site", "site"],
+    &[
+        "catalogue",
+        "log",
+        "--apps",
+        "apps.json",
+        "--output",
+        "log.txt",
+    ],
+    &[
+        "catalogue",
+        "applist",
+        "--apps",
+        "apps.json",
+        "--output",
+        "list.json",
+    ],
+    &["images", "check", "--store", "http://127.0.0.1:9/x"],
+    &[
+        "images",
+        "stale",
+        "--apply",
+        "--store",
+        "http://127.0.0.1:9/x",
+    ],
+];
+
+#[test]
+fn no_command_that_reads_such_names_leaves_its_folders_or_says_them_as_they_are() {
+    let env = TestEnv::new().unwrap();
+    for name in NAMES {
+        let app = format!("\"{name}\": {{\"version\": \"20240101\", \"exec\": \"\"}}");
+        let text = format!("{{\"abc\": {{\"apps\": {{{app}}}}}, \"{name}\": {{\"apps\": {{}}}}}}");
+        write(&env, "apps.json", &text);
+        for words in READERS {
+            let said = run(&env, words);
+            let told = format!("{name} {words:?}: {}{}", said.out, said.err);
+            assert!((0..=6).contains(&said.code), "{} {told}", said.code);
+            assert!(!told.contains(['\u{202e}', '\u{1b}', '\0']), "{told}");
+            let mut there = files_below(&env.work());
+            there.retain(|path| !path.starts_with("site/.state/"));
+            there.retain(|path| !["apps.json", "log.txt", "list.json"].contains(&path.as_str()));
+            assert_eq!(there, [""; 0], "{told}");
+            assert!(!env.root().join("evil").exists() && !env.root().join("evil 1").exists());
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_names_what_no_container_is_called_changes_nothing() {
+    let env = TestEnv::new().unwrap();
+    for (key, value) in [
+        ("name", "../../evil"),
+        ("name", "a/b"),
+        ("name", "-rf"),
+        ("name", "a\\u202eb"),
+        ("name", "$(touch evil)"),
+        ("version", "../1"),
+        ("version", "1\\n2"),
+        ("date", "../20240101"),
+        ("date", "20240231"),
+        ("sha256", "x"),
+        ("modules", "../../a/1.lua"),
+    ] {
+        let mut fields = [
+            ("name", "\"a\"".to_owned()),
+            ("version", "\"1\"".to_owned()),
+            ("date", "\"20240101\"".to_owned()),
+            ("sha256", format!("\"{}\"", "0".repeat(64))),
+            ("modules", "[\"a/1.lua\"]".to_owned()),
+        ];
+        let list = key == "modules";
+        let wrong = if list {
+            format!("[\"{value}\"]")
+        } else {
+            format!("\"{value}\"")
+        };
+        for field in fields.iter_mut().filter(|field| field.0 == key) {
+            field.1.clone_from(&wrong);
+        }
+        let lines: Vec<String> = (fields.iter())
+            .map(|(key, value)| format!("{key} = {value}\n"))
+            .collect();
+        write(
+            &env,
+            "bad.lock",
+            &format!("version = 1\n[[container]]\n{}", lines.concat()),
+        );
+        let words = ["sync", "bad.lock", "--offline", "--site", "site"];
+        let said = run(&env, &words);
+        assert_eq!(said.code, 1, "{key} {value}: {}", said.err);
+        assert!(said.err.contains("bad.lock"), "{}", said.err);
+        assert!(!said.err.contains('\u{202e}'), "{}", said.err);
+        assert_eq!(files_below(&env.work()), ["bad.lock"], "{key} {value}");
+    }
+}
+
+#[test]
+fn an_index_from_elsewhere_moves_no_cursor() {
+    let env = TestEnv::new().unwrap();
+    write(&env, "apps.json", crate::support::APPS);
+    let about =
+        r#"{"description": "skull\u202e\u001b[2J strip\nper", "commands": ["b\u001b[1mt"]}"#;
+    let index = format!(r#"{{"schema_version": 1, "containers": {{"abc": {about}}}}}"#);
+    write(&env, "index.json", &index);
+    for words in [
+        &["search", "skull"][..],
+        &["info", "abc"],
+        &["search", "--command", "bt"],
+    ] {
+        let said = run(&env, words);
+        let told = said.out + &said.err;
+        assert!(!told.contains(['\u{202e}', '\u{1b}']), "{told}");
+    }
+}
+
 #[test]
 fn wrong_types_are_told_each() {
     let cases = [

@@ -87,6 +87,35 @@ fn containers_are_listed_and_shown() {
 }
 
 #[test]
+fn what_the_repository_has_needs_no_installation() {
+    let env = env();
+    let root = env.work().join("cvmfs/modules");
+    write(
+        &env,
+        "neurodesk.toml",
+        &format!("module_root = \"{}\"\n", root.display()),
+    );
+    let before = good(&env, &["info", "abc"]).out;
+    assert!(!before.contains("module load"), "{before}");
+    for path in [
+        "visualization/abc/1.0.lua",
+        "data_organisation/abc/1.0.lua",
+        "spine/abc/2.0",
+    ] {
+        write(&env, &format!("cvmfs/modules/{path}"), "");
+    }
+    let after = good(&env, &["info", "abc"]).out;
+    let words = format!(
+        "module use {}/data_organisation && module load abc/1.0\n",
+        root.display()
+    );
+    assert!(after.contains(&words), "{after}");
+    assert_eq!(after.matches("module load").count(), 1, "{after}");
+    let said = good(&env, &["info", "abc", "--json"]).out;
+    assert!(said.contains("\"load\":\"abc/1.0\""), "{said}");
+}
+
+#[test]
 fn without_a_catalogue_it_says_where_it_looked() {
     let env = TestEnv::new().unwrap();
     write(

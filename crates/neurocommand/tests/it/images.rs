@@ -360,9 +360,32 @@ fn what_nobody_publishes_goes_only_when_told_and_not_by_a_list_that_may_be_wrong
         &["images", "stale", "--store", &url, "--releases", "releases"],
     );
     assert_eq!((said.code, said.out.as_str()), (0, ""), "{}", said.err);
-    let said = with(&["--apply", "--releases", "releases"]);
+    // What the repository does not have would be lost.
+    write(&env, "tree/other_1_20230101/commands.txt", "");
+    let tree = ["--apply", "--releases", "releases", "--containers", "tree"];
+    let said = with(&tree);
     assert_eq!(said.code, 0, "{}", said.err);
-    let left = String::from_utf8(store.get("images?list-type=2")).unwrap();
+    assert!(
+        said.err
+            .contains("the repository does not have its container"),
+        "{}",
+        said.err
+    );
+    let listed = || String::from_utf8(store.get("images?list-type=2")).unwrap();
+    assert!(listed().contains("old_"));
+    // One that cannot be looked at stops everything.
+    let gone = [
+        "--apply",
+        "--releases",
+        "releases",
+        "--containers",
+        "nowhere",
+    ];
+    assert_eq!(with(&gone).code, 1);
+    write(&env, "tree/old_1_20230101/commands.txt", "");
+    let said = with(&tree);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let left = listed();
     assert!(
         !left.contains("old_") && left.matches("<Key>").count() == 19,
         "{left}"

@@ -6,10 +6,10 @@ use nd_testkit::{ObjectStore, TestEnv};
 
 use crate::support::{Said, files_below, good, image, read, run, write};
 
-const SITE: [&str; 4] = ["--site", "site", "--settings", "ts.toml"];
+pub(crate) const SITE: [&str; 4] = ["--site", "site", "--settings", "ts.toml"];
 
 /// A store with images, and the settings that say so.
-fn store(env: &TestEnv, images: &[&str]) -> Option<ObjectStore> {
+pub(crate) fn store(env: &TestEnv, images: &[&str]) -> Option<ObjectStore> {
     let store = ObjectStore::start()?;
     let url = store.bucket("images");
     for name in images {
@@ -20,7 +20,7 @@ fn store(env: &TestEnv, images: &[&str]) -> Option<ObjectStore> {
     Some(store)
 }
 
-fn lock(env: &TestEnv, path: &str, images: &[&str]) {
+pub(crate) fn lock(env: &TestEnv, path: &str, images: &[&str]) {
     let entry = |image: &&str| {
         let parts: Vec<&str> = image.split('_').collect();
         format!(
@@ -33,7 +33,7 @@ fn lock(env: &TestEnv, path: &str, images: &[&str]) {
 }
 
 /// Names of containers that are there, with the modules that commit them.
-fn there(env: &TestEnv) -> Vec<String> {
+pub(crate) fn there(env: &TestEnv) -> Vec<String> {
     let files = files_below(&env.work().join("site"));
     let lists = files
         .iter()
@@ -45,7 +45,7 @@ fn call(env: &TestEnv, words: &[&str]) -> Said {
     run(env, &[words, &SITE].concat())
 }
 
-fn fine(env: &TestEnv, words: &[&str]) -> Said {
+pub(crate) fn fine(env: &TestEnv, words: &[&str]) -> Said {
     good(env, &[words, &SITE].concat())
 }
 
@@ -105,6 +105,54 @@ fn a_site_is_made_equal_to_its_lock_goes_back_without_a_source_and_frees_what_no
     assert_eq!(kept(), 4);
     fine(&env, &["gc"]);
     assert_eq!(kept(), 0);
+}
+
+#[test]
+fn what_is_installed_is_upgraded_to_the_builds_of_the_catalogue() {
+    let env = TestEnv::new().unwrap();
+    let images = [
+        "a_1_20240101",
+        "a_1_20240202",
+        "a_2_20240101",
+        "b_2.0_20240101",
+        "x_1_20240101",
+    ];
+    let Some(_store) = store(&env, &images) else {
+        return;
+    };
+    lock(
+        &env,
+        "one.lock",
+        &["a_1_20240101", "b_2.0_20240101", "x_1_20240101"],
+    );
+    fine(&env, &["sync", "one.lock"]);
+    let app = |name: &str, date: &str| format!("\"{name}\": {{\"version\": \"{date}\"}}");
+    let (a1, a2, b) = (
+        app("a 1", "20240202"),
+        app("a 2", "20240101"),
+        app("b 2.0", "20240101"),
+    );
+    let apps = format!("{{\"a\": {{\"apps\": {{{a1}, {a2}}}}}, \"b\": {{\"apps\": {{{b}}}}}}}");
+    write(&env, "apps.json", &apps);
+    let said = fine(&env, &["upgrade", "--dry-run"]);
+    assert_eq!(said.out, "a_1_20240101 -> a_1_20240202\n");
+    assert!(said.err.contains("x_1_20240101 stays"), "{}", said.err);
+    assert_eq!(fine(&env, &["upgrade", "b", "--dry-run"]).out, "");
+    // A damaged one is made whole.
+    let command = env.work().join("site/b_2.0_20240101/show");
+    fs_err::remove_file(&command).unwrap();
+    let said = fine(&env, &["upgrade", "--json"]);
+    let wanted = ["a_1_20240202", "b_2.0_20240101"];
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(document["installed"], serde_json::json!(wanted));
+    assert_eq!(
+        there(&env),
+        ["a_1_20240202", "b_2.0_20240101", "x_1_20240101"]
+    );
+    assert!(command.exists());
+    let said = fine(&env, &["upgrade"]);
+    assert!(said.err.contains("newest build"), "{}", said.err);
+    assert_eq!(call(&env, &["upgrade", "nobody"]).code, 1);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! `images stale`.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use nd_host::{Clock as _, Environment, SystemClock};
@@ -10,6 +14,7 @@ use serde_json::json;
 use super::{bucket, published};
 use crate::{
     cli::{files::Files, session::AppsArgs},
+    deployment::Deployment,
     images::{StaleOptions, StalePlan, expected_of_release, images, key_of},
     json::shown,
     sources::read_releases,
@@ -25,6 +30,13 @@ pub(in crate::cli) struct StaleArgs {
     /// Release records, whose images are not stale either
     #[arg(long, value_name = "DIR")]
     releases: Option<PathBuf>,
+    /// Folder of the repository's containers: an image goes only when its container is there; else that
+    /// of the deployment, when it is mounted
+    #[arg(long, value_name = "DIR")]
+    containers: Option<PathBuf>,
+    /// Remove also what no repository has
+    #[arg(long, conflicts_with = "containers")]
+    without_repository: bool,
     /// Days that an image stays after it was written
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     retention: u64,
@@ -50,10 +62,17 @@ pub(super) fn run(args: &StaleArgs, printer: &Printer) -> Result<(), Failure> {
         retention: Duration::from_secs(args.retention.saturating_mul(DAY)),
         at_most: args.at_most,
     };
-    let plan = StalePlan::new(&bucket.list("")?, &expected, &options);
+    let kept = args.kept(&environment, printer)?;
+    let plan = StalePlan::new(&bucket.list("")?, &expected, kept.as_ref(), &options);
     for key in &plan.undated {
         printer.warn(&format!(
             "`{}` stays: the store does not say how old it is",
+            shown(key)
+        ));
+    }
+    for key in &plan.waiting {
+        printer.warn(&format!(
+            "`{}` stays: the repository does not have its container",
             shown(key)
         ));
     }
@@ -79,7 +98,7 @@ pub(super) fn run(args: &StaleArgs, printer: &Printer) -> Result<(), Failure> {
     if printer.format() == OutputFormat::Json {
         printer.json(&json!({
             "schema_version": 1, "applied": args.apply, "objects": plan.remove, "images": plan.images,
-            "later": plan.later, "undated": plan.undated, "failed": failed,
+            "later": plan.later, "undated": plan.undated, "waiting": plan.waiting, "failed": failed,
         }))?;
     } else {
         let keys: Vec<String> = plan.remove.iter().map(|key| shown(key)).collect();
@@ -104,6 +123,25 @@ pub(super) fn run(args: &StaleArgs, printer: &Printer) -> Result<(), Failure> {
 }
 
 impl StaleArgs {
+    /// The containers of the repository; `None` when there is no repository, or none is to be asked.
+    fn kept(
+        &self,
+        environment: &Environment,
+        printer: &Printer,
+    ) -> Result<Option<BTreeSet<String>>, Failure> {
+        if self.without_repository {
+            return Ok(None);
+        }
+        if let Some(folder) = &self.containers {
+            return names(&environment.absolute(folder)).map(Some);
+        }
+        let deployment = Deployment::of(&self.apps.deployment.resolve(environment, printer)?);
+        let mounted = deployment.containers().filter(|folder| folder.is_dir());
+        mounted
+            .map(|folder| names(folder.as_std_path()))
+            .transpose()
+    }
+
     /// Keys of all that is published. One record or entry that cannot be read stops everything: what it
     /// publishes would be stale.
     fn expected(
@@ -135,4 +173,12 @@ impl StaleArgs {
         }
         Ok(expected)
     }
+}
+
+/// Names of what is in `folder`, as far as they are text.
+fn names(folder: &Path) -> Result<BTreeSet<String>, Failure> {
+    let entries = fs_err::read_dir(folder)?;
+    let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    let names: std::io::Result<Vec<Option<String>>> = names.collect();
+    Ok(names?.into_iter().flatten().collect())
 }
