@@ -13,7 +13,6 @@ use nd_instructions::{BindMount, Definition};
 pub(crate) use line::is_space;
 pub use line::normalise_run;
 pub(crate) use plain::{array, assignments, one_line, quoted};
-pub(crate) use saved::write_text;
 pub use saved::{save_command, saved_specification};
 
 /// How a Dockerfile is written.

@@ -1,8 +1,9 @@
 //! The specification that an image carries of itself.
 
-use std::{fmt::Write as _, str::FromStr as _};
+use std::str::FromStr as _;
 
 use nd_instructions::{Base, Definition, EnvPair, Op, PackageManager, Script, install_script};
+use nd_report::write_ascii_json;
 use serde_json::{Map, Value, json};
 
 use super::{RenderError, RenderOptions, line::normalise_run, mount_flag};
@@ -160,37 +161,14 @@ fn write_pretty(value: &Value, depth: usize, out: &mut String) {
                     out.push(',');
                 }
                 line(out, depth + 1);
-                write_text(key, out);
+                write_ascii_json(key, out);
                 out.push_str(": ");
                 write_pretty(item, depth + 1, out);
             }
             line(out, depth);
             out.push('}');
         }
-        Value::String(text) => write_text(text, out),
+        Value::String(text) => write_ascii_json(text, out),
         other => out.push_str(&other.to_string()),
     }
-}
-
-pub(crate) fn write_text(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            ' '..='~' => out.push(c),
-            _ => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    out.push('"');
 }

@@ -1,8 +1,7 @@
 //! JSON as Python's `json.dumps` writes it, in one line.
 
+use nd_report::write_ascii_json;
 use serde_json::Value;
-
-use crate::dockerfile::write_text;
 
 /// One line: `", "` and `": "` between items, ASCII alone.
 pub fn compact(value: &Value) -> String {
@@ -29,13 +28,13 @@ fn write(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push_str(", ");
                 }
-                write_text(key, out);
+                write_ascii_json(key, out);
                 out.push_str(": ");
                 write(item, out);
             }
             out.push('}');
         }
-        Value::String(text) => write_text(text, out),
+        Value::String(text) => write_ascii_json(text, out),
         other => out.push_str(&other.to_string()),
     }
 }

@@ -1,5 +1,7 @@
 //! Why a request is refused, and the exit status that says so.
 
+use nd_report::edits;
+
 /// What sort of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalKind {
@@ -68,6 +70,9 @@ impl Refusal {
     }
 }
 
+/// More edits than that are no slip, however long the words are.
+const FURTHEST: usize = 25;
+
 /// `a`, `b` and `c` in backticks, nearest to `wanted` first, at most `most` of them.
 pub(crate) fn nearest<'a>(
     wanted: &str,
@@ -76,11 +81,7 @@ pub(crate) fn nearest<'a>(
 ) -> Option<String> {
     let mut all: Vec<(usize, &str)> = candidates
         .into_iter()
-        .map(|candidate| (distance(wanted, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            // A word of which half is other letters is another word.
-            *distance <= (candidate.len().max(wanted.len()) * 2 / 5).max(1)
-        })
+        .filter_map(|candidate| Some((distance(wanted, candidate)?, candidate)))
         .collect();
     all.sort_by_key(|(distance, _)| *distance);
     let words: Vec<String> = all
@@ -91,28 +92,13 @@ pub(crate) fn nearest<'a>(
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// Edits between two short texts, two swapped letters being one; a common beginning is free, so that `--inst` is near
+/// Edits between two texts as far as that is not too many; a common beginning is free, so that `--inst` is near
 /// `--install`.
-fn distance(one: &str, other: &str) -> usize {
-    if other.starts_with(one) && one.len() > 3 {
-        return 1;
+fn distance(wanted: &str, candidate: &str) -> Option<usize> {
+    if candidate.starts_with(wanted) && wanted.len() > 3 {
+        return Some(1);
     }
-    let one: Vec<char> = one.chars().take(64).collect();
-    let other: Vec<char> = other.chars().take(64).collect();
-    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
-    for i in 1..=one.len() {
-        let mut row = vec![i];
-        for j in 1..=other.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            let swapped =
-                i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1];
-            if swapped {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[one.len()][other.len()]
+    // A word of which half is other letters is another word.
+    let limit = (candidate.len().max(wanted.len()) * 2 / 5).clamp(1, FURTHEST);
+    edits(wanted, candidate, limit)
 }

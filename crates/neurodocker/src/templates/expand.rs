@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use indexmap::IndexMap;
 use nd_instructions::{EnvPair, Network, Op, Script};
 use nd_jinja::{Engine, TemplateErrorKind, Undefined, Value};
+use nd_report::edits;
 
 use super::{
     Argument, Call, Expansion, Problem, ProblemKind, Strictness, Templates,
@@ -190,26 +191,13 @@ fn check_version(
     }
 }
 
+/// More edits than that and names have nothing in common.
+const FURTHEST: usize = 64;
+
 /// Candidates in order of likeness, the like-named first.
 fn nearest(wanted: &str, mut candidates: Vec<String>) -> Vec<String> {
-    candidates.sort_by_key(|candidate| distance(wanted, candidate));
+    candidates.sort_by_key(|candidate| edits(wanted, candidate, FURTHEST).unwrap_or(usize::MAX));
     candidates
-}
-
-/// Edits between two short texts.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, c) in one.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, d) in other.iter().enumerate() {
-            let cost = diagonal + usize::from(c != *d);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 /// One directive as an instruction; empty ones become nothing.
