@@ -385,7 +385,14 @@ impl<'a> Job<'a> {
             if !writing.put(chunk).await {
                 return Ok(());
             }
+            let came = usize::try_from(found - self.have).unwrap_or(usize::MAX);
             self.have = found;
+            let pause = self.means.options.rate.pause(came, Instant::now());
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+                // Slowness of our own is none of the source's.
+                crawl.0 += pause;
+            }
             if told.elapsed() >= PROGRESS {
                 told = Instant::now();
                 self.tell();

@@ -15,6 +15,7 @@ mod http;
 mod kept;
 mod objects;
 mod options;
+mod rate;
 mod records;
 pub mod registry;
 mod request;
@@ -26,6 +27,7 @@ pub use error::{Cause, FetchError, TransportError, Tried};
 pub use fetcher::Fetcher;
 pub use objects::{ObjectBody, ObjectClient};
 pub use options::{Downgrade, FetchOptions, FileUrls, Network, Proxies, Retries, Timeouts, Trust};
+pub use rate::Rate;
 pub use request::{Credential, Fetched, Freshness, Origin, Request};
 pub use safe_url::{SafeUrl, UrlError};
 // Their types stand in what this crate takes and gives.

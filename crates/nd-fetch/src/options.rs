@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use nd_host::Environment;
 
-use crate::{FetchError, SafeUrl};
+use crate::{FetchError, Rate, SafeUrl};
 
 /// Bundles of certificates where the distributions keep them; the first one found is used.
 const BUNDLES: [&str; 5] = [
@@ -32,6 +32,8 @@ pub struct FetchOptions {
     pub file_urls: FileUrls,
     /// Largest download, in bytes, unless the request says less.
     pub max_bytes: u64,
+    /// How fast downloads are at most, all of them together.
+    pub rate: Rate,
     /// Text of the `User-Agent` header.
     pub user_agent: String,
     /// Proxies.
@@ -53,6 +55,7 @@ impl Default for FetchOptions {
             downgrade: Downgrade::Refuse,
             file_urls: FileUrls::Refuse,
             max_bytes: 64 << 30,
+            rate: Rate::default(),
             user_agent: concat!("neurodesk-rs/", env!("CARGO_PKG_VERSION")).into(),
             proxies: Proxies::default(),
             trust: Trust::default(),

@@ -9,6 +9,7 @@ mod file_lock;
 mod lines;
 mod programs;
 mod root_dir;
+mod space;
 mod write;
 
 pub use clock::{Clock, FixedClock, SystemClock};
@@ -20,6 +21,7 @@ pub use programs::{
     replace_process,
 };
 pub use root_dir::{Node, NodeKind, RootDir};
+pub use space::free_bytes;
 pub use write::{AtomicFile, AtomicFolder, make_room, remove_abandoned, write_atomic};
 
 /// The example of the README, which has to work.

@@ -1,6 +1,6 @@
 //! Going on after a cut, with servers that know how and servers that do not.
 
-use nd_fetch::{Cause, Origin, Request};
+use nd_fetch::{Cause, Origin, Rate, Request};
 use nd_store::ItemKind;
 
 use crate::{
@@ -33,6 +33,20 @@ fn a_cut_and_a_stalled_download_go_on_where_they_stood() {
         assert_eq!(log[1].header("if-range"), Some("\"one\""));
         assert_eq!(bench.kept(), (1, 0));
     }
+}
+
+#[test]
+fn downloads_are_no_faster_than_their_rate() {
+    let server = Server::start(|asked, out| part(asked, out, &body(N), &[TAG]));
+    let mut bench = Bench::new();
+    bench.options.rate = Rate::bytes_per_second(400_000);
+    let begun = std::time::Instant::now();
+    for path in ["/one", "/two"] {
+        let fetched = bench.fetch(&request(&server.url(path))).unwrap();
+        assert_eq!(fs_err::read(fetched.path).unwrap(), body(N));
+    }
+    // Twice 300 kB, but for what comes at once in the beginning.
+    assert!(begun.elapsed().as_millis() > 1300, "{:?}", begun.elapsed());
 }
 
 #[test]

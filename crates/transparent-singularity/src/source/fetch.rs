@@ -15,11 +15,7 @@ use nd_oci::{ImageTree, Limits};
 use nd_report::{Cancel, Event, Reporter};
 use nd_store::Store;
 
-use super::{
-    Candidate, Content, ImageSource, SourceError,
-    space::{SpaceGuard, free_bytes},
-    write_sif,
-};
+use super::{Candidate, Content, ImageSource, SourceError, space::SpaceGuard, write_sif};
 use crate::{OpenImage, SourceRecord};
 
 /// The kind of artifact that SIF files in registries are.
@@ -382,7 +378,7 @@ fn registry(
 /// Refuses when fewer than `needed` bytes are free beyond those that stay free.
 pub(crate) fn room(context: &FetchContext, needed: u64) -> Result<(), SourceError> {
     let path = context.store.root();
-    match free_bytes(path) {
+    match nd_host::free_bytes(path) {
         Some(free) if needed.saturating_add(context.keep_free) > free => {
             Err(SourceError::NoSpace {
                 path: path.into(),

@@ -5,13 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use nd_host::free_bytes;
 use nd_report::{Cancel, Event, Reporter};
-
-/// Bytes that are free at a path for whoever runs this; `None` when nobody can tell.
-pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(path).ok()?;
-    found.f_bavail.checked_mul(found.f_frsize)
-}
 
 /// Listens to downloads, and stops them when one announces more bytes than there is room for.
 pub(super) struct SpaceGuard {
