@@ -265,6 +265,7 @@ fn apply(folder: &Path, images: &Path, round: usize) -> Duration {
     let cancel = Cancel::default();
     let began = Instant::now();
     let report = Run {
+        menu: None,
         publisher: &mut publisher,
         images: &ImageFolder(images.to_owned()),
         preparer: &preparer,

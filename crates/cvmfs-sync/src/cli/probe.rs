@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
+use jiff::SignedDuration;
 use nd_fetch::{FetchOptions, SafeUrl};
 use nd_host::SystemPrograms;
 use nd_terminal::{Align, Failure, FailureKind, Table};
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 use super::{args::Context, description::DescriptionArgs};
 use crate::{
     probe::{
-        ClientState, HostInfo, MOST_SERVERS, Measured, ProbeOptions, Ranked, Standing, measure,
-        rank,
+        ClientState, HostInfo, MOST_SERVERS, Measured, ProbeOptions, Ranked, Remembered, Standing,
+        measure, network_of, rank,
     },
     server::{Description, Machine, NoSection, ProxyAddress, Role, ServerAddress, client_servers},
 };
@@ -48,6 +49,10 @@ pub(super) struct ProbeArgs {
     /// Folder that stands for the root of the machine
     #[arg(long, value_name = "DIR", requires = "write")]
     root: Option<PathBuf>,
+    /// Ask only the best servers of an earlier run that is no older, on this network, as long as all of
+    /// them are good
+    #[arg(long, value_name = "HOURS")]
+    reuse: Option<u32>,
 }
 
 /// Look at the client of this machine
@@ -72,10 +77,18 @@ struct Probed {
     description: Description,
     measured: Vec<Measured>,
     ranked: Vec<Ranked>,
+    /// Whether an earlier ranking said which servers to ask.
+    reused: bool,
 }
 
 impl Probed {
-    fn new(context: &Context, args: &MeasureArgs) -> Result<Self, Failure> {
+    /// Asks the servers; only the best of an earlier ranking when one may be reused that is no older than
+    /// `reuse`.
+    fn new(
+        context: &Context,
+        args: &MeasureArgs,
+        reuse: Option<SignedDuration>,
+    ) -> Result<Self, Failure> {
         let description = args.description.load(context)?;
         let client = description.client.as_ref().ok_or(NoSection(Role::Client))?;
         let mut servers = args.server.clone();
@@ -106,17 +119,43 @@ impl Probed {
             fetch,
         };
         let name = description.repository.name.clone();
-        let measured = measure(&servers, &name, &options, &context.cancel);
-        context
-            .cancel
-            .check()
-            .map_err(|error| Failure::new(FailureKind::Interrupted, error))?;
-        let ranked = rank(&measured);
-        Ok(Self {
+        let ask = |servers: &[ServerAddress]| {
+            let measured = measure(servers, &name, &options, &context.cancel);
+            let stopped = context.cancel.check();
+            stopped.map_err(|error| Failure::new(FailureKind::Interrupted, error))?;
+            let ranked = rank(&measured);
+            Ok::<_, Failure>((measured, ranked))
+        };
+        let network = network();
+        // A machine without a cache measures each time.
+        let cache = context.environment.cache_dir().ok();
+        let path = cache.map(|cache| cache.join(format!("cvmfs/probe/{name}.json")));
+        let holds = |found: &Remembered| {
+            reuse.is_some_and(|age| found.holds(&network, &servers, context.now, age))
+        };
+        if let Some(found) = path.as_deref().and_then(Remembered::load).filter(holds) {
+            let (measured, ranked) = ask(&found.best)?;
+            if ranked.iter().all(|one| one.standing.is_good()) {
+                return Ok(Self {
+                    description,
+                    measured,
+                    ranked,
+                    reused: true,
+                });
+            }
+        }
+        let (measured, ranked) = ask(&servers)?;
+        let probed = Self {
             description,
             measured,
             ranked,
-        })
+            reused: false,
+        };
+        let found = Remembered::new(network, context.now, &servers, probed.best());
+        if let Some(Err(error)) = path.map(|path| found.save(&path)) {
+            context.printer.detail(&error.to_string());
+        }
+        Ok(probed)
     }
 
     /// The servers that a client should have, best first.
@@ -207,8 +246,17 @@ impl Probed {
     }
 }
 
+/// The network of this machine.
+fn network() -> String {
+    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
+    network_of(&read("/proc/net/route"), &read("/proc/net/arp"))
+}
+
 pub(super) fn probe(context: &Context, args: &ProbeArgs) -> Result<(), Failure> {
-    let probed = Probed::new(context, &args.measure)?;
+    let age = args
+        .reuse
+        .map(|hours| SignedDuration::from_hours(hours.into()));
+    let probed = Probed::new(context, &args.measure, age)?;
     let best = probed.best();
     let written = if args.write {
         write(context, args, &probed.description, &best)?
@@ -222,6 +270,7 @@ pub(super) fn probe(context: &Context, args: &ProbeArgs) -> Result<(), Failure> 
             "repository": probed.description.repository.name.as_str(),
             "servers": probed.json(),
             "best": best,
+            "reused": probed.reused,
             "written": written,
         }))?;
     } else {
@@ -270,7 +319,7 @@ pub(super) fn client(context: &Context, command: &ClientCommand) -> Result<(), F
 }
 
 fn status(context: &Context, args: &StatusArgs) -> Result<(), Failure> {
-    let probed = Probed::new(context, &args.measure)?;
+    let probed = Probed::new(context, &args.measure, None)?;
     let name = &probed.description.repository.name;
     let mount = match &args.mount {
         Some(mount) => context.environment.absolute(mount),

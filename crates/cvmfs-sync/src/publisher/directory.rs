@@ -318,6 +318,10 @@ impl Publisher for DirectoryPublisher {
         "directory"
     }
 
+    fn disks(&self) -> Vec<&std::path::Path> {
+        vec![&self.root]
+    }
+
     fn state(&mut self) -> Result<RepositoryState, PublisherError> {
         Ok(RepositoryState {
             revision: self.revision()?,

@@ -11,6 +11,8 @@ mod error;
 mod folder;
 mod native;
 
+use std::path::Path;
+
 use nd_cvmfs::{ReadError, Repository, Source, TagName};
 use nd_report::Cancel;
 use nd_rootfs::{Index, TreePath};
@@ -56,6 +58,9 @@ pub struct Inability {
 pub trait Publisher {
     /// What it is called on the command line.
     fn name(&self) -> &'static str;
+
+    /// Folders on whose disks there has to be room for what is published.
+    fn disks(&self) -> Vec<&Path>;
 
     /// How the repository stands. Nothing is changed.
     fn state(&mut self) -> Result<RepositoryState, PublisherError>;

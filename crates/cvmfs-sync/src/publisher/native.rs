@@ -81,6 +81,10 @@ impl Publisher for NativePublisher {
         "native"
     }
 
+    fn disks(&self) -> Vec<&std::path::Path> {
+        vec![self.storage.root()]
+    }
+
     fn state(&mut self) -> Result<RepositoryState, PublisherError> {
         Ok(RepositoryState {
             revision: self.repository()?.manifest().revision,

@@ -1,6 +1,11 @@
 //! Carrying a plan out: container by container, each of them whole or not at all.
 
-use std::{collections::BTreeMap, error::Error, io};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+};
 
 use nd_host::Clock;
 use nd_names::{ImageName, Sha256};
@@ -13,6 +18,7 @@ use super::{
     changes,
     desired::{Desired, DesiredImage},
     images::Images,
+    menus::{Menu, MenuError, MenuStep},
     plan::{PlanOptions, Refusal, Stale, StepAction, SyncPlan, SyncStep},
     prepare::{Prepared, Preparer},
     state::{State, StateError},
@@ -35,6 +41,9 @@ pub enum ApplyError {
     /// What is remembered.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The menu.
+    #[error(transparent)]
+    Menu(#[from] MenuError),
     /// A path that is none.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -52,6 +61,18 @@ pub enum ApplyError {
     /// Somebody asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+    /// There is too little room to begin with it.
+    #[error("`{image}` may need {needed} bytes below `{}`, where {free} are free", place.display())]
+    NoRoom {
+        /// Which image.
+        image: ImageName,
+        /// Where.
+        place: PathBuf,
+        /// Bytes that it may need, and that have to stay free.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// No space is left.
     #[error("no space is left for `{image}`")]
     NoSpace {
@@ -73,6 +94,8 @@ pub struct RunLimits {
     /// Hours of the day, in UTC, in which containers come: from the first up to the second, which may be
     /// on the next day.
     pub hours: Option<(u8, u8)>,
+    /// Bytes that stay free on each disk that the run writes to.
+    pub keep_free: u64,
 }
 
 /// What one run did.
@@ -87,6 +110,9 @@ pub struct RunReport {
     pub done: Vec<SyncStep>,
     /// Module files that changed besides.
     pub modules: usize,
+    /// The menu, where it changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub menu: Option<MenuStep>,
     /// Containers that failed, with the reason.
     pub failed: Vec<(String, String)>,
     /// Containers that were left for later, with the reason.
@@ -106,6 +132,8 @@ pub struct Run<'a> {
     pub publisher: &'a mut dyn Publisher,
     /// Where images come from.
     pub images: &'a dyn Images,
+    /// The menu that is published with them, if there is one.
+    pub menu: Option<&'a Menu>,
     /// What becomes of them.
     pub preparer: &'a Preparer,
     /// What is remembered.
@@ -181,6 +209,10 @@ impl Run<'_> {
             let Some(image) = desired.images.iter().find(|image| image.name == step.image) else {
                 continue;
             };
+            if let Err(error) = self.room_for(&step) {
+                self.state.save()?;
+                return Err(error);
+            }
             match self.bring(image, (desired, &mut actual), options, &mut used) {
                 Ok(()) => {
                     self.state.memory.failed.remove(&name);
@@ -202,6 +234,10 @@ impl Run<'_> {
             }
         }
         report.modules = reconcile_modules(self.publisher, desired, options, self.cancel)?;
+        // A menu leads to nothing that has not come, and no longer to what is about to go.
+        if options.only.is_empty() {
+            report.menu = self.publish_menu()?;
+        }
         self.take_away(goes, options, &mut report)?;
         report.revision = self.publisher.state()?.revision;
         let now = self.clock.now().as_second();
@@ -246,6 +282,29 @@ impl Run<'_> {
             }
         }
         None
+    }
+
+    /// Looks for room before anything of a container is fetched: the storage grows by about as much as
+    /// the image has, and never by much more.
+    fn room_for(&self, step: &SyncStep) -> Result<(), ApplyError> {
+        let needed = self
+            .limits
+            .keep_free
+            .saturating_add(step.bytes.unwrap_or(0));
+        let own = self.preparer.temporary.as_path();
+        let disks = self.publisher.disks().into_iter().chain([own]);
+        for place in disks.filter(|_| needed > 0) {
+            let free = nd_host::free_bytes(place).unwrap_or(u64::MAX);
+            if free < needed {
+                return Err(ApplyError::NoRoom {
+                    image: step.image.clone(),
+                    place: Path::to_owned(place),
+                    needed,
+                    free,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Publishes one container.
@@ -329,6 +388,23 @@ impl Run<'_> {
             return Err(differs(format!("its tree is {found}, not {digest}")));
         }
         Ok(())
+    }
+
+    /// The menu as one revision, where it is another one.
+    fn publish_menu(&mut self) -> Result<Option<MenuStep>, ApplyError> {
+        let Some(menu) = self.menu else {
+            return Ok(None);
+        };
+        let step = menu.step(&mut *self.publisher.view()?)?;
+        if let Some(step) = &step {
+            let change = ChangeSet {
+                edits: vec![menu.edit()?],
+                message: message("updated the menu")?,
+            };
+            self.publisher.publish(change, self.cancel)?;
+            self.say(&format!("the menu: {}", step.reason));
+        }
+        Ok(step)
     }
 
     /// Everything that goes, as one revision.

@@ -9,6 +9,7 @@ mod apply;
 mod changes;
 mod desired;
 mod images;
+mod menus;
 mod module_text;
 mod modules;
 mod notice;
@@ -23,6 +24,7 @@ pub use actual::{
 pub use apply::{ApplyError, Run, RunLimits, RunReport, reconcile_modules};
 pub use desired::{Desired, DesiredError, DesiredImage, Pair, Recorded};
 pub use images::{GivenImage, ImageFolder, ImageSources, Images, ImagesError};
+pub use menus::{Menu, MenuError, MenuStep};
 pub use modules::{ModuleEdit, ModuleReason, Orphans, canonical, latest, public, reconcile};
 pub use notice::{NOTICE, is_notice, notice};
 pub use plan::{

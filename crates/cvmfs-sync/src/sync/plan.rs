@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     actual::{Actual, CONTAINERS, ContainerState, image_path},
     desired::{Desired, DesiredImage},
+    menus::MenuStep,
     modules::{ModuleEdit, Orphans, reconcile},
 };
 
@@ -167,6 +168,9 @@ pub struct SyncPlan {
     pub steps: Vec<SyncStep>,
     /// Module files that change besides those of containers that come.
     pub modules: Vec<ModuleEdit>,
+    /// The menu, when it changes; nobody looked unless somebody said which menu there should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub menu: Option<MenuStep>,
     /// Why none of it may be done.
     pub refused: Option<Refusal>,
     /// What it would cost.
@@ -215,13 +219,17 @@ impl SyncPlan {
             cost: estimate(&steps, options.pace),
             steps,
             modules,
+            menu: None,
             refused,
         }
     }
 
     /// Whether everything is as it should be.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.modules.is_empty() && self.refused.is_none()
+        self.steps.is_empty()
+            && self.modules.is_empty()
+            && self.menu.is_none()
+            && self.refused.is_none()
     }
 }
 

@@ -200,8 +200,22 @@ fn three_replicas_are_ranked_and_the_client_gets_the_good_ones() {
     let written = sites.configuration();
     assert!(written.starts_with(&wanted), "{written}");
 
+    // An earlier ranking is asked for again as long as all of its servers are good.
+    let again = [&words[..], &["--reuse", "24"]].concat();
+    let answer = sites.good(&again);
+    assert_eq!(answer["reused"], true, "{answer}");
+    assert_eq!(column(&answer, "server"), [&url(&fast), &url(&slow)]);
+    assert_eq!(sites.good(&words)["reused"], false);
+    drop(slow);
+    let answer = sites.good(&again);
+    assert_eq!(answer["reused"], false, "{answer}");
+    assert_eq!(answer["best"], serde_json::json!([url(&fast)]));
+    assert_eq!(sites.good(&again)["reused"], true);
+    let written = sites.configuration();
+    assert!(!written.contains(';'), "{written}");
+
     // Nobody answers: what is there stays; where nothing is, clients get everything.
-    drop((stale, slow, other, fast));
+    drop((stale, other, fast));
     let output = sites.run(&words);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

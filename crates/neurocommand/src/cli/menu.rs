@@ -15,7 +15,7 @@ use super::{
 use crate::{
     catalogue::decode,
     deployment::{Deployment, Desktop, Value},
-    menu::{Icons, Installation, MenuError, apply, clear, install, plan, uninstall},
+    menu::{IconFolder, Installation, MenuError, apply, clear, install, plan, uninstall},
 };
 
 /// Commands about menus.
@@ -118,21 +118,6 @@ fn data(environment: &Environment) -> Result<Utf8PathBuf, Failure> {
     utf8(folder.parent().unwrap_or(&folder).to_path_buf())
 }
 
-/// Icons from a folder on disk.
-struct IconFolder(Option<nd_host::RootDir>);
-
-impl Icons for IconFolder {
-    fn icon(&self, stem: &str) -> Option<Vec<u8>> {
-        let root = self.0.as_ref()?;
-        // Programs of a container look like the container.
-        let plain = stem.split_once('-').map(|(_, container)| container);
-        [Some(stem), plain].into_iter().flatten().find_map(|name| {
-            let bytes = root.read(format!("{name}.png").as_bytes(), 1 << 20).ok()?;
-            bytes.starts_with(b"\x89PNG\r\n\x1a\n").then_some(bytes)
-        })
-    }
-}
-
 fn build(args: &BuildArgs, environment: &Environment, printer: &Printer) -> Result<(), Failure> {
     let mut settings = args.apps.deployment.resolve(environment, printer)?;
     if let Some(desktop) = &args.desktop {
@@ -153,7 +138,7 @@ fn build(args: &BuildArgs, environment: &Environment, printer: &Printer) -> Resu
         .as_ref()
         .map(|path| environment.absolute(path))
         .or_else(|| deployment.icons.clone().map(Utf8PathBuf::into_std_path_buf));
-    let icons = IconFolder(icons.as_deref().map(nd_host::RootDir::open).transpose()?);
+    let icons = IconFolder::open(icons.as_deref())?;
     let program = utf8(program(environment))?;
     let mut files = Files {
         texts: files.texts,

@@ -6,6 +6,7 @@
 mod apply;
 mod categories;
 mod entries;
+mod icon_folder;
 mod icons;
 mod install;
 mod plan;
@@ -14,6 +15,7 @@ mod system;
 pub use apply::{Applied, MenuError, apply, clear};
 pub use categories::{CATEGORIES, MenuCategory};
 pub use entries::exec_word;
+pub use icon_folder::IconFolder;
 pub use icons::letter_icon;
 pub use install::{Installation, Link, install, uninstall};
 pub use plan::{Icons, MenuPlan, NoIcons, PlannedFile, plan};

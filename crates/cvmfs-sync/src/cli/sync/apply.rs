@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use nd_fetch::{FetchOptions, registry::RegistryOptions};
+use nd_fetch::{FetchOptions, Rate, registry::RegistryOptions};
 use nd_host::{SystemClock, SystemPrograms};
 use nd_names::Architecture;
 use nd_store::Store;
@@ -12,6 +12,7 @@ use transparent_singularity::{FetchContext, Settings, WrapperStyle, cli::find_la
 
 use super::{
     catalogue::{CatalogueArgs, MountArgs},
+    menu::MenuArgs,
     plan::Wishes,
     publisher::{PublisherArgs, apply_failure, state_failure},
 };
@@ -67,6 +68,8 @@ pub(in crate::cli) struct ApplyArgs {
     #[command(flatten)]
     wishes: Wishes,
     #[command(flatten)]
+    menu: MenuArgs,
+    #[command(flatten)]
     state: StateArgs,
     /// Folder with images, `STEM.simg`, `STEM.sif` or `STEM` [default: the sources of
     /// `transparent-singularity`]
@@ -87,6 +90,12 @@ pub(in crate::cli) struct ApplyArgs {
     /// Hours of the day, in UTC, in which containers come, such as `22-6`
     #[arg(long, value_name = "FROM-TO", value_parser = hours, help_heading = "Limits")]
     hours: Option<(u8, u8)>,
+    /// Gigabytes that stay free where images and revisions are written
+    #[arg(long, value_name = "GB", default_value_t = 0, help_heading = "Limits")]
+    keep_free: u64,
+    /// Megabytes a second that images are downloaded with, at most
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Limits")]
+    max_rate: Option<u64>,
 }
 
 fn hours(text: &str) -> Result<(u8, u8), String> {
@@ -101,6 +110,7 @@ pub(in crate::cli) fn apply(context: &Context, args: &ApplyArgs) -> Result<(), F
     let name = &args.mount.repository;
     let desired = args.catalogue.read(context)?;
     let mount = args.mount.mount()?;
+    let menu = args.menu.menu(context, args.catalogue.word(), &mount)?;
     let folder = args.state.folder(context, name)?;
     let mut state = State::lock(folder, context.now).map_err(state_failure)?;
     let pace = state.memory.pace;
@@ -112,6 +122,7 @@ pub(in crate::cli) fn apply(context: &Context, args: &ApplyArgs) -> Result<(), F
     let report = Run {
         publisher: &mut *publisher,
         images: &*images,
+        menu: menu.as_ref(),
         preparer: &preparer,
         state: &mut state,
         clock: &SystemClock,
@@ -121,6 +132,7 @@ pub(in crate::cli) fn apply(context: &Context, args: &ApplyArgs) -> Result<(), F
                 .max_gigabytes
                 .map(|number| number.saturating_mul(1_000_000_000)),
             hours: args.hours,
+            keep_free: args.keep_free.saturating_mul(1_000_000_000),
         },
         cancel: &context.cancel,
         reporter: &reporter,
@@ -168,9 +180,13 @@ fn images(context: &Context, args: &ApplyArgs) -> Result<Box<dyn Images>, Failur
         return Ok(Box::new(ImageFolder(environment.absolute(folder))));
     }
     let settings = Settings::load(environment, None)?;
+    let mut options = FetchOptions::from_environment(environment)?;
+    if let Some(megabytes) = args.max_rate {
+        options.rate = Rate::bytes_per_second(megabytes.saturating_mul(1_000_000));
+    }
     Ok(Box::new(ImageSources {
         context: FetchContext {
-            options: FetchOptions::from_environment(environment)?,
+            options,
             registries: RegistryOptions::from_environment(environment)?,
             store: Store::open(environment.cache_dir()?.join("store"))?,
             reporter: Arc::new(context.printer.reporter()),
@@ -195,6 +211,10 @@ fn tell(context: &Context, report: &RunReport) -> Result<(), Failure> {
         }
         for step in &report.done {
             let line = format!("{:<8} {}", step.action.word(), step.image);
+            context.printer.data(&line)?;
+        }
+        if let Some(menu) = &report.menu {
+            let line = format!("menu     {}: {} files", menu.at, menu.files);
             context.printer.data(&line)?;
         }
         for (image, reason) in &report.postponed {

@@ -15,7 +15,7 @@ use crate::{
     Place,
     cli::args::Context,
     publisher::{DirectoryPublisher, Publisher as _},
-    sync::{Actual, Desired, FolderView, RepositoryView},
+    sync::{Actual, Desired, FolderView, Menu, MenuStep, RepositoryView, View},
 };
 
 /// Larger catalogues are none, in bytes.
@@ -36,6 +36,11 @@ pub(super) struct CatalogueArgs {
 }
 
 impl CatalogueArgs {
+    /// What it was called.
+    pub(super) fn word(&self) -> &str {
+        &self.catalogue
+    }
+
     /// Reads it. Everything that is wrong is told.
     pub(super) fn read(&self, context: &Context) -> Result<Desired, Failure> {
         let text = text(context, &self.catalogue)?;
@@ -63,7 +68,8 @@ impl CatalogueArgs {
     }
 }
 
-fn text(context: &Context, word: &str) -> Result<String, Failure> {
+/// The text of a catalogue by its word.
+pub(super) fn text(context: &Context, word: &str) -> Result<String, Failure> {
     let absent = || {
         Failure::new(
             FailureKind::Failed,
@@ -121,9 +127,34 @@ impl MountArgs {
     }
 }
 
+/// What a plan is compared with.
+pub(super) struct Seen {
+    /// What is published.
+    pub(super) actual: Actual,
+    /// The revision, where there are revisions.
+    pub(super) revision: Option<u64>,
+    /// What the menu needs.
+    pub(super) menu: Option<MenuStep>,
+}
+
+impl Seen {
+    fn of(
+        view: &mut dyn View,
+        revision: Option<u64>,
+        menu: Option<&Menu>,
+    ) -> Result<Self, Failure> {
+        let step = menu.map(|menu| menu.step(view)).transpose()?;
+        Ok(Self {
+            actual: Actual::read(view)?,
+            revision,
+            menu: step.flatten(),
+        })
+    }
+}
+
 /// Looks at a repository: the folder of a mounted one or of that shape, the folder of revisions, the
-/// folder of its files, or a server. Gives its revision too, where it has one.
-pub(super) fn look(context: &Context, word: &str) -> Result<(Actual, Option<u64>), Failure> {
+/// folder of its files, or a server.
+pub(super) fn look(context: &Context, word: &str, menu: Option<&Menu>) -> Result<Seen, Failure> {
     let is_tree = |path: &Path| path.is_dir() && !path.join(nd_cvmfs::MANIFEST).is_file();
     let path = context.environment.absolute(word);
     if !word.contains("://")
@@ -131,13 +162,13 @@ pub(super) fn look(context: &Context, word: &str) -> Result<(Actual, Option<u64>
     {
         let revision = publisher.state().map_err(publisher_failure)?.revision;
         let mut view = publisher.view().map_err(publisher_failure)?;
-        return Ok((Actual::read(&mut *view)?, Some(revision)));
+        return Seen::of(&mut *view, Some(revision), menu);
     }
     if !word.contains("://") && is_tree(&path) {
-        return Ok((Actual::read(&mut FolderView::open(&path)?)?, None));
+        return Seen::of(&mut FolderView::open(&path)?, None, menu);
     }
     let place = Place::open(word, &context.environment)?;
     let mut view = RepositoryView::open(place.source())?;
     let revision = view.repository().manifest().revision;
-    Ok((Actual::read(&mut view)?, Some(revision)))
+    Seen::of(&mut view, Some(revision), menu)
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod catalogue;
+mod menu;
 mod modules;
 mod plan;
 mod publisher;

@@ -7,6 +7,7 @@ use nd_terminal::{Failure, FailureKind, human_bytes, human_duration};
 use super::{
     apply::StateArgs,
     catalogue::{CatalogueArgs, MountArgs, look},
+    menu::MenuArgs,
     publisher::state_failure,
 };
 use crate::{
@@ -85,6 +86,8 @@ pub(in crate::cli) struct PlanArgs {
     #[command(flatten)]
     wishes: Wishes,
     #[command(flatten)]
+    menu: MenuArgs,
+    #[command(flatten)]
     state: StateArgs,
     /// End with code 3 when there is anything to do
     #[arg(long)]
@@ -95,10 +98,12 @@ pub(in crate::cli) fn plan(context: &Context, args: &PlanArgs) -> Result<(), Fai
     let desired = args.catalogue.read(context)?;
     let folder = args.state.folder(context, &args.mount.repository)?;
     let pace = Memory::load(&folder).map_err(state_failure)?.pace;
-    let options = args.wishes.options(&desired, args.mount.mount()?, pace)?;
-    let (actual, revision) = look(context, &args.repository_at)?;
-    let mut plan = SyncPlan::new(&desired, &actual, &options);
-    plan.based_on = revision;
+    let mount = args.mount.mount()?;
+    let menu = args.menu.menu(context, args.catalogue.word(), &mount)?;
+    let options = args.wishes.options(&desired, mount, pace)?;
+    let seen = look(context, &args.repository_at, menu.as_ref())?;
+    let mut plan = SyncPlan::new(&desired, &seen.actual, &options);
+    (plan.based_on, plan.menu) = (seen.revision, seen.menu);
     show(context, &plan)?;
     if let Some(refusal) = plan.refused {
         return Err(refused(refusal));
@@ -146,6 +151,11 @@ pub(super) fn show(context: &Context, plan: &SyncPlan) -> Result<(), Failure> {
             "delete"
         };
         context.printer.data(&format!("{word:<8} {}", edit.path))?;
+    }
+    if let Some(menu) = &plan.menu {
+        let (at, files, reason) = (&menu.at, menu.files, menu.reason);
+        let line = format!("menu     {at}: {reason}, {files} files");
+        context.printer.data(&line)?;
     }
     let cost = plan.cost;
     if cost.bytes > 0 {

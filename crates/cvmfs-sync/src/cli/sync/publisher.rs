@@ -150,7 +150,7 @@ pub(super) fn apply_failure(error: ApplyError) -> Failure {
         ApplyError::Publisher(error) => return publisher_failure(error),
         ApplyError::State(error) => return state_failure(error),
         ApplyError::Cancelled(_) => FailureKind::Interrupted,
-        ApplyError::NoSpace { .. } => FailureKind::NoSpace,
+        ApplyError::NoSpace { .. } | ApplyError::NoRoom { .. } => FailureKind::NoSpace,
         error => return Failure::from(error),
     };
     Failure::new(kind, error)

@@ -267,6 +267,15 @@ impl Publisher for CvmfsServer {
         "cvmfs_server"
     }
 
+    fn disks(&self) -> Vec<&std::path::Path> {
+        self.config
+            .storage
+            .iter()
+            .chain([&self.config.spool])
+            .map(PathBuf::as_path)
+            .collect()
+    }
+
     fn state(&mut self) -> Result<RepositoryState, PublisherError> {
         Ok(RepositoryState {
             revision: self.revision()?,

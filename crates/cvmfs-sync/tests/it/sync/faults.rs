@@ -261,3 +261,19 @@ fn a_full_disk_publishes_nothing_and_loses_nothing() {
         case.holds(LOG);
     }
 }
+
+#[test]
+fn a_disk_without_room_is_seen_before_anything_is_fetched() {
+    for kind in KINDS {
+        let case = Case::new(kind);
+        case.image("a_1.0_20240101", "a");
+        case.image("b_1.0_20240101", "b");
+        // More than any disk has.
+        let (code, _, said) = case.output(LOG, &["--keep-free", "9000000000"]);
+        assert_eq!(code, Some(7), "{kind:?}: {said}");
+        assert!(said.contains("are free"), "{said}");
+        assert_eq!(case.read("containers/a_1.0_20240101/commands.txt"), None);
+        assert_eq!(case.apply(LOG, &["--keep-free", "0"]).len(), 2);
+        case.holds(LOG);
+    }
+}
