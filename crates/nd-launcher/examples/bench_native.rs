@@ -12,6 +12,7 @@
 
 use std::{
     ffi::OsStr,
+    io::Write as _,
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
@@ -21,11 +22,15 @@ use std::{
 use nd_launcher::{Form, LAUNCH_FILE, LaunchFile};
 use nd_terminal::{Align, Table};
 use nd_testkit::{OrdinaryUser, UserProcess};
+use sha2::{Digest as _, Sha256};
 
 /// Starts of each kind for the medians.
 const ROUNDS: usize = 41;
 /// Starts of a pipeline.
 const PIPELINE: usize = 1000;
+
+/// Bytes of the image that is large.
+const LARGE: u64 = 512 << 20;
 
 /// Starts one command of a kind.
 type Starter<'a> = &'a dyn Fn() -> Command;
@@ -59,7 +64,8 @@ fn main() {
     assert!(status.success(), "{status}");
 }
 
-/// Three containers of one program: a folder, a SIF file whose mount is kept, and one whose mount is not.
+/// Containers of one program: a folder, a SIF file whose mount is kept, one whose mount is not, and two
+/// whose digest is demanded.
 fn build(root: &Path, launcher: &Path, apptainer: &Path) {
     let image = root.join("image");
     for name in [
@@ -80,18 +86,38 @@ fn build(root: &Path, launcher: &Path, apptainer: &Path) {
         .output()
         .unwrap();
     assert!(built.status.success(), "{built:?}");
+    // What follows the squashfs is part of the file, and nobody reads it but for its digest.
+    fs_err::copy(root.join("image.sif"), root.join("large.sif")).unwrap();
+    fs_err::copy(root.join("image.sif"), root.join("demanded.sif")).unwrap();
+    let mut large = fs_err::OpenOptions::new()
+        .append(true)
+        .open(root.join("large.sif"))
+        .unwrap();
+    let part = vec![7; 1 << 20];
+    for _ in 0..LARGE >> 20 {
+        large.write_all(&part).unwrap();
+    }
     for (name, image, form, keep) in [
         ("folder", "image", Form::Folder, 60),
         ("warm", "image.sif", Form::Sif, 60),
         ("cold", "image.sif", Form::Sif, 0),
+        ("demanded", "demanded.sif", Form::Sif, 60),
+        ("large", "large.sif", Form::Sif, 0),
     ] {
         let folder = root.join(name);
         fs_err::create_dir(&folder).unwrap();
         fs_err::copy(launcher, folder.join("true")).unwrap();
-        let policy = format!("runtime native\nkeep {keep}\n");
+        let demand = matches!(name, "demanded" | "large");
+        let word = if demand { "on" } else { "off" };
+        let policy = format!("runtime native\nkeep {keep}\ndemand-digest {word}\n");
         fs_err::write(folder.join("policy"), policy).unwrap();
         let mut launch = LaunchFile::new("abc_1.0_20240131", root.join(image), form);
         launch.policy = Some(OsStr::new("policy").into());
+        if demand {
+            let bytes = fs_err::read(root.join(image)).unwrap();
+            let digest = nd_names::Sha256::from_bytes(Sha256::digest(bytes).into());
+            launch.sha256 = Some(std::ffi::OsString::from(digest.hex()).into());
+        }
         launch.commands.push(nd_launcher::Command::new("true"));
         fs_err::write(folder.join(LAUNCH_FILE), launch.to_bytes()).unwrap();
     }
@@ -122,19 +148,22 @@ fn measure(root: &Path, apptainer: &Path) {
         command
     };
     let native = |name: &str| base(&root.join(name).join("true"));
-    let kinds: [(&str, Starter<'_>, Option<usize>); 6] = [
-        ("`true` itself", &|| base(Path::new("/bin/true")), None),
-        ("folder, `apptainer exec`", &|| exec("image"), None),
-        ("folder, native", &|| native("folder"), Some(1)),
-        ("SIF, `apptainer exec`", &|| exec("image.sif"), None),
-        ("SIF, native, warm", &|| native("warm"), Some(3)),
-        ("SIF, native, cold", &|| native("cold"), Some(3)),
+    let kinds: [Starter<'_>; 7] = [
+        &|| base(Path::new("/bin/true")),
+        &|| exec("image"),
+        &|| native("folder"),
+        &|| exec("image.sif"),
+        &|| native("warm"),
+        &|| native("cold"),
+        &|| native("demanded"),
     ];
+    // What is younger is not remembered to have its digest.
+    std::thread::sleep(std::time::Duration::from_secs(3));
     let mut taken = vec![Vec::with_capacity(ROUNDS); kinds.len()];
     for round in 0..=ROUNDS {
         for at in 0..kinds.len() {
             let at = (at + round) % kinds.len();
-            let time = run(&mut kinds[at].1());
+            let time = run(&mut kinds[at]());
             // The first turn fills caches.
             if round > 0 {
                 taken[at].push(time);
@@ -142,32 +171,69 @@ fn measure(root: &Path, apptainer: &Path) {
         }
     }
     let medians: Vec<f64> = taken.iter().map(|times| median(times)).collect();
+    let [bare, exec_folder, folder, exec_sif, warm, cold, demanded] = medians[..] else {
+        return;
+    };
+    let pipeline =
+        |command: Starter<'_>| -> f64 { (0..PIPELINE).map(|_| run(&mut command())).sum() };
+    let (row, exec_row) = (pipeline(kinds[2]), pipeline(kinds[1]));
+
     let mut table = Table::new([
-        ("start of `true`, ordinary user", Align::Left),
-        ("median", Align::Right),
-        ("faster than `apptainer exec`", Align::Right),
+        ("ordinary user, `true`", Align::Left),
+        ("native", Align::Right),
+        ("`apptainer exec`", Align::Right),
+        ("faster", Align::Right),
+        ("limit", Align::Left),
+        ("", Align::Left),
     ]);
-    for (at, (name, _, beside)) in kinds.iter().enumerate() {
-        let faster = beside.map_or_else(String::new, |other| {
-            format!("{:.1} times", medians[other] / medians[at])
-        });
-        table.row([(*name).to_owned(), format!("{:.2} ms", medians[at]), faster]);
+    for (name, own, other, most, least) in [
+        ("folder, cold", folder, exec_folder, 8.0, 12.0),
+        ("SIF, warm", warm, exec_sif, 8.0, 12.0),
+        ("SIF, cold", cold, exec_sif, 40.0, 3.0),
+        (
+            "1,000 of the folder in a row",
+            row,
+            exec_row,
+            f64::INFINITY,
+            10.0,
+        ),
+        ("SIF, warm, digest demanded", demanded, exec_sif, 8.0, 12.0),
+    ] {
+        let kept = own <= most && other / own >= least;
+        let limit = if most.is_finite() {
+            format!("{most:.0} ms, {least:.0} times")
+        } else {
+            format!("{least:.0} times")
+        };
+        table.row([
+            name.to_owned(),
+            format!("{own:.2} ms"),
+            format!("{other:.1} ms"),
+            format!("{:.1} times", other / own),
+            limit,
+            if kept { "kept" } else { "missed" }.to_owned(),
+        ]);
     }
     println!("{}", table.render_for_terminal().trim_end());
+    println!("`true` itself {bare:.2} ms; medians of {ROUNDS} starts in turn, the row as a whole");
+    let load = fs_err::read_to_string("/proc/loadavg").unwrap();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
-        "limits: folder and warm SIF at most 8 ms and 12 times, cold SIF at most 40 ms and 3 times"
+        "{cores} cores; load of the last minute {}",
+        load.split(' ').next().unwrap_or_default()
     );
-    println!("medians of {ROUNDS} starts in turn");
+    println!(
+        "the first start with a demanded digest reads the image: {} ms for {} MB",
+        first(root, &|| native("large")).round(),
+        LARGE >> 20
+    );
+}
 
-    let pipeline = |command: Starter<'_>| -> f64 {
-        (0..PIPELINE).map(|_| run(&mut command())).sum::<f64>() / 1e3
-    };
-    let (native, apptainer) = (pipeline(kinds[2].1), pipeline(kinds[1].1));
-    println!(
-        "{PIPELINE} starts of the folder in a row: native {native:.1} s, `apptainer exec` {apptainer:.1} s: \
-         {:.1} times; limit 10 times",
-        apptainer / native
-    );
+/// The first start of a large image whose digest is demanded.
+fn first(root: &Path, command: Starter<'_>) -> f64 {
+    // It is in the page cache, as after a download.
+    let _ = fs_err::read(root.join("large.sif")).unwrap();
+    run(&mut command())
 }
 
 /// Milliseconds of one start, from before it is made until it has ended.

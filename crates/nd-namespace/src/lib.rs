@@ -17,7 +17,7 @@ pub use exec::{close_on_exec_from, exec, ignore_signals, reset_signals, set_stdi
 pub use loopback::loopback_up;
 pub use mount::{
     Attributes, Filesystem, MAX_LOWERS, attach, clone_tree, make_private, make_slave, overlay,
-    pivot, set_attributes,
+    pivot, set_attributes, union,
 };
 pub use rustix::thread::UnshareFlags as Namespaces;
 pub use seccomp::{

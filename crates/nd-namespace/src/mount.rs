@@ -140,13 +140,43 @@ pub fn overlay(
     changes: Option<(BorrowedFd<'_>, BorrowedFd<'_>)>,
     attributes: Attributes,
 ) -> io::Result<OwnedFd> {
-    match stack(lowers, changes, attributes, Lowers::Each) {
+    // Marks imply that neither redirects nor copies of metadata alone are made.
+    either(lowers, |overlay| {
+        let mut overlay = overlay;
+        if let Some((upper, work)) = changes {
+            overlay = overlay
+                .set("upperdir", name(upper).as_bytes())?
+                .set("workdir", name(work).as_bytes())?
+                .flag("volatile")?;
+        }
+        overlay.flag("userxattr")?.mount(attributes)
+    })
+}
+
+/// Mounts `lowers` (the topmost first) as one tree that nothing is written to, as [`overlay`] does. No attribute of theirs
+/// is looked at: none of them says that something is hidden or elsewhere, and a server of a file system is
+/// not asked for any.
+pub fn union(lowers: &[BorrowedFd<'_>], attributes: Attributes) -> io::Result<OwnedFd> {
+    // The other kind of attributes, which an ordinary user's overlay cannot read.
+    either(lowers, |overlay| overlay.mount(attributes))
+}
+
+/// Makes an overlay in whichever way this kernel is told lowers.
+fn either(
+    lowers: &[BorrowedFd<'_>],
+    mount: impl Fn(Filesystem) -> io::Result<OwnedFd>,
+) -> io::Result<OwnedFd> {
+    match stack(lowers, Lowers::Each).and_then(&mount) {
         // Linux before 6.5, which says so only now: it takes any option and looks at them at the end.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            stack(lowers, changes, attributes, Lowers::Together)
+            stack(lowers, Lowers::Together).and_then(mount)
         }
         other => other,
     }
+}
+
+fn name(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// How an overlay is told its lowers.
@@ -158,33 +188,20 @@ enum Lowers {
     Together,
 }
 
-fn stack(
-    lowers: &[BorrowedFd<'_>],
-    changes: Option<(BorrowedFd<'_>, BorrowedFd<'_>)>,
-    attributes: Attributes,
-    how: Lowers,
-) -> io::Result<OwnedFd> {
-    let name = |fd: &BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
+fn stack(lowers: &[BorrowedFd<'_>], how: Lowers) -> io::Result<Filesystem> {
     let mut overlay = Filesystem::new("overlay")?;
     match how {
         Lowers::Each => {
             for lower in lowers {
-                overlay = overlay.set("lowerdir+", name(lower).as_bytes())?;
+                overlay = overlay.set("lowerdir+", name(*lower).as_bytes())?;
             }
         }
         Lowers::Together => {
-            let all: Vec<_> = lowers.iter().map(name).collect();
+            let all: Vec<_> = lowers.iter().copied().map(name).collect();
             overlay = overlay.set("lowerdir", all.join(":").as_bytes())?;
         }
     }
-    if let Some((upper, work)) = changes {
-        overlay = overlay
-            .set("upperdir", name(&upper).as_bytes())?
-            .set("workdir", name(&work).as_bytes())?
-            .flag("volatile")?;
-    }
-    // Implies that neither redirects nor copies of metadata alone are made.
-    overlay.flag("userxattr")?.mount(attributes)
+    Ok(overlay)
 }
 
 /// Copies the mount of `path` below `from` (with what is mounted in it, if `recursive`); the

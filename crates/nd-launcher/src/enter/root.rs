@@ -11,7 +11,7 @@ use std::{
 };
 
 use nd_launcher::{EnvironmentScript, ImageAccess, MountKind, NativeMount, NativePlan};
-use nd_namespace::{Attributes, Filesystem, attach, clone_tree, overlay, pivot, set_attributes};
+use nd_namespace::{Attributes, Filesystem, attach, clone_tree, pivot, set_attributes, union};
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdirat, open, openat, statat},
     io::Errno,
@@ -67,7 +67,7 @@ pub(super) fn build(
         root
     } else {
         let skeleton = bench.skeleton(image.as_fd(), &missing)?;
-        overlay(&[skeleton.as_fd(), image.as_fd()], None, IMAGE)
+        union(&[skeleton.as_fd(), image.as_fd()], IMAGE)
             .map_err(failed("add mount points to the image"))?
     };
     let seat = bench.folder("root")?;
@@ -87,8 +87,8 @@ pub(super) fn build(
 pub(super) fn probe() -> Result<Result<(), Refusal>, Refusal> {
     let bench = Bench::new()?;
     let (one, other) = (bench.folder("one")?, bench.folder("other")?);
-    let overlay = overlay(&[one.as_fd(), other.as_fd()], None, IMAGE);
-    Ok(overlay.map(drop).map_err(failed("make an overlay")))
+    let union = union(&[one.as_fd(), other.as_fd()], IMAGE);
+    Ok(union.map(drop).map_err(failed("make an overlay")))
 }
 
 /// Mounts something of the host.
