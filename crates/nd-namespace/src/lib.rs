@@ -24,7 +24,7 @@ pub use seccomp::{
     Asked, BlockList, FakeRoot, Listener, PathArgument, PathUse, PathWatch, Program,
     UnsupportedArchitecture,
 };
-pub use spawn::{Child, spawn};
+pub use spawn::{Child, spawn, spawn_detached};
 pub use thread::{Fork, NotSingleThreaded, SingleThreaded};
 
 /// The example of the README, which has to work.

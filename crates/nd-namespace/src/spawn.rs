@@ -25,6 +25,7 @@ pub struct Child {
 struct Plan {
     program: i32,
     stdin: i32,
+    detached: bool,
     argv: *const *const libc::c_char,
     envp: *const *const libc::c_char,
     error: i32,
@@ -44,12 +45,36 @@ pub fn spawn(
     stdin: BorrowedFd<'_>,
     namespaces: UnshareFlags,
 ) -> io::Result<Child> {
+    start(program, arguments, variables, stdin, namespaces, false)
+}
+
+/// The same in our namespaces, for a program that outlives whoever started it and knows nothing of us: it is
+/// the first of a session of its own, and every signal has its default action and comes through.
+pub fn spawn_detached(
+    program: BorrowedFd<'_>,
+    arguments: &[CString],
+    variables: &[CString],
+    stdin: BorrowedFd<'_>,
+) -> io::Result<Child> {
+    let none = UnshareFlags::empty();
+    start(program, arguments, variables, stdin, none, true)
+}
+
+fn start(
+    program: BorrowedFd<'_>,
+    arguments: &[CString],
+    variables: &[CString],
+    stdin: BorrowedFd<'_>,
+    namespaces: UnshareFlags,
+    detached: bool,
+) -> io::Result<Child> {
     let argv = pointers(arguments);
     let envp = pointers(variables);
     let mut stack: Vec<u128> = Vec::with_capacity(STACK / size_of::<u128>());
     let mut plan = Plan {
         program: program.as_raw_fd(),
         stdin: stdin.as_raw_fd(),
+        detached,
         argv: argv.as_ptr(),
         envp: envp.as_ptr(),
         error: 0,
@@ -110,6 +135,11 @@ extern "C" fn child(plan: *mut libc::c_void) -> libc::c_int {
         } else {
             libc::dup2(stdin, 0)
         };
+        if (*plan).detached {
+            // Actions are ours alone: they are copied, unlike the memory.
+            libc::setsid();
+            crate::reset_signals();
+        }
         if ready != -1 {
             let empty: &CStr = c"";
             libc::syscall(

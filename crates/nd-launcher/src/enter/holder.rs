@@ -1,8 +1,7 @@
 //! Who keeps the mount of a SIF file for the next command, and how that one comes to it.
 //!
-//! The launcher plays both roles itself, started anew without variables and with nothing open but what
-//! the role needs: one becomes the server of the mount, the other waits at a socket and gives
-//! the namespaces to whoever asks. The socket lies in a folder that belongs to the user alone, and
+//! The holder is the launcher, started anew; it waits at a socket and gives the namespaces to whoever
+//! asks. Both it and the server of the mount have no variables and nothing open but what they need. The socket lies in a folder that belongs to the user alone, and
 //! both sides look who the other one is.
 
 use std::{
@@ -17,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use nd_namespace::{Namespaces, SingleThreaded, close_on_exec_from, reset_signals, spawn};
+use nd_namespace::{Namespaces, SingleThreaded, close_on_exec_from, spawn_detached};
 use rustix::{
     cmsg_space,
     event::{PollFd, PollFlags, Timespec, poll},
@@ -32,12 +31,12 @@ use rustix::{
         bind, connect, listen, recvmsg, sendmsg, socket_with,
         sockopt::{Timeout, set_socket_timeout, socket_peercred},
     },
-    process::{Pid, PidfdFlags, fchdir, getppid, getuid, pidfd_open, setsid},
+    process::{Pid, PidfdFlags, fchdir, getppid, getuid, pidfd_open},
 };
 
 use super::{Base, Ids, Refusal, failed};
 
-/// The name under which the launcher plays its roles.
+/// The name under which the launcher is the holder.
 const NAME: &[u8] = b"nd-holder";
 /// How long either side waits for the other one.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -222,13 +221,14 @@ pub(super) fn start(
     let number = |pid: Option<Pid>| Pid::as_raw(pid).to_string();
     let (seconds, server, guardian) = (keep.to_string(), number(Some(server)), number(guardian()));
     let words = [
+        NAME,
         b"keep",
         seconds.as_bytes(),
         server.as_bytes(),
         guardian.as_bytes(),
         place.key.as_bytes(),
     ];
-    play(single, &words, || {
+    detach(single, Path::new("/proc/self/exe"), &words, || {
         rustix::stdio::dup2_stdout(&base.user)?;
         rustix::stdio::dup2_stderr(&base.mounts)?;
         fchdir(&place.folder)?;
@@ -237,10 +237,11 @@ pub(super) fn start(
     renameat(&place.folder, &early, &place.folder, &name).map_err(failed())
 }
 
-/// Starts the server of a mount: `words` are the program and its options.
+/// Starts the server of a mount, with its options.
 pub(super) fn start_server(
     single: &SingleThreaded,
-    words: &[&[u8]; 2],
+    server: &Path,
+    options: &str,
     device: &OwnedFd,
     image: &OwnedFd,
 ) -> Result<Pid, Refusal> {
@@ -249,13 +250,14 @@ pub(super) fn start_server(
     let [device_path, image_path] = [("dev", device), ("proc/self", image)]
         .map(|(at, fd)| format!("/{at}/fd/{}", fd.as_raw_fd()));
     let words = [
-        b"serve",
-        words[0],
-        words[1],
+        server.as_os_str().as_bytes(),
+        b"-f",
+        b"-o",
+        options.as_bytes(),
         image_path.as_bytes(),
         device_path.as_bytes(),
     ];
-    play(single, &words, || {
+    detach(single, server, &words, || {
         for fd in [device, image] {
             fcntl_setfd(fd, FdFlags::empty())?;
         }
@@ -266,27 +268,31 @@ pub(super) fn start_server(
     })
 }
 
-/// Starts this program anew in a role. `arrange` runs in a child with descriptors of its own, all of
-/// which close there but the standard ones and what `arrange` keeps open; it returns standard input.
-fn play<'fd>(
+/// Starts a program without variables, which outlives this one. `arrange` runs in a child with descriptors of its own,
+/// all of which close there but the standard ones and what `arrange` keeps open; it returns standard
+/// input.
+fn detach<'fd>(
     single: &SingleThreaded,
+    program: &Path,
     words: &[&[u8]],
     arrange: impl FnOnce() -> Result<BorrowedFd<'fd>, Errno>,
 ) -> Result<Pid, Refusal> {
     let started = || -> std::io::Result<Pid> {
-        let own = open(
-            "/proc/self/exe",
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        let argv = std::iter::once(&NAME)
-            .chain(words)
+        let program = open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let argv = words
+            .iter()
             .map(|word| CString::new(*word))
             .collect::<Result<Vec<_>, _>>()?;
         single.unshare(Namespaces::FILES)?;
         close_on_exec_from(3)?;
         let stdin = arrange()?;
-        Ok(spawn(own.as_fd(), &argv, &[], stdin, Namespaces::empty())?.pid)
+        let spawn = || spawn_detached(program.as_fd(), &argv, &[], stdin);
+        let child = spawn().or_else(|_| {
+            // Where it is a script, its interpreter opens it by this descriptor.
+            fcntl_setfd(&program, FdFlags::empty())?;
+            spawn()
+        });
+        Ok(child?.pid)
     };
     single
         .beside(Namespaces::empty(), started)
@@ -294,18 +300,14 @@ fn play<'fd>(
         .map_err(failed("start the image's server"))
 }
 
-/// Plays a role when this program was started for one, and returns the status of its end.
+/// Plays the holder when this program was started for that, and returns the status of its end.
 pub(crate) fn play_role(arguments: &[&OsStr], variables: usize) -> Option<c_int> {
     let words: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
     let started = rustix::param::linux_execfn().to_bytes();
     if words.first() != Some(&NAME) || !started.starts_with(b"/dev/fd/") || variables > 0 {
         return None;
     }
-    reset_signals();
-    // The role outlives the terminal of the command that it was started for.
-    let _ = setsid();
     Some(match words[1..] {
-        [b"serve", server, options, image, device] => serve(server, options, image, device),
         [b"keep", seconds, server, guardian, key] => {
             let number = |text| std::str::from_utf8(text).ok()?.parse::<i32>().ok();
             let watched = [server, guardian].map(|text| Pid::from_raw(number(text)?));
@@ -315,16 +317,6 @@ pub(crate) fn play_role(arguments: &[&OsStr], variables: usize) -> Option<c_int>
         }
         _ => 1,
     })
-}
-
-/// Becomes the server.
-fn serve(server: &[u8], options: &[u8], image: &[u8], device: &[u8]) -> c_int {
-    let words = [server, b"-f", b"-o", options, image, device].map(CString::new);
-    let words: Result<Vec<CString>, _> = words.into_iter().collect();
-    if let Ok(words) = words {
-        nd_namespace::exec(&words[0], &words, &[]);
-    }
-    1
 }
 
 /// The nearest process above this one that is somebody else's: what starts the steps of a job, or the

@@ -8,10 +8,7 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    os::{
-        fd::{AsFd as _, AsRawFd as _, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
@@ -125,9 +122,8 @@ fn start(
         .map_err(failed("make a user namespace"))??;
     let Ids { uid, gid } = ids;
     let options = format!("ro,uid={uid},gid={gid},offset={offset}");
-    let words = [server.as_os_str().as_bytes(), options.as_bytes()];
     // Ours is closed at the end of this function: when the server ends, so does the mount.
-    let server = holder::start_server(single, &words, &device, file)?;
+    let server = holder::start_server(single, server, &options, &device, file)?;
     Ok((base, server))
 }
 
