@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod apptainer;
+mod bad_input;
 mod binary;
 mod digest;
+mod ends;
 mod files;
 mod fixture;
 mod format;

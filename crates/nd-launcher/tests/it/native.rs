@@ -43,30 +43,31 @@ section input; cat
 const MOUNTS: &str = r#"while read -r _ _ _ _ target options rest; do
     rest=" $rest"; kind=${rest##* - }; echo "$target ${kind%% *} $options"; done < /proc/self/mountinfo"#;
 
-struct Pair {
-    fixture: Fixture,
-    user: User,
+/// One container, started in both ways.
+pub(crate) struct Pair {
+    pub(crate) fixture: Fixture,
+    pub(crate) user: User,
 }
 
 impl Pair {
-    fn new(form: Form) -> Option<Self> {
+    pub(crate) fn new(form: Form) -> Option<Self> {
         let fixture = Fixture::real(form)?;
         let user = User::new(&fixture)?;
         Some(Self { fixture, user })
     }
 
     /// A wrapper without a runtime; it must be one.
-    fn native(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
+    pub(crate) fn native(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
         let seen = self.seen(&format!("runtime native\nkeep 1\n{policy}"), change);
         assert!(!seen.said.contains("left to"), "{}", seen.said);
         seen
     }
 
-    fn apptainer(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
+    pub(crate) fn apptainer(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
         self.seen(&format!("runtime apptainer\n{policy}"), change)
     }
 
-    fn seen(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
+    pub(crate) fn seen(&self, policy: &str, change: &dyn Fn(&mut Command)) -> Seen {
         self.fixture.policy(policy);
         let mut command = self.user.wrapper(&self.fixture, "sh");
         command.env(VERBOSE_VARIABLE, "1");
@@ -81,10 +82,10 @@ impl Pair {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    status: Option<i32>,
-    text: String,
-    said: String,
+pub(crate) struct Seen {
+    pub(crate) status: Option<i32>,
+    pub(crate) text: String,
+    pub(crate) said: String,
 }
 
 #[test]
@@ -317,44 +318,6 @@ fn the_command_is_the_process_that_was_started() {
         .map(|path| &path[path.len() - 1..])
         .collect();
     assert_eq!(open, ["0", "2"], "{said}");
-}
-
-#[test]
-fn a_terminal_is_the_commands() {
-    let Some(pair) = Pair::new(Form::Folder) else {
-        return;
-    };
-    pair.fixture.policy("runtime native\n");
-    let ours = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR).unwrap();
-    rustix::pty::grantpt(&ours).unwrap();
-    rustix::pty::unlockpt(&ours).unwrap();
-    let name = rustix::pty::ptsname(&ours, Vec::new()).unwrap();
-    let theirs = fs_err::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(Path::new(name.to_str().unwrap()))
-        .unwrap()
-        .into_parts()
-        .0;
-    let size = rustix::termios::Winsize {
-        ws_row: 33,
-        ws_col: 77,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    rustix::termios::tcsetwinsize(&ours, size).unwrap();
-    let status = pair
-        .user
-        .alone(&pair.fixture, "sh")
-        .args(["-c", "[ -t 0 ] && [ -t 1 ] && stty size"])
-        .stdin(theirs.try_clone().unwrap())
-        .stdout(theirs)
-        .status()
-        .unwrap();
-    assert!(status.success(), "{status}");
-    let mut bytes = [0; 64];
-    let count = rustix::io::read(&ours, &mut bytes).unwrap();
-    assert_eq!(&bytes[..count], b"33 77\r\n");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) struct Site {
 }
 
 /// One shell of the user, whose commands are in one mount namespace.
-struct Shell {
+pub(crate) struct Shell {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
@@ -53,7 +53,7 @@ impl Site {
         (text(ran.stdout), text(ran.stderr))
     }
 
-    fn shell(&self) -> Shell {
+    pub(crate) fn shell(&self) -> Shell {
         let mut child = self
             .user
             .program(&self.fixture, "sh")
@@ -68,7 +68,7 @@ impl Site {
     }
 
     /// Starts a command that waits, and has begun.
-    fn fifo(&self, shell: &mut Shell) -> Waiting {
+    pub(crate) fn fifo(&self, shell: &mut Shell) -> Waiting {
         let pipe = self.fixture.path("work/pipe");
         let _ = fs_err::remove_file(&pipe);
         rustix::fs::mknodat(
@@ -119,13 +119,13 @@ impl Site {
 }
 
 /// A command that waits for a line at a pipe.
-struct Waiting {
+pub(crate) struct Waiting {
     pipe: PathBuf,
 }
 
 impl Waiting {
     /// Lets it end; the line that it prints then.
-    fn end(self, shell: &mut Shell) -> String {
+    pub(crate) fn end(self, shell: &mut Shell) -> String {
         fs_err::write(self.pipe, "\n").unwrap();
         shell.lines.next().unwrap().unwrap()
     }
