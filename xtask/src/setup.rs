@@ -66,6 +66,7 @@ const NEEDS: &[Need] = &[
     ),
     need(Purpose::BuildForeign, "arch-test", "arch-test"),
     need(Purpose::Test, "openssl", "openssl"),
+    need(Purpose::Test, "flock", "util-linux"),
     need(Purpose::Test, "python3", "python3"),
     need(Purpose::Test, "g++", "g++"),
     need(Purpose::Test, "skopeo", "skopeo"),

@@ -8,6 +8,7 @@
 mod bucket;
 pub mod cli;
 pub mod codes;
+mod hints;
 pub mod housekeeping;
 mod places;
 pub mod probe;
@@ -17,6 +18,7 @@ pub mod sync;
 mod tree;
 
 pub use bucket::BucketStorage;
+pub use hints::{Prefetched, prefetch};
 pub use places::{HttpSource, Place, PlaceError};
 pub use tree::{SourceTree, TreeError};
 

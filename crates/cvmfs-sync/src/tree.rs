@@ -250,11 +250,15 @@ pub(crate) fn record(index: &Index) -> Result<Vec<(Entry, Vec<u8>)>, TreeError> 
     let list = zstd::encode_all(&list[..], 19).map_err(io)?;
     let mut json = json.to_string().into_bytes();
     json.push(b'\n');
-    let files = [(RECORD, json), (RECORD_LIST, list)];
+    entries(vec![(RECORD, json), (RECORD_LIST, list)])
+}
+
+/// Small files with their names as entries.
+fn entries(files: Vec<(&str, Vec<u8>)>) -> Result<Vec<(Entry, Vec<u8>)>, TreeError> {
     let entries = files.into_iter().zip(0..).map(|((name, bytes), number)| {
         let digest = sha2::Sha256::digest(&bytes);
         let entry = Entry {
-            path: TreePath::new(name).map_err(|_| io(io::ErrorKind::InvalidInput.into()))?,
+            path: TreePath::new(name).map_err(|_| invalid(name))?,
             attr: Attr::new(0o644),
             kind: Kind::File {
                 size: bytes.len() as u64,
@@ -268,14 +272,26 @@ pub(crate) fn record(index: &Index) -> Result<Vec<(Entry, Vec<u8>)>, TreeError> 
     entries.collect()
 }
 
-/// The same as a tree.
-pub(crate) fn record_tree(index: &Index) -> Result<SourceTree, TreeError> {
-    let (entries, bytes) = record(index)?.into_iter().unzip();
-    let invalid = |_| TreeError::Io {
-        path: RECORD.into(),
+fn invalid(name: &str) -> TreeError {
+    TreeError::Io {
+        path: name.into(),
         source: io::ErrorKind::InvalidInput.into(),
-    };
-    let index = Index::from_entries(entries).map_err(invalid)?;
+    }
+}
+
+/// Small files as a tree.
+pub(crate) fn files_tree(files: Vec<(&str, Vec<u8>)>) -> Result<SourceTree, TreeError> {
+    of_entries(entries(files)?)
+}
+
+/// The record of a tree as a tree.
+pub(crate) fn record_tree(index: &Index) -> Result<SourceTree, TreeError> {
+    of_entries(record(index)?)
+}
+
+fn of_entries(entries: Vec<(Entry, Vec<u8>)>) -> Result<SourceTree, TreeError> {
+    let (entries, bytes) = entries.into_iter().unzip();
+    let index = Index::from_entries(entries).map_err(|_| invalid(RECORD))?;
     Ok(SourceTree::new(index, Box::new(Memory(bytes))))
 }
 

@@ -54,6 +54,9 @@ pub enum Action {
     Plan,
 }
 
+/// An object by its name.
+type Object = (ObjectHash, ObjectKind);
+
 /// Deletes every object that neither the current revision, nor a tag, nor a revision of late needs,
 /// those of interrupted changes included. Whatever moment it is killed at, no needed object is gone.
 pub fn collect(
@@ -77,7 +80,7 @@ pub fn collect(
     let tagged: HashSet<ObjectHash> = roots.iter().map(|(hash, _)| *hash).collect();
     let since = begin.now.as_second().saturating_sub(keep.seconds);
     let mut dropped = Vec::new();
-    let mut wanted: HashSet<(ObjectHash, ObjectKind)> = HashSet::new();
+    let mut wanted: HashSet<Object> = HashSet::new();
     for one in &references {
         let current = match one.kind {
             ObjectKind::Catalog => tagged.contains(&one.hash),
@@ -125,33 +128,64 @@ pub fn collect(
             .count() as u64,
         ..Collected::default()
     };
-    if action == Action::Apply && !dropped.is_empty() {
+    let garbage = |wanted: &HashSet<Object>| -> Result<Vec<(Object, u64)>, PublishError> {
+        let mut garbage = Vec::new();
+        begin.storage.list(&mut |path, size| {
+            // What is no object of ours, a file of an administrator perhaps, is let alone.
+            garbage.extend(
+                ObjectHash::of_path(path)
+                    .filter(|object| !wanted.contains(object))
+                    .map(|object| (object, size)),
+            );
+        })?;
+        Ok(garbage)
+    };
+    let remove = |objects: &[(Object, u64)]| -> Result<(), PublishError> {
+        for ((hash, kind), _) in objects {
+            cancel.check()?;
+            begin.storage.remove(&hash.path(*kind))?;
+        }
+        Ok(())
+    };
+    // First nothing names them any more, then they go.
+    let forget = || -> Result<(), PublishError> {
+        let log = load_reflog(&repository)?;
         for one in &dropped {
             log.remove(&one.hash)?;
         }
-        // First nothing names them any more, then they go.
         let counts = AtomicCounts::default();
         head.switch(&counts)?.run(manifest.clone(), None, log)?;
+        Ok(())
+    };
+    let count = |out: &mut Collected, objects: &[(Object, u64)]| {
+        out.deleted += objects.len() as u64;
+        out.deleted_bytes += objects.iter().map(|(_, size)| size).sum::<u64>();
+    };
+    if action == Action::Apply && !dropped.is_empty() {
+        match forget() {
+            Err(PublishError::Storage(error)) if error.is_full() => {
+                // Not even the shorter reference log has room: what no revision ever named, such as the
+                // objects of a change that found the disk full, makes some.
+                let mut named = wanted.clone();
+                for one in &dropped {
+                    if one.kind == ObjectKind::Catalog {
+                        mark(&repository, one.hash, 0, &mut named, cancel)?;
+                    }
+                    named.insert((one.hash, one.kind));
+                }
+                let unnamed = garbage(&named)?;
+                remove(&unnamed)?;
+                count(&mut out, &unnamed);
+                forget()?;
+            }
+            other => other?,
+        }
     }
-    let mut garbage = Vec::new();
-    begin.storage.list(&mut |path, size| {
-        // What is no object of ours, a file of an administrator perhaps, is let alone.
-        let Some(object) = ObjectHash::of_path(path) else {
-            return;
-        };
-        if wanted.contains(&object) {
-            out.kept += 1;
-        } else {
-            out.deleted += 1;
-            out.deleted_bytes += size;
-            garbage.push(object);
-        }
-    })?;
+    let rest = garbage(&wanted)?;
+    count(&mut out, &rest);
+    out.kept = wanted.len() as u64;
     if action == Action::Apply {
-        for (hash, kind) in garbage {
-            cancel.check()?;
-            begin.storage.remove(&hash.path(kind))?;
-        }
+        remove(&rest)?;
     }
     Ok(out)
 }
@@ -162,7 +196,7 @@ fn mark(
     repository: &Repository<'_>,
     root: ObjectHash,
     size: u64,
-    wanted: &mut HashSet<(ObjectHash, ObjectKind)>,
+    wanted: &mut HashSet<Object>,
     cancel: &Cancel,
 ) -> Result<(), PublishError> {
     let mut waiting = vec![(root, size, Vec::new())];

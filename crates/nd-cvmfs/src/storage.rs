@@ -96,6 +96,12 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether there is no room.
+    pub fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+
     /// An I/O error at `path`.
     pub fn io(path: impl Into<String>, source: io::Error) -> Self {
         Self::Io {

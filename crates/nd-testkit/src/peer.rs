@@ -56,6 +56,7 @@ fn package(program: &str) -> &str {
         "newuidmap" | "newgidmap" => "uidmap",
         "desktop-file-validate" => "desktop-file-utils",
         "mpirun" => "openmpi-bin",
+        "flock" => "util-linux",
         "srun" => "slurm-wlm",
         "qemu-aarch64-static" => "qemu-user-static",
         "systemd-analyze" => "systemd",

@@ -155,13 +155,8 @@ impl TrustArgs {
 fn kind_of(error: &StorageError) -> FailureKind {
     match error {
         StorageError::Busy(_) | StorageError::Conflict => FailureKind::Busy,
-        StorageError::Io { source, .. } => match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                FailureKind::NoSpace
-            }
-            _ => FailureKind::Failed,
-        },
-        StorageError::TooLarge { .. } => FailureKind::Failed,
+        full if full.is_full() => FailureKind::NoSpace,
+        StorageError::Io { .. } | StorageError::TooLarge { .. } => FailureKind::Failed,
     }
 }
 

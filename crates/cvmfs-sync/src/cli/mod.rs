@@ -5,6 +5,7 @@ mod description;
 mod keys;
 mod learn;
 mod look;
+mod prefetch;
 mod probe;
 mod publish;
 mod server;
@@ -79,6 +80,8 @@ enum Command {
     Diff(look::DiffArgs),
     /// List catalogues with their size, and propose cuts
     Catalogs(look::CatalogsArgs),
+    /// Read the files that the commands of a container open before they do
+    Prefetch(prefetch::PrefetchArgs),
     /// Measure servers, rank them, and write the configuration of clients
     Probe(probe::ProbeArgs),
     /// Look at the client of this machine
@@ -154,6 +157,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Log(args) => look::log(&context, args),
         Command::Diff(args) => look::diff(&context, args),
         Command::Catalogs(args) => look::catalogs(&context, args),
+        Command::Prefetch(args) => prefetch::run(&context, args),
         Command::Probe(args) => probe::probe(&context, args),
         Command::Client(command) => probe::client(&context, command),
         Command::Server(command) => server::run(&context, command),

@@ -16,7 +16,11 @@ use super::{
     args::{Context, RepositoryArgs, TrustArgs, publish_failure, replicate_failure, tree_path},
     look::target,
 };
-use crate::{Place, SourceTree, tree::record_tree};
+use crate::{
+    Place, SourceTree,
+    hints::{OPENED, opened},
+    tree::{files_tree, record_tree},
+};
 
 /// What names objects.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -199,6 +203,10 @@ pub(super) struct PublishArgs {
     /// When `tree.json` and `tree.mtree.zst`, the record of the tree, are published beside it
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     record: RecordArg,
+    /// List of the files that commands of the container open, one path of its tree a line, as `neurodocker
+    /// minify --opened` writes it; it is published beside the tree as `opened.txt`, for `prefetch`
+    #[arg(long, value_name = "FILE")]
+    opened: Option<PathBuf>,
     /// How hard files are compressed, 1 to 12; other levels give other objects for equal files
     #[arg(long, value_name = "LEVEL", default_value_t = 3)]
     level: i32,
@@ -260,6 +268,18 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
         && at.name() == [dir.name(), b".simg"].concat()
     {
         more.push((record_tree(&tree.index)?, Some(dir)));
+    }
+    if let Some(list) = &args.opened {
+        let text = fs_err::read(context.environment.absolute(list))?;
+        let (list, none) = opened(&text, &tree.index);
+        if none > 0 {
+            let text = format!("{none} lines of the list name no file of the tree");
+            context.printer.warn(&text);
+        }
+        let dir = at.parent().ok_or_else(|| {
+            usage("`--opened` needs a folder beside the tree: `--at NAME/NAME.simg`".into())
+        })?;
+        more.push((files_tree(vec![(OPENED, list)])?, Some(dir)));
     }
     let mut known = context.known(name)?;
     let begin = begin(context, &*storage, &keys, args.repository_name());

@@ -1,5 +1,5 @@
-//! `kill -9` at any moment: the repository holds the old or the new revision, and the next run
-//! completes.
+//! `kill -9` at any moment, and a full disk at any: the repository holds the old or the new revision, and
+//! the next run completes.
 
 use std::time::{Duration, Instant};
 
@@ -111,4 +111,39 @@ fn a_kill_leaves_the_old_or_the_new_revision() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(left, ["cvmfs-sync.lock"]);
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_nothing() {
+    let life = Life::new();
+    tree(&life, 1);
+    life.put("small/file", "content");
+    life.write(&["publish", "small", "--at", "small"]);
+    life.put("more/file", "more");
+    let program = env!("CARGO_BIN_EXE_cvmfs-sync");
+    let at = format!("--repository {} --storage storage", crate::life::NAME);
+    // The storage as it is, on a disk of 2 MiB that grows afterwards; the tree has 5 MB.
+    let script = format!(
+        "cp -a storage old && mount -t tmpfs -o size=2m none storage && cp -a old/. storage\n\
+         mkdir copy && mount -t tmpfs -o size=40k none copy\n\
+         {program} publish tree --at tree {at}; echo publish $?\n\
+         {program} verify --full storage >/dev/null; echo verify $?\n\
+         {program} gc --keep-hours 0 {at} >/dev/null; echo gc $?\n\
+         {program} publish more --at more {at} >/dev/null; echo small $?\n\
+         {program} replicate storage copy; echo replicate $?\n\
+         mount -o remount,size=64m storage; mount -o remount,size=64m copy\n\
+         {program} publish tree --at tree {at} >/dev/null; echo publish $?\n\
+         {program} replicate storage copy >/dev/null; echo replicate $?\n\
+         {program} verify --full storage >/dev/null; echo verify $?\n\
+         {program} verify --full copy >/dev/null; echo verify $?\n"
+    );
+    let mut command = life.env.command("unshare");
+    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", &script];
+    let output = command.args(words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ends = String::from_utf8_lossy(&output.stdout);
+    let ends: Vec<&str> = ends.lines().collect();
+    let expected = "publish 7, verify 0, gc 0, small 0, replicate 7, publish 0, replicate 0, verify 0, verify 0";
+    let expected: Vec<&str> = expected.split(", ").collect();
+    assert_eq!(ends, expected, "{said}");
 }

@@ -330,3 +330,78 @@ fn what_others_published_is_learned_and_not_stored_again() {
     assert_eq!(objects("ours/bin/tool"), objects("theirs/bin/tool"));
     assert_eq!(life.verify()["good"], true);
 }
+
+#[test]
+fn the_files_that_commands_open_are_listed_beside_the_container() {
+    let life = Life::new();
+    life.put("tree/bin/tool", "#!/bin/sh\n");
+    life.put("tree/share/words", "words\n");
+    life.put("list", "/share/words\n/bin/tool\n/proc/self/maps\n");
+    let words = ["publish", "tree", "--opened", "list", "--at"];
+    let at = ["--repository", NAME, "--storage", &life.at];
+    life.fails(
+        &[&words[..], &["tool"], &at].concat(),
+        2,
+        "a folder beside the tree",
+    );
+    life.write(&[&words[..], &["tool_1/tool_1.simg"]].concat());
+    let list = life
+        .command(&["cat", &life.at, "tool_1/opened.txt"])
+        .output()
+        .unwrap();
+    assert_eq!(list.stdout, b"share/words\nbin/tool\n");
+    // As it looks where it is mounted.
+    life.put("mounted/tool_1/tool_1.simg/share/words", "words\n");
+    life.put("mounted/tool_1/opened.txt", list.stdout);
+    let read = life.run(&["prefetch", "mounted/tool_1/tool_1.simg"]);
+    assert_eq!((&read["files"], &read["missing"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn a_catalogue_that_is_too_large_is_told_where_to_cut() {
+    let life = Life::new();
+    for n in 0..400 {
+        let dir = ["bin", "lib/a", "lib/b"][n % 3];
+        life.put(&format!("tree/{dir}/{n:->200}"), "");
+    }
+    life.write(&["publish", "tree", "--at", "tree", "--nested", "never"]);
+    let found = life.run(&["catalogs", &life.at, "--above", "0"]);
+    let root = &found["catalogs"][0];
+    assert_eq!((&root["path"], &root["depth"]), (&"/".into(), &0.into()));
+    assert_eq!(
+        (&root["entries"], &root["files"]),
+        (&406.into(), &400.into())
+    );
+    let cuts: Vec<_> = root["cuts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cut| cut["path"].clone())
+        .collect();
+    assert_eq!(cuts, ["/tree/bin", "/tree/lib/a", "/tree/lib/b"]);
+    // Cut there, none of the catalogues is.
+    life.write(&[
+        "publish", "tree/lib", "--at", "tree/lib", "--nested", "always",
+    ]);
+    let found = life.run(&["catalogs", &life.at]);
+    let all: Vec<_> = found["catalogs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["path"].clone(),
+                one["depth"].clone(),
+                one["cuts"].clone(),
+            )
+        })
+        .collect();
+    let none = serde_json::json!([]);
+    assert_eq!(
+        all,
+        [
+            ("/".into(), 0.into(), none.clone()),
+            ("/tree/lib".into(), 1.into(), none)
+        ]
+    );
+}

@@ -10,8 +10,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
+use cvmfs_sync::HttpSource;
+use nd_fetch::{FetchOptions, ObjectClient};
+use nd_report::Cancel;
 use nd_testkit::peer;
 use sha2::Digest as _;
 
@@ -27,6 +31,10 @@ pub(crate) enum Manner {
     Drip,
     /// Half of each object, then the end.
     Cut,
+    /// Half of each object, then nothing for a long time.
+    Stall,
+    /// One bit of each object is another.
+    Lie,
     /// Every third answer is an error, unless the same was asked before.
     Shaky,
 }
@@ -115,19 +123,23 @@ fn answer(
         .filter(|_| !path.contains(".."));
     let mut out = stream;
     if manner == Manner::Slow {
-        std::thread::sleep(std::time::Duration::from_millis(120));
+        std::thread::sleep(Duration::from_millis(120));
     }
     let _ = match file {
         _ if manner == Manner::Shaky && !again && number % 3 == 2 => {
             out.write_all(b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         }
         None => out.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-        Some(bytes) => {
+        Some(mut bytes) => {
+            let is_object = path.starts_with("data/");
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
             let end = match manner {
-                Manner::Cut if path.starts_with("data/") => bytes.len() / 2,
+                Manner::Cut | Manner::Stall if is_object => bytes.len() / 2,
                 _ => bytes.len(),
             };
+            if manner == Manner::Lie && is_object {
+                bytes[end / 2] ^= 1;
+            }
             let body = if method == "HEAD" { &[][..] } else { &bytes[..end] };
             if manner == Manner::Drip {
                 let _ = out.write_all(head.as_bytes());
@@ -136,11 +148,15 @@ fn answer(
                     if out.write_all(&[*byte]).is_err() {
                         return;
                     }
-                    std::thread::sleep(std::time::Duration::from_millis(100));
+                    std::thread::sleep(Duration::from_millis(100));
                 }
                 return;
             }
-            out.write_all(head.as_bytes()).and_then(|()| out.write_all(body))
+            let sent = out.write_all(head.as_bytes()).and_then(|()| out.write_all(body));
+            if manner == Manner::Stall && is_object {
+                std::thread::sleep(Duration::from_secs(3));
+            }
+            sent
         }
     };
 }
@@ -222,6 +238,61 @@ fn a_server_that_cuts_its_answers_short_is_named_and_nothing_is_published() {
         "{said}"
     );
     assert!(!life.env.work().join("copy/.cvmfspublished").exists());
+}
+
+#[test]
+fn a_server_that_lies_is_named_object_by_object_and_not_copied() {
+    let life = published();
+    // Catalogues are objects as well: what is read of them is what they are called.
+    let server = Server::start(life.storage(), Manner::Lie);
+    for words in [
+        &["verify", "--full", &server.url()][..],
+        &["replicate", &server.url(), "copy"],
+    ] {
+        let output = life.command(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(if words[0] == "verify" { 1 } else { 6 }),
+            "{said}"
+        );
+        assert!(
+            said.contains("data/") && said.contains("another hash"),
+            "{said}"
+        );
+    }
+    assert!(!life.env.work().join("copy/.cvmfspublished").exists());
+}
+
+#[test]
+fn a_server_that_stalls_is_waited_for_no_longer_than_was_said() {
+    let life = published();
+    let server = Server::start(life.storage(), Manner::Stall);
+    let mut options = FetchOptions::default();
+    options.timeouts.idle = Duration::from_millis(300);
+    let client = ObjectClient::new(options, server.url().parse().unwrap()).unwrap();
+    let source = HttpSource::new(client);
+    let options = nd_cvmfs::VerifyOptions {
+        depth: nd_cvmfs::Depth::Full,
+        keys: &[],
+        name: None,
+        now: jiff::Timestamp::now(),
+        threads: None,
+    };
+    let begun = Instant::now();
+    let refused = nd_cvmfs::verify(&source, &options, &Cancel::default()).unwrap_err();
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    let first: &dyn std::error::Error = &refused;
+    let causes = std::iter::successors(Some(first), |cause| cause.source());
+    let said = causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ");
+    assert!(said.contains("data/") && said.contains("no byte"), "{said}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use rusqlite::{Connection, MAIN_DB};
 
 use crate::fixture::{Fixture, small_tree};
 
-/// The root catalogue of a repository, changed by SQL.
-fn changed(sql: &str) -> Result<(Catalog, Vec<String>), CatalogError> {
+/// A repository, and the bytes of its root catalogue changed by SQL.
+fn forged(sql: &str) -> (Fixture, Vec<u8>) {
     let mut fixture = Fixture::new();
     let source = fixture.folder.path().join("tree");
     small_tree(&source);
@@ -35,6 +35,12 @@ fn changed(sql: &str) -> Result<(Catalog, Vec<String>), CatalogError> {
         .unwrap();
     connection.execute_batch(sql).unwrap();
     let bytes = connection.serialize(MAIN_DB).unwrap().to_vec();
+    (fixture, bytes)
+}
+
+/// The catalogue of that, and what is wrong with it.
+fn changed(sql: &str) -> Result<(Catalog, Vec<String>), CatalogError> {
+    let (_, bytes) = forged(sql);
     let (catalog, problems) = Catalog::read(&bytes, b"")?;
     Ok((catalog, problems.iter().map(ToString::to_string).collect()))
 }
@@ -100,6 +106,52 @@ fn broken_invariants_are_named() {
 }
 
 #[test]
+fn absurd_sizes_of_somebody_who_has_the_key_cost_neither_memory_nor_time() {
+    let tool = at("/a/bin/tool");
+    let large = i64::MAX;
+    let cases = [
+        (
+            format!("UPDATE catalog SET size = {large} WHERE {tool}"),
+            "bytes are missing",
+        ),
+        (format!("UPDATE catalog SET size = 1 WHERE {tool}"), "data/"),
+        (
+            format!("UPDATE nested_catalogs SET size = {large}"),
+            "bytes, not",
+        ),
+        (
+            format!(
+                "INSERT INTO chunks SELECT md5path_1, md5path_2, 0, {large}, hash FROM catalog WHERE {tool}; \
+                 UPDATE catalog SET flags = 68, hash = NULL, size = {large} WHERE {tool}"
+            ),
+            "chunk",
+        ),
+        ("UPDATE catalog SET hardlinks = -1".into(), "link"),
+    ];
+    for (sql, expected) in cases {
+        let (fixture, bytes) = forged(&sql);
+        let mut stream = Vec::new();
+        let mut encoder =
+            flate2::bufread::ZlibEncoder::new(&bytes[..], flate2::Compression::fast());
+        std::io::Read::read_to_end(&mut encoder, &mut stream).unwrap();
+        let mut manifest = nd_cvmfs::Repository::open(&fixture.storage)
+            .unwrap()
+            .manifest()
+            .clone();
+        manifest.root_catalog = nd_cvmfs::Algorithm::Sha1.hash(&stream);
+        manifest.root_size = bytes.len() as u64;
+        let object = manifest.root_catalog.path(nd_cvmfs::ObjectKind::Catalog);
+        fs_err::write(fixture.root().join(object), &stream).unwrap();
+        let sealed = crate::fixture::keys().release().unwrap().seal(&manifest);
+        fs_err::write(fixture.root().join(nd_cvmfs::MANIFEST), sealed.unwrap()).unwrap();
+        let begun = std::time::Instant::now();
+        let findings = fixture.findings().join("\n");
+        assert!(findings.contains(expected), "{sql}: {findings}");
+        assert!(begun.elapsed().as_secs() < 20, "{sql}");
+    }
+}
+
+#[test]
 fn a_data_base_that_runs_something_is_refused() {
     for sql in [
         "ALTER TABLE catalog RENAME TO other; CREATE VIEW catalog AS SELECT * FROM other",
@@ -132,4 +184,19 @@ fn a_lookup_finds_the_longest_prefix_alone() {
     assert_eq!(found(b"/a/bc"), None);
     assert_eq!(found(b""), None);
     let _ = (flag::DIR, |row: Row| row);
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_targets_are_what_the_readers_accept() {
+    use nd_cvmfs::{History, Manifest, Reflog, Whitelist};
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+    let read = |name: &str| fs_err::read(seeds.join(name)).unwrap();
+    Manifest::parse_lines(&read("cvmfs-manifest/published")).unwrap();
+    Whitelist::parse_lines(&read("cvmfs-whitelist/mkfs")).unwrap();
+    Reflog::read(&read("cvmfs-reflog/reflog.db"), None).unwrap();
+    History::read(&read("cvmfs-reflog/history.db"), None).unwrap();
+    for (name, prefix) in [("root", &b""[..]), ("nested", b"/a")] {
+        let bytes = read(&format!("cvmfs-catalogue/{name}.db"));
+        Catalog::read_sound(&bytes, prefix).unwrap();
+    }
 }

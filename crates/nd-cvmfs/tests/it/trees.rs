@@ -217,6 +217,28 @@ fn a_tree_with_everything_comes_back() {
 }
 
 #[test]
+fn a_directory_of_a_hundred_thousand_files_is_one_catalogue_and_comes_back() {
+    let mut fixture = Fixture::new();
+    let mut memory = Memory(Vec::new());
+    let kinds = [b"one", b"two"].map(|text| file(&mut memory, text.to_vec()));
+    let entries = (0..100_000).map(|n| entry(format!("many/{n:06}"), 0o644, kinds[n % 2].clone()));
+    let index = Index::from_entries(entries.collect()).unwrap();
+    let options = PutOptions {
+        nested: NestedAt::Always,
+        ..PutOptions::default()
+    };
+    fixture.publish("t", &index, &mut memory, &options);
+    let verified = fixture.verify(Depth::Full);
+    assert!(verified.is_good(), "{:?}", verified.findings);
+    // The root, the tree, and the directory, which is never divided.
+    assert_eq!(verified.catalogs, 3);
+    let repository = Repository::open(&fixture.storage).unwrap();
+    assert_eq!(repository.list(b"/t/many").unwrap().len(), 100_000 + 2);
+    let (back, _) = repository.tree(b"/t", &mut |_| None).unwrap();
+    assert_eq!(digests(&back).tree, digests(&index).tree);
+}
+
+#[test]
 fn a_wrong_record_of_a_tree_is_found() {
     let mut fixture = Fixture::new();
     let (index, mut memory) = golden();

@@ -60,6 +60,10 @@ struct MinifyArgs {
     /// Show what would go, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Also write the files that the commands look at to this file, one path a line: what `cvmfs-sync
+    /// publish --opened` keeps beside a container
+    #[arg(long, value_name = "FILE")]
+    opened: Option<std::path::PathBuf>,
     /// Show a file or directory of the host inside, read-only unless `:rw` stands behind it
     #[arg(long, value_name = "HOST:INSIDE[:rw]")]
     bind: Vec<String>,
@@ -159,6 +163,15 @@ fn run(arguments: &MinifyArgs) -> Result<(), Failure> {
         }
         Err(error) => return Err(failure(error)),
     };
+    if let Some(file) = &arguments.opened {
+        let mut text = Vec::new();
+        // A name with a line feed would be two lines.
+        for path in report.opened.iter().filter(|path| !path.contains(&b'\n')) {
+            text.extend_from_slice(path);
+            text.push(b'\n');
+        }
+        nd_host::write_atomic(&environment.absolute(file), &text)?;
+    }
     if arguments.dry_run {
         screen.plan(&report)?;
     } else {

@@ -94,6 +94,9 @@ pub struct Report {
     pub output: Option<Output>,
     /// How long each part took.
     pub milliseconds: Milliseconds,
+    /// The files of the image that the commands looked at, as paths below its root.
+    #[serde(skip)]
+    pub opened: Vec<Vec<u8>>,
 }
 
 /// How long each part took, in milliseconds.
@@ -172,14 +175,17 @@ pub(crate) fn minify(
         stage.record(None, &mut |stream, line| observer.line(stream, line))?;
     spent.record = watch.lap();
     check(request, &expected)?;
+    let mut looked_at = Used::none(&source.index);
     let mut used = always_used(&source.index, &stage);
     for path in records.iter().flat_map(|record| &record.paths) {
+        looked_at.path(&source.index, path);
         used.path(&source.index, path);
     }
     let removal = Removal::plan(&source.index, &prune, &used, &request.keep);
     let mut report = Report {
         image: request.image.clone(),
         commands: request.commands.lines.clone(),
+        opened: looked_at.files(&source.index),
         ..Report::default()
     };
     report.of_image(&source.index);

@@ -71,6 +71,16 @@ impl Used {
         }
     }
 
+    /// The paths of the files that are marked.
+    pub(super) fn files(&self, index: &Index) -> Vec<Vec<u8>> {
+        let entries = index.iter().zip(&self.marks);
+        let files =
+            entries.filter(|(entry, marked)| **marked && matches!(entry.kind, Kind::File { .. }));
+        files
+            .map(|(entry, _)| entry.path.as_bytes().to_vec())
+            .collect()
+    }
+
     pub(super) fn has(&self, at: usize) -> bool {
         self.marks[at]
     }

@@ -213,11 +213,15 @@ fn nothing_is_written_unless_everything_is_right_and_agreed_to() {
         .unwrap();
     child.stdin.take().unwrap().write_all(b"n\n").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(6));
-    let text = bench.refused(0, &with(&["--dry-run"]));
+    let text = bench.refused(0, &with(&["--dry-run", "--opened", "cache/list"]));
     assert!(
         text.contains("/opt/app") && text.contains("files"),
         "{text}"
     );
+    let list = fs_err::read_to_string(bench.path("cache/list")).unwrap();
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines.contains(&"opt/app/run"), "{list}");
+    assert!(!lines.contains(&"opt/app/LICENSE.txt"), "{list}");
 
     for (arguments, code, says) in [
         (
