@@ -95,6 +95,10 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 impl Storage for Directory {
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.root)
+    }
+
     fn prepare(&self) -> Result<(), StorageError> {
         let folders = (0..256).map(|n| format!("data/{n:02x}"));
         for folder in folders.chain([SCRATCH.to_owned()]) {

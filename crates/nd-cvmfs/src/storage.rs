@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read},
     num::NonZeroUsize,
+    path::Path,
     sync::Arc,
 };
 
@@ -22,6 +23,11 @@ pub trait Source: Send + Sync {
 pub trait Storage: Source {
     /// Makes what has to exist before anything is put.
     fn prepare(&self) -> Result<(), StorageError>;
+
+    /// The folder of this machine that it is, if it is one.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// How many threads may make and put objects at a time unless the caller says it; one per core
     /// where putting does not wait for others.

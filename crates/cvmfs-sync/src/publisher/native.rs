@@ -82,7 +82,7 @@ impl Publisher for NativePublisher {
     }
 
     fn disks(&self) -> Vec<&std::path::Path> {
-        vec![self.storage.root()]
+        self.storage.folder().into_iter().collect()
     }
 
     fn state(&mut self) -> Result<RepositoryState, PublisherError> {
