@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _},
+    io::{self, Read, Seek as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use nd_oci::{
     BlobSource, Compression, ImageTree, LayerBlob, LayerContents, Layout, Limits, OciError,
-    index_layer, read_directory,
+    index_layer, index_layer_with, read_directory,
 };
 use nd_report::Cancel;
 use nd_rootfs::{
@@ -84,7 +84,7 @@ const SIF_MAGIC: &[u8] = b"SIF_MAGIC";
 
 impl SourceTree {
     /// Opens what is at `path`: an OCI layout or any other folder, a SIF file, a squashfs, or a tar,
-    /// compressed or not, which must be a plain file or is copied to one first (`-` is standard input).
+    /// compressed or not. Standard input (`-`) is copied to a file below `temporary` first.
     pub fn open(path: &Path, temporary: &Path, cancel: &Cancel) -> Result<Self, TreeError> {
         let io = |source| TreeError::Io {
             path: path.to_owned(),
@@ -97,30 +97,31 @@ impl SourceTree {
             let (index, contents) = read_directory(path)?;
             return Ok(Self::new(index, Box::new(contents)));
         }
-        let mut folder = None;
-        let mut path = path.to_owned();
         if path == Path::new("-") {
-            // The bytes pass twice: once for the index, once for the objects.
-            let own = tempfile::tempdir_in(temporary).map_err(io)?;
-            path = own.path().join("standard-input");
-            let mut file = fs_err::File::create(&path).map_err(io)?;
-            io::copy(&mut io::stdin().lock(), &mut file).map_err(io)?;
-            folder = Some(own);
+            return Self::spooled(io::stdin(), temporary, cancel);
         }
-        let mut file: File = fs_err::File::open(&path).map_err(io)?.into();
-        let mut head = Vec::new();
-        (&mut file).take(64).read_to_end(&mut head).map_err(io)?;
+        let mut file: File = fs_err::File::open(path).map_err(io)?.into();
+        let head = head(&mut file).map_err(io)?;
         file.rewind().map_err(io)?;
-        if head.get(32..).is_some_and(|at| at.starts_with(SIF_MAGIC)) {
-            return Self::of_sif(&path, file, cancel);
+        if is_sif(&head) {
+            return Self::of_sif(path, file, cancel);
         }
-        if head.starts_with(b"hsqs") {
+        if is_squashfs(&head) {
             let range = FileRange::whole(file).map_err(io)?;
             return Self::of_squashfs(range, cancel);
         }
         drop(file);
-        let mut tree = Self::of_tar(path, &head)?;
-        tree.folder = folder;
+        Self::of_tar(path.to_owned(), &head)
+    }
+
+    /// The same for what comes once and has to be read in any order.
+    fn spooled(mut input: impl Read, temporary: &Path, cancel: &Cancel) -> Result<Self, TreeError> {
+        let own = tempfile::tempdir_in(temporary).map_err(standard_input)?;
+        let path = own.path().join("standard-input");
+        let mut file = fs_err::File::create(&path).map_err(standard_input)?;
+        io::copy(&mut input, &mut file).map_err(standard_input)?;
+        let mut tree = Self::open(&path, temporary, cancel)?;
+        tree.folder = Some(own);
         Ok(tree)
     }
 
@@ -179,11 +180,7 @@ impl SourceTree {
     }
 
     fn of_tar(path: PathBuf, head: &[u8]) -> Result<Self, TreeError> {
-        let compression = match head {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-            _ => Compression::None,
-        };
+        let compression = compression(head);
         let blob = TarFile(path);
         let open = || blob.open(&nd_squashfs::UNREAD);
         let layer = index_layer(open()?, compression, Limits::default())?;
@@ -202,6 +199,85 @@ impl SourceTree {
             notes: merged.notes,
             folder: None,
         })
+    }
+}
+
+/// What comes first of a file.
+fn head(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    input.take(64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn is_sif(head: &[u8]) -> bool {
+    head.get(32..).is_some_and(|at| at.starts_with(SIF_MAGIC))
+}
+
+fn is_squashfs(head: &[u8]) -> bool {
+    head.starts_with(b"hsqs")
+}
+
+fn compression(head: &[u8]) -> Compression {
+    match head {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
+
+fn standard_input(source: io::Error) -> TreeError {
+    TreeError::Io {
+        path: "standard input".into(),
+        source,
+    }
+}
+
+/// What is published: a tree whose bytes can be read when they are wanted, or a tar that passes once.
+pub(crate) enum Input {
+    Tree(SourceTree),
+    Stream(TarStream),
+}
+
+impl Input {
+    /// Opens what is at `path`; `-` is standard input, of which a tar is not kept.
+    pub(crate) fn open(path: &Path, temporary: &Path, cancel: &Cancel) -> Result<Self, TreeError> {
+        if path != Path::new("-") {
+            return SourceTree::open(path, temporary, cancel).map(Self::Tree);
+        }
+        let mut input = io::stdin();
+        let head = head(&mut input).map_err(standard_input)?;
+        let compression = compression(&head);
+        let in_any_order = is_sif(&head) || is_squashfs(&head);
+        let input = io::Cursor::new(head).chain(input);
+        if in_any_order {
+            return SourceTree::spooled(input, temporary, cancel).map(Self::Tree);
+        }
+        Ok(Self::Stream(TarStream {
+            input: Box::new(input),
+            compression,
+        }))
+    }
+}
+
+/// A tar that passes once.
+pub(crate) struct TarStream {
+    input: Box<dyn Read + Send>,
+    compression: Compression,
+}
+
+impl TarStream {
+    /// Hands every content to `each`, and gives the tree, whose bytes are gone then.
+    pub(crate) fn read(
+        self,
+        each: &mut dyn FnMut(&mut dyn Read) -> io::Result<nd_names::Sha256>,
+    ) -> Result<SourceTree, TreeError> {
+        let mut each = |bytes: &mut dyn Read| each(bytes).map(|_| ());
+        let (input, limits) = (self.input, Limits::default());
+        let layer = index_layer_with(input, self.compression, limits, &mut each)?;
+        let merged = merge(&[&layer.index], Duplicates::LastWins)?;
+        let mut tree = SourceTree::new(merged.index, Box::new(Memory(Vec::new())));
+        tree.notes = merged.notes;
+        Ok(tree)
     }
 }
 

@@ -59,6 +59,38 @@ pub fn index_layer(
     visit_layer(input, compression, limits, &mut Nothing)
 }
 
+/// The same, and hands the bytes of every regular file to `each` as they come, in the layer's order: a
+/// blob that passes once need not be kept.
+pub fn index_layer_with(
+    input: impl Read + Send,
+    compression: Compression,
+    limits: Limits,
+    each: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+) -> Result<IndexedLayer, OciError> {
+    visit_layer(input, compression, limits, &mut Handed(each))
+}
+
+/// Contents go to somebody else as well.
+struct Handed<'a>(&'a mut dyn FnMut(&mut dyn Read) -> io::Result<()>);
+
+impl Visitor for Handed<'_> {
+    type Error = OciError;
+
+    fn file(
+        &mut self,
+        path: &TreePath,
+        _: &Attr,
+        _: u64,
+        bytes: &mut dyn Read,
+    ) -> Result<(), OciError> {
+        (self.0)(bytes).map_err(OciError::io(path.to_string()))
+    }
+
+    fn other(&mut self, _: &LayerEntry) -> Result<(), OciError> {
+        Ok(())
+    }
+}
+
 /// Takes a layer's entries while they are read.
 pub(crate) trait Visitor {
     /// What goes wrong.

@@ -25,7 +25,7 @@ pub use compression::Compression;
 pub use contents::{LayerBlob, LayerContents};
 pub use directory::{DirectoryContents, DirectoryError, read_directory};
 pub use error::{OciError, TarError};
-pub use index_layer::{IndexedLayer, index_layer};
+pub use index_layer::{IndexedLayer, index_layer, index_layer_with};
 pub use layout::{BlobSource, Image, ImageSpec, Layout};
 pub use platforms::PlatformIndex;
 pub use tar::Limits;

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Place, SourceTree,
     hints::{OPENED, opened},
-    tree::{files_tree, record_tree},
+    tree::{Input, files_tree, record_tree},
 };
 
 /// What names objects.
@@ -232,6 +232,10 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
     let usage = |text: String| Failure::new(FailureKind::Usage, text);
     let at = tree_path(&args.at)?;
     let at = at.ok_or_else(|| usage("`--at` must name a path below the root".into()))?;
+    if args.opened.is_some() && at.parent().is_none() {
+        let text = "`--opened` needs a folder beside the tree: `--at NAME/NAME.simg`";
+        return Err(usage(text.into()));
+    }
     let level = DeflateLevel::new(args.level);
     let mut objects = ObjectOptions {
         level: level.ok_or_else(|| usage("`--level` goes from 1 to 12".into()))?,
@@ -251,7 +255,7 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
     };
     let temporary = context.environment.cache_dir()?;
     fs_err::create_dir_all(&temporary)?;
-    let mut tree = SourceTree::open(&source, &temporary, &context.cancel)?;
+    let input = Input::open(&source, &temporary, &context.cancel)?;
     let mut more = Vec::new();
     for word in &args.files {
         let (folder, path) = word
@@ -263,27 +267,24 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
             tree_path(path)?,
         ));
     }
-    if args.record == RecordArg::Auto
-        && let Some(dir) = at.parent()
-        && at.name() == [dir.name(), b".simg"].concat()
-    {
-        more.push((record_tree(&tree.index)?, Some(dir)));
-    }
-    if let Some(list) = &args.opened {
-        let text = fs_err::read(context.environment.absolute(list))?;
-        let (list, none) = opened(&text, &tree.index);
-        if none > 0 {
-            let text = format!("{none} lines of the list name no file of the tree");
-            context.printer.warn(&text);
-        }
-        let dir = at.parent().ok_or_else(|| {
-            usage("`--opened` needs a folder beside the tree: `--at NAME/NAME.simg`".into())
-        })?;
-        more.push((files_tree(vec![(OPENED, list)])?, Some(dir)));
-    }
     let mut known = context.known(name)?;
     let begin = begin(context, &*storage, &keys, args.repository_name());
-    let mut publisher = Publisher::begin(begin).map_err(publish_failure)?;
+    let cancel = &context.cancel;
+    // A stream is read when others are locked out: its objects must stay until something names them.
+    let (mut publisher, mut tree) = match input {
+        Input::Tree(tree) => {
+            more.extend(beside(context, args, &at, &tree.index)?);
+            (Publisher::begin(begin).map_err(publish_failure)?, tree)
+        }
+        Input::Stream(stream) => {
+            let mut publisher = Publisher::begin(begin).map_err(publish_failure)?;
+            let tree = publisher
+                .store_stream(&mut known, &objects, cancel, |each| stream.read(each))
+                .map_err(publish_failure)??;
+            more.extend(beside(context, args, &at, &tree.index)?);
+            (publisher, tree)
+        }
+    };
     for path in &args.remove {
         let path = tree_path(path)?;
         let path = path.ok_or_else(|| usage("the root cannot be removed".into()))?;
@@ -292,7 +293,7 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
     for note in tree.notes.drain(..) {
         publisher.note(note);
     }
-    let cancel = &context.cancel;
+    // Of a stream, everything is stored already.
     publisher
         .store(
             &tree.index,
@@ -334,6 +335,32 @@ pub(super) fn publish(context: &Context, args: &PublishArgs) -> Result<(), Failu
         .commit(&args.revision.revision())
         .map_err(publish_failure)?;
     tell(context, &published, Some((&tree.index, &at)))
+}
+
+/// What is published beside a tree: its record, and the list of files that commands open.
+fn beside(
+    context: &Context,
+    args: &PublishArgs,
+    at: &TreePath,
+    index: &Index,
+) -> Result<Vec<(SourceTree, Option<TreePath>)>, Failure> {
+    let mut more = Vec::new();
+    if args.record == RecordArg::Auto
+        && let Some(dir) = at.parent()
+        && at.name() == [dir.name(), b".simg"].concat()
+    {
+        more.push((record_tree(index)?, Some(dir)));
+    }
+    if let Some(list) = &args.opened {
+        let text = fs_err::read(context.environment.absolute(list))?;
+        let (list, none) = opened(&text, index);
+        if none > 0 {
+            let text = format!("{none} lines of the list name no file of the tree");
+            context.printer.warn(&text);
+        }
+        more.push((files_tree(vec![(OPENED, list)])?, at.parent()));
+    }
+    Ok(more)
 }
 
 impl PublishArgs {

@@ -282,9 +282,50 @@ fn keys_are_never_put_where_they_would_be_served() {
 }
 
 #[test]
-fn a_tar_on_standard_input_is_published() {
+fn a_tar_on_standard_input_is_published_as_it_comes() {
     let life = Life::new();
     life.put("t/a/b", "b");
+    life.put("t/a/same", "b");
+    life.put(
+        "t/large",
+        (0..2_000_000u32)
+            .flat_map(u32::to_le_bytes)
+            .collect::<Vec<_>>(),
+    );
+    let publish = |at: &str, compress: &str| {
+        let mut tar = life.env.command("tar");
+        let tar = tar.args(["-C", "t", "-c", compress, "."]).output().unwrap();
+        let words = ["publish", "-", "--at", at, "--json"];
+        let mut command = life.command(&words);
+        command.args(["--repository", NAME, "--storage", "storage"]);
+        let assert = command.write_stdin(tar.stdout).assert().success();
+        serde_json::from_slice::<Value>(&assert.get_output().stdout).unwrap()
+    };
+    let first = publish("t/t.simg", "--no-recursion");
+    assert_eq!(first["entries"], 0);
+    let first = publish("t/t.simg", "--format=posix");
+    let found = life
+        .command(&["cat", "storage", "t/t.simg/a/b"])
+        .output()
+        .unwrap();
+    assert_eq!(found.stdout, b"b");
+    let verified = life.verify();
+    assert_eq!(
+        (&verified["good"], &verified["trees"]),
+        (&true.into(), &1.into())
+    );
+    // What is known costs a look-up, in a stream as well, and a folder gives the same.
+    let second = publish("again", "--gzip");
+    assert_eq!(second["tree"], first["tree"]);
+    assert!(second["new_bytes"].as_u64() < Some(1 << 20), "{second}");
+    assert_eq!(life.verify()["good"], true);
+    let third = life.write(&["publish", "t", "--at", "again"]);
+    assert_eq!(
+        (&third["read_bytes"], &third["tree"]),
+        (&0.into(), &first["tree"])
+    );
+    // Nothing of a stream is kept, and a tar that ends early is not published.
+    let mut command = life.command(&["publish", "-", "--at", "cut", "--repository", NAME]);
     let tar = life
         .env
         .command("tar")
@@ -292,22 +333,11 @@ fn a_tar_on_standard_input_is_published() {
         .output()
         .unwrap()
         .stdout;
-    life.command(&[
-        "publish",
-        "-",
-        "--at",
-        "t",
-        "--repository",
-        NAME,
-        "--storage",
-        "storage",
-    ])
-    .write_stdin(tar)
-    .assert()
-    .success();
-    let found = life.command(&["cat", "storage", "t/a/b"]).output().unwrap();
-    assert_eq!(found.stdout, b"b");
-    assert_eq!(life.verify()["good"], true);
+    let cut = command
+        .args(["--storage", "storage"])
+        .write_stdin(&tar[..tar.len() / 2]);
+    assert!(!cut.output().unwrap().status.success());
+    assert_eq!(life.verify()["revision"], 5);
 }
 
 #[test]

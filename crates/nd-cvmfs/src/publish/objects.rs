@@ -19,7 +19,7 @@ use crate::{
     chunk::{ChunkSizes, Chunker},
     compress::{DeflateLevel, Deflater},
     hash::{Algorithm, ObjectHash, ObjectKind},
-    known::{Piece, Stored},
+    known::{Known, Piece, Stored},
     storage::{Storage, StorageError},
 };
 
@@ -79,6 +79,17 @@ pub(crate) fn put_object(
         .new_bytes
         .fetch_add(bytes.len() as u64, Ordering::Relaxed);
     Ok(())
+}
+
+/// Whether all objects of a content are there, with their lengths.
+pub(crate) fn is_stored(storage: &dyn Storage, stored: &Stored) -> Result<bool, StorageError> {
+    for piece in &stored.pieces {
+        let path = piece.hash.path(stored.kind());
+        if storage.size(&path)? != Some(piece.stored) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl AtomicCounts {
@@ -191,6 +202,9 @@ pub(crate) struct Feeder<'a> {
     cancel: &'a Cancel,
     next: u64,
     files: HashMap<Sha256, (u64, u64)>,
+    /// Where contents are looked up that nobody could look up before.
+    known: Option<&'a Known>,
+    found: HashMap<Sha256, Stored>,
     read_bytes: u64,
     portion: Vec<u8>,
 }
@@ -231,12 +245,35 @@ impl Feeder<'_> {
         } else {
             ObjectKind::Chunk
         };
-        self.send(file, number, kind, piece)?;
         self.portion = portion;
         self.read_bytes += size;
         let content = Sha256::from_bytes(digest.finalize().into());
+        // What was sent in part has to be sent to its end.
+        if number == 0 && self.is_known(&content)? {
+            return Ok(content);
+        }
+        self.send(file, number, kind, piece)?;
         self.files.insert(content, (file, size));
         Ok(content)
+    }
+
+    /// Whether a content was fed before, or was published before and still is there.
+    fn is_known(&mut self, content: &Sha256) -> io::Result<bool> {
+        if self.files.contains_key(content) || self.found.contains_key(content) {
+            return Ok(true);
+        }
+        let Shared {
+            storage, algorithm, ..
+        } = *self.shared;
+        let stored = self.known.and_then(|known| known.get(algorithm, content));
+        let Some(stored) = stored else {
+            return Ok(false);
+        };
+        let is_there = is_stored(storage, &stored).map_err(io::Error::other)?;
+        if is_there {
+            self.found.insert(*content, stored);
+        }
+        Ok(is_there)
     }
 
     fn send(&self, file: u64, number: usize, kind: ObjectKind, bytes: Vec<u8>) -> io::Result<()> {
@@ -276,12 +313,14 @@ impl ContentSink for Feeder<'_> {
     }
 }
 
-/// Runs `feed` with workers beside it; gives what was stored for each content fed.
+/// Runs `feed` with workers beside it; gives what holds each content fed. With `known`, contents are looked
+/// up as they are fed.
 pub(crate) fn with_workers<T, E: From<StorageError>>(
     storage: &dyn Storage,
     algorithm: Algorithm,
     options: &ObjectOptions,
     counts: &AtomicCounts,
+    known: Option<&Known>,
     cancel: &Cancel,
     feed: impl FnOnce(&mut Feeder<'_>) -> Result<T, E>,
 ) -> Result<(T, HashMap<Sha256, Stored>, u64), E> {
@@ -294,7 +333,7 @@ pub(crate) fn with_workers<T, E: From<StorageError>>(
     };
     let threads = options.threads(storage);
     let (jobs, work) = crossbeam_channel::bounded(1024);
-    let (result, files, read_bytes) = std::thread::scope(|scope| {
+    let (result, files, found, read_bytes) = std::thread::scope(|scope| {
         for _ in 0..threads {
             let (shared, work) = (&shared, work.clone());
             scope.spawn(move || shared.work(&work, options.level));
@@ -307,11 +346,13 @@ pub(crate) fn with_workers<T, E: From<StorageError>>(
             cancel,
             next: 0,
             files: HashMap::new(),
+            known,
+            found: HashMap::new(),
             read_bytes: 0,
             portion: Vec::new(),
         };
         let result = feed(&mut feeder);
-        (result, feeder.files, feeder.read_bytes)
+        (result, feeder.files, feeder.found, feeder.read_bytes)
     });
     let done = shared
         .done
@@ -322,7 +363,8 @@ pub(crate) fn with_workers<T, E: From<StorageError>>(
     }
     let result = result?;
     let mut pieces = done.pieces;
-    let mut stored = HashMap::with_capacity(files.len());
+    let mut stored = found;
+    stored.reserve(files.len());
     for (content, (file, size)) in files {
         let pieces = pieces.remove(&file).unwrap_or_default();
         let pieces: Option<Vec<Piece>> = pieces.into_iter().collect();

@@ -14,7 +14,7 @@ use super::{
     commit::{Switch, load_reflog},
     edit::{Editor, directory, stamp},
     error::PublishError,
-    objects::{AtomicCounts, Feeder, ObjectCounts, ObjectOptions, with_workers},
+    objects::{AtomicCounts, Feeder, ObjectCounts, ObjectOptions, is_stored, with_workers},
     put_object,
     tree::{Notes, PutOptions, put_tree},
 };
@@ -312,11 +312,12 @@ impl<'s> Publisher<'s> {
         let feed = |feeder: &mut Feeder<'_>| -> Result<(), Stop> {
             contents.visit(&wanted, feeder).map_err(Stop::Contents)
         };
-        self.work(known, options, cancel, feed)
+        self.work(known, Look::Done, options, cancel, feed)
     }
 
-    /// Makes objects of contents that come one by one, in a stream: `next` is called with a function
-    /// that takes the bytes of one file and gives their digest.
+    /// Makes objects of contents that come one by one, in a stream: `read` is called with a function that
+    /// takes the bytes of one file and gives their digest. What `known` says is looked up for each that
+    /// is not cut.
     pub fn store_stream<T>(
         &mut self,
         known: &mut Known,
@@ -325,7 +326,7 @@ impl<'s> Publisher<'s> {
         read: impl FnOnce(&mut dyn FnMut(&mut dyn Read) -> std::io::Result<Sha256>) -> T,
     ) -> Result<T, PublishError> {
         let mut out = None;
-        self.work(known, options, cancel, |feeder| {
+        self.work(known, Look::Up, options, cancel, |feeder| {
             out = Some(read(&mut |bytes| feeder.feed(bytes)));
             Ok(())
         })?;
@@ -335,13 +336,15 @@ impl<'s> Publisher<'s> {
     fn work(
         &mut self,
         known: &mut Known,
+        look: Look,
         options: &ObjectOptions,
         cancel: &Cancel,
         feed: impl FnOnce(&mut Feeder<'_>) -> Result<(), Stop>,
     ) -> Result<(), PublishError> {
         let (storage, algorithm) = (self.editor.storage(), self.editor.algorithm());
         let counts = &self.editor.counts;
-        let made = with_workers(storage, algorithm, options, counts, cancel, feed);
+        let hints = (look == Look::Up).then_some(&*known);
+        let made = with_workers(storage, algorithm, options, counts, hints, cancel, feed);
         let ((), stored, read) = made.map_err(|stop| -> PublishError {
             match stop {
                 Stop::Contents(error) if cancel.is_cancelled() => match cancel.check() {
@@ -372,21 +375,15 @@ impl<'s> Publisher<'s> {
         let hints: Vec<(Sha256, Stored)> = contents
             .filter_map(|content| Some((*content, known.get(algorithm, content)?)))
             .collect();
-        let there = |stored: &Stored| -> Result<bool, StorageError> {
-            for piece in &stored.pieces {
-                let path = piece.hash.path(stored.kind());
-                if storage.size(&path)? != Some(piece.stored) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        };
         let part = hints.len().div_ceil(options.threads(storage)).max(1);
         let parts: Vec<Result<Vec<bool>, StorageError>> = std::thread::scope(|scope| {
             let running: Vec<_> = hints
                 .chunks(part)
                 .map(|part| {
-                    scope.spawn(move || part.iter().map(|(_, stored)| there(stored)).collect())
+                    scope.spawn(move || {
+                        let there = |(_, stored): &(_, Stored)| is_stored(storage, stored);
+                        part.iter().map(there).collect()
+                    })
                 })
                 .collect();
             let gone = || Err(StorageError::Busy("a thread ended too early".into()));
@@ -565,6 +562,15 @@ impl<'s> Publisher<'s> {
             notes: self.notes.0,
         })
     }
+}
+
+/// Whether contents are looked up in the index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// They were, all at once.
+    Done,
+    /// As they come.
+    Up,
 }
 
 enum Stop {
