@@ -6,6 +6,7 @@
 mod beside;
 mod capability;
 mod exec;
+mod loop_device;
 mod loopback;
 mod mount;
 mod seccomp;
@@ -14,6 +15,7 @@ mod thread;
 
 pub use capability::{ContainerCapabilities, drop_capabilities, drop_from_bounding_set};
 pub use exec::{close_on_exec_from, exec, ignore_signals, reset_signals, set_stdio};
+pub use loop_device::loop_device;
 pub use loopback::loopback_up;
 pub use mount::{
     Attributes, Filesystem, MAX_LOWERS, attach, clone_tree, make_private, make_slave, overlay,

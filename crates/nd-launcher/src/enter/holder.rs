@@ -189,7 +189,10 @@ fn ask(place: &Place, uid: u32) -> Result<Option<Base>, Errno> {
         }
     }
     match (received.bytes, byte[0], <[OwnedFd; 2]>::try_from(fds)) {
-        (1, HERE, Ok([user, mounts])) => Ok(Some(Base { user, mounts })),
+        (1, HERE, Ok([user, mounts])) => Ok(Some(Base {
+            user: Some(user),
+            mounts,
+        })),
         _ => Err(Errno::PROTO),
     }
 }
@@ -229,7 +232,7 @@ pub(super) fn start(
         place.key.as_bytes(),
     ];
     detach(single, Path::new("/proc/self/exe"), &words, || {
-        rustix::stdio::dup2_stdout(&base.user)?;
+        rustix::stdio::dup2_stdout(base.user.as_ref().ok_or(Errno::INVAL)?)?;
         rustix::stdio::dup2_stderr(&base.mounts)?;
         fchdir(&place.folder)?;
         Ok(socket.as_fd())

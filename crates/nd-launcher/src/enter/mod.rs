@@ -90,7 +90,8 @@ fn failed<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Ref
 /// An image that is ready to be entered.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    user: OwnedFd,
+    /// None for root, who stays in the machine's.
+    user: Option<OwnedFd>,
     mounts: OwnedFd,
     /// The root: device and inode.
     root: (u64, u64),
@@ -98,6 +99,7 @@ pub(crate) struct Ready {
     program: CString,
     argv: Vec<CString>,
     variables: Vec<CString>,
+    keeps_privileges: bool,
 }
 
 /// Makes the root that a command sees, beside this process; of an image file that was checked, from that very file.
@@ -111,7 +113,20 @@ pub(crate) fn prepare(plan: &NativePlan, checked: Option<&Checked>) -> Result<Re
         gid: gid.as_raw(),
     };
     let single = SingleThreaded::claim().map_err(failed("count threads"))?;
+    if plan.account.is_root() {
+        return single
+            .beside(Namespaces::NEWNS, || {
+                let base = Base::of_root()?;
+                let folder = match plan.access {
+                    ImageAccess::Kernel => sif::mount_by_kernel(&plan.image, checked)?,
+                    _ => &plan.image,
+                };
+                inside(plan, base, folder)
+            })
+            .map_err(failed("make a mount namespace"))?;
+    }
     match &plan.access {
+        ImageAccess::Kernel => Err(Unfit::Root)?,
         ImageAccess::Folder => single.beside(Namespaces::NEWUSER | Namespaces::NEWNS, || {
             let base = Base::new(ids)?;
             inside(plan, base, &plan.image)
@@ -176,7 +191,7 @@ struct Ids {
 /// Namespaces in which a root can be made.
 #[derive(Debug)]
 struct Base {
-    user: OwnedFd,
+    user: Option<OwnedFd>,
     mounts: OwnedFd,
 }
 
@@ -184,7 +199,7 @@ impl Base {
     /// Those of this process, which are new: the caller is who it was.
     fn new(Ids { uid, gid }: Ids) -> Result<Self, Refusal> {
         let base = Self {
-            user: namespace("user")?,
+            user: Some(namespace("user")?),
             mounts: namespace("mnt")?,
         };
         // Without this nobody but root may map a group.
@@ -195,12 +210,23 @@ impl Base {
         Ok(base)
     }
 
+    /// The mount namespace of this process, which is new and root's.
+    fn of_root() -> Result<Self, Refusal> {
+        make_slave().map_err(failed("detach mounts from the host's"))?;
+        Ok(Self {
+            user: None,
+            mounts: namespace("mnt")?,
+        })
+    }
+
     /// Enters these, with mounts that are a copy.
     fn join(&self, single: &SingleThreaded) -> Result<Self, Refusal> {
-        for (namespace, kind) in [
-            (&self.user, LinkNameSpaceType::User),
-            (&self.mounts, LinkNameSpaceType::Mount),
-        ] {
+        let user = self
+            .user
+            .as_ref()
+            .map(|user| (user, LinkNameSpaceType::User));
+        let mounts = (&self.mounts, LinkNameSpaceType::Mount);
+        for (namespace, kind) in user.into_iter().chain([mounts]) {
             move_into_link_name_space(namespace.as_fd(), Some(kind))
                 .map_err(failed("enter the image's namespaces"))?;
         }
@@ -208,7 +234,7 @@ impl Base {
             .unshare(Namespaces::NEWNS)
             .map_err(failed("copy the image's mounts"))?;
         Ok(Self {
-            user: namespace("user")?,
+            user: Some(namespace("user")?),
             mounts: namespace("mnt")?,
         })
     }
@@ -243,6 +269,7 @@ fn inside(plan: &NativePlan, base: Base, image: &Path) -> Result<Ready, Refusal>
             .iter()
             .map(|(name, value)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_, _>>()?,
+        keeps_privileges: plan.keeps_privileges,
     })
 }
 
@@ -289,8 +316,10 @@ impl Ready {
     /// it was before.
     pub(crate) fn enter(self) -> Result<io::Error, Refusal> {
         let death = parent_process_death_signal().ok().flatten();
-        move_into_link_name_space(self.user.as_fd(), Some(LinkNameSpaceType::User))
-            .map_err(failed("enter the user namespace"))?;
+        if let Some(user) = &self.user {
+            move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))
+                .map_err(failed("enter the user namespace"))?;
+        }
         Ok(match self.follow(death) {
             Err(error) => error,
             Ok(()) => nd_namespace::exec(&self.program, &self.argv, &self.variables),
@@ -305,8 +334,10 @@ impl Ready {
         }
         chdir(&self.cwd)?;
         // The command has no privilege in the new namespace, and no program gives it one.
-        drop_from_bounding_set(CapabilitySet::empty())?;
-        drop_capabilities(CapabilitySet::empty())?;
+        if !self.keeps_privileges {
+            drop_from_bounding_set(CapabilitySet::empty())?;
+            drop_capabilities(CapabilitySet::empty())?;
+        }
         set_no_new_privs(true)?;
         // Entering a user namespace takes it away from whoever wants to know of their parent's end.
         match set_parent_process_death_signal(death) {

@@ -93,10 +93,11 @@ pub(super) fn probe() -> Result<Result<(), Refusal>, Refusal> {
 
 /// Mounts something of the host.
 fn add(root: BorrowedFd<'_>, mount: &NativeMount) -> io::Result<()> {
-    let source = tree(&mount.source)?;
+    let path = CString::new(mount.source.as_os_str().as_bytes())?;
+    let source = clone_tree(CWD, &path, mount.kind != MountKind::SystemAlone)?;
     match mount.kind {
         MountKind::System => {}
-        MountKind::Data => set_attributes(source.as_fd(), DATA, true)?,
+        MountKind::Data | MountKind::SystemAlone => set_attributes(source.as_fd(), DATA, true)?,
         MountKind::ReadOnly => set_attributes(source.as_fd(), IMAGE, true)?,
     }
     let target = match open_in(root, &mount.target, OFlags::PATH) {
@@ -141,12 +142,6 @@ fn make_in_mount(
     }
 }
 
-/// A copy of what is mounted at a path of the host, with all that is mounted in it.
-fn tree(path: &Path) -> io::Result<OwnedFd> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    clone_tree(CWD, &path, true)
-}
-
 /// A mount point that the image does not have.
 struct Missing {
     path: PathBuf,
@@ -158,7 +153,8 @@ fn missing(plan: &NativePlan, image: BorrowedFd<'_>) -> Result<Vec<Missing>, Ref
     let mut missing = Vec::new();
     let resolver = (Path::new(RESOLVER), Path::new(RESOLVER), false);
     let mounts = plan.mounts.iter().map(|mount| {
-        let system = mount.kind == MountKind::System || is_temporary(&mount.target);
+        let system = matches!(mount.kind, MountKind::System | MountKind::SystemAlone)
+            || is_temporary(&mount.target);
         (mount.source.as_path(), mount.target.as_path(), system)
     });
     for (at, (source, target, system)) in mounts.chain([resolver]).enumerate() {

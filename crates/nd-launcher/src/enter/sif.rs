@@ -8,12 +8,15 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
     time::{Duration, Instant},
 };
 
-use nd_namespace::{Filesystem, Namespaces, SingleThreaded, attach};
+use nd_namespace::{Filesystem, Namespaces, SingleThreaded, attach, loop_device};
 use nd_sif::{Extra, FsType, Sif};
 use rustix::{
     fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, open, openat, statat, unlinkat},
@@ -22,7 +25,7 @@ use rustix::{
 };
 
 use super::{
-    Base, Ids, Refusal, failed,
+    Base, Checked, Ids, Refusal, failed,
     holder::{self, Place},
     root::IMAGE,
 };
@@ -57,12 +60,11 @@ pub(super) fn show(
     image: &Path,
     settings: &Settings<'_>,
 ) -> Result<Base, Refusal> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let opened;
     let file = if let Some(file) = settings.file {
         file
     } else {
-        opened = open(image, flags, Mode::empty()).map_err(failed("open the image"))?;
+        opened = open_image(image)?;
         &opened
     };
     let start = || start(single, ids, file, settings.server);
@@ -112,7 +114,7 @@ fn start(
     file: &OwnedFd,
     server: &Path,
 ) -> Result<(Base, Pid), Refusal> {
-    let offset = partition(file)?;
+    let (offset, _) = partition(file)?;
     let (base, device) = single
         .beside(Namespaces::NEWUSER | Namespaces::NEWNS, || {
             let base = Base::new(ids)?;
@@ -127,8 +129,44 @@ fn start(
     Ok((base, server))
 }
 
-/// Where the squashfs is in a SIF file.
-fn partition(file: &OwnedFd) -> Result<u64, Refusal> {
+/// Mounts the image at [`SHOWN`], in the namespaces of this process, which is root's.
+pub(super) fn mount_by_kernel(
+    image: &Path,
+    checked: Option<&Checked>,
+) -> Result<&'static Path, Refusal> {
+    let opened;
+    let file = if let Some(checked) = checked {
+        checked.file()
+    } else {
+        opened = open_image(image)?;
+        &opened
+    };
+    let (offset, size) = partition(file)?;
+    let mounted = || {
+        let (path, _device) = loop_device(file.as_fd(), offset, size)?;
+        Filesystem::new("squashfs")?
+            .set("source", path.as_os_str().as_bytes())?
+            .flag("ro")?
+            .mount(IMAGE)
+    };
+    show_at(&mounted().map_err(failed("mount the image"))?)?;
+    Ok(Path::new(SHOWN))
+}
+
+/// Attaches a mount at [`SHOWN`].
+fn show_at(root: &OwnedFd) -> Result<(), Refusal> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let target = open(SHOWN, flags, Mode::empty()).map_err(failed("find the mount point"))?;
+    attach(root.as_fd(), target.as_fd()).map_err(failed("mount the image"))
+}
+
+fn open_image(image: &Path) -> Result<OwnedFd, Refusal> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    open(image, flags, Mode::empty()).map_err(failed("open the image"))
+}
+
+/// Where the squashfs is in a SIF file, and how long it is.
+fn partition(file: &OwnedFd) -> Result<(u64, u64), Refusal> {
     let damaged = |text: String| failed("read the image")(std::io::Error::other(text));
     let file = file.try_clone().map_err(failed("read the image"))?;
     let sif = Sif::open(File::from(file)).map_err(|error| damaged(error.to_string()))?;
@@ -143,7 +181,7 @@ fn partition(file: &OwnedFd) -> Result<u64, Refusal> {
                 }
             )
         })
-        .map(|found| found.offset)
+        .map(|found| (found.offset, found.size))
         .ok_or_else(|| damaged("it has no squashfs".to_owned()))
 }
 
@@ -173,9 +211,7 @@ pub(super) fn probe(ids: Ids) -> Result<(), Refusal> {
 /// Mounts a new FUSE device at [`SHOWN`], in the namespaces of this process.
 fn mount(ids: Ids) -> Result<OwnedFd, Refusal> {
     let (device, root) = device(ids)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let target = open(SHOWN, flags, Mode::empty()).map_err(failed("find the mount point"))?;
-    attach(root.as_fd(), target.as_fd()).map_err(failed("mount the image"))?;
+    show_at(&root)?;
     Ok(device)
 }
 

@@ -126,3 +126,17 @@ pub(super) fn find_server(
         .map(|folder| prefix.join(folder).join("squashfuse_ll"))
         .find(|program| files.executable(program))
 }
+
+/// Where a runtime at this path has its settings of this name.
+pub(super) fn settings<'a>(runtime: &'a Path, name: &'a str) -> impl Iterator<Item = PathBuf> {
+    let family = runtime.file_name().unwrap_or_default();
+    let prefix = runtime.parent().and_then(Path::parent);
+    // The settings of what is below `/usr` are in `/etc`.
+    let above = prefix
+        .filter(|prefix| prefix.ends_with("usr"))
+        .and_then(Path::parent);
+    above
+        .into_iter()
+        .chain(prefix)
+        .map(move |prefix| prefix.join("etc").join(family).join(name))
+}

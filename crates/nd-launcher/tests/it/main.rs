@@ -14,6 +14,7 @@ mod gpu;
 mod native;
 mod plans;
 mod room;
+mod root;
 mod scripts;
 mod user;
 mod warm;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// All that a process can see of where it is, in sections.
-const VIEW: &str = r#"
+pub(crate) const VIEW: &str = r#"
 section() { echo "== $1"; }
 section who; id; section where; pwd; section environment; env | sort
 section umask; umask; section limits; ulimit -a; ulimit -H -a
@@ -40,7 +40,7 @@ section input; cat
 "#;
 
 /// The mounts: target, file system, and what is forbidden there.
-const MOUNTS: &str = r#"while read -r _ _ _ _ target options rest; do
+pub(crate) const MOUNTS: &str = r#"while read -r _ _ _ _ target options rest; do
     rest=" $rest"; kind=${rest##* - }; echo "$target ${kind%% *} $options"; done < /proc/self/mountinfo"#;
 
 /// One container, started in both ways.

@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::{MountKind, NativeMount};
-use crate::{Files, plan::gpu::Offer};
+use crate::{
+    Files,
+    plan::{gpu::Offer, runtime::settings},
+};
 
 /// The dynamic linker's cache.
 const CACHE: &str = "/etc/ld.so.cache";
@@ -35,7 +38,7 @@ pub(super) fn mounts(
         Offer::Nvidia => "nvliblist.conf",
         Offer::Rocm => "rocmliblist.conf",
     };
-    let list = lists(runtime, name).find_map(|path| files.read(&path))?;
+    let list = settings(runtime, name).find_map(|path| files.read(&path))?;
     let cache = files.read(Path::new(CACHE))?;
     let known = libraries(&cache)?;
     let mount = |source: &Path, target: PathBuf| NativeMount {
@@ -78,20 +81,6 @@ pub(super) fn mounts(
         found.push(mount(daemon, daemon.to_owned()));
     }
     Some(found)
-}
-
-/// Where a runtime at this path has its lists.
-fn lists<'a>(runtime: &'a Path, name: &'a str) -> impl Iterator<Item = PathBuf> {
-    let family = runtime.file_name().unwrap_or_default();
-    let prefix = runtime.parent().and_then(Path::parent);
-    // The settings of what is below `/usr` are in `/etc`.
-    let above = prefix
-        .filter(|prefix| prefix.ends_with("usr"))
-        .and_then(Path::parent);
-    above
-        .into_iter()
-        .chain(prefix)
-        .map(move |prefix| prefix.join("etc").join(family).join(name))
 }
 
 /// A number of the cache, in the machine's order of bytes.

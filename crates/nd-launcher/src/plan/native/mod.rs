@@ -2,6 +2,7 @@
 
 mod account;
 mod gpu;
+mod root;
 mod script;
 mod variables;
 
@@ -35,6 +36,8 @@ pub struct NativePlan {
     pub mounts: Vec<NativeMount>,
     /// Whom the image's tables of names get.
     pub account: Account,
+    /// Whether the command has root's capabilities; nobody else has any.
+    pub keeps_privileges: bool,
     /// The working directory.
     pub cwd: PathBuf,
     /// What is started: a path, or a name that `PATH` finds in the image. It is `argv[0]`.
@@ -61,6 +64,8 @@ const JOB: &[&str] = &[
 pub enum ImageAccess {
     /// It is one.
     Folder,
+    /// The kernel reads the squashfs of a SIF file, for root.
+    Kernel,
     /// A program shows the squashfs of a SIF file as one.
     Sif {
         /// The program, a `squashfuse_ll`.
@@ -90,6 +95,8 @@ pub struct NativeMount {
 pub enum MountKind {
     /// As on the host: `/dev`, `/proc`, `/sys`.
     System,
+    /// The same without what is mounted in it, without devices and set-id bits: root's `/proc` and `/sys`.
+    SystemAlone,
     /// No devices, no set-id bits.
     Data,
     /// The same, and nothing is written.
@@ -103,6 +110,7 @@ impl fmt::Display for NativePlan {
         for mount in &self.mounts {
             let kind = match mount.kind {
                 MountKind::System => "as on the host",
+                MountKind::SystemAlone => "as on the host, alone, nosuid, nodev",
                 MountKind::Data => "nosuid, nodev",
                 MountKind::ReadOnly => "nosuid, nodev, read-only",
             };
@@ -123,7 +131,7 @@ impl fmt::Display for NativePlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unfit {
-    /// Root has privileges that a command keeps, which are the runtime's to sort out.
+    /// Root has privileges, and no settings of the runtime say which of them a command keeps.
     Root,
     /// The policy demands a digest of the image, and none is recorded.
     NoDigest,
@@ -154,7 +162,9 @@ pub enum Unfit {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Root => f.write_str("root starts commands through the runtime"),
+            Self::Root => f.write_str(
+                "no settings of the runtime say which capabilities of root's a command keeps",
+            ),
             Self::NoDigest => {
                 f.write_str("no digest of the image is recorded, which the policy demands")
             }
@@ -227,9 +237,6 @@ fn native(
             (Form::Sif, Some(_)) => {}
         }
     }
-    if account.is_root() {
-        return Err(Unfit::Root);
-    }
     if !start.policy.clean {
         return Err(Unfit::Environment);
     }
@@ -244,8 +251,12 @@ fn native(
         .collect::<Vec<_>>()
         .join(OsStr::new(","));
     let caller = Environment(start.environment);
+    let runtime = |unfit| find(start.policy, &caller, start.folder, files).map_err(|_| unfit);
+    let keeps_privileges = account.is_root()
+        && root::keeps_privileges(&runtime(Unfit::Root)?.program, files).ok_or(Unfit::Root)?;
     let access = match start.launch.form {
         Form::Folder => ImageAccess::Folder,
+        Form::Sif if account.is_root() => ImageAccess::Kernel,
         Form::Sif => ImageAccess::Sif {
             server: find_server(start.policy, &caller, start.folder, files)
                 .ok_or(Unfit::NoServer)?,
@@ -266,7 +277,7 @@ fn native(
     };
     let environment = NativeEnvironment::new(&caller, &passed, &about)?;
     if let Some(offer) = gpu.or(options.gpu()) {
-        let runtime = find(start.policy, &caller, start.folder, files).map_err(|_| Unfit::Gpu)?;
+        let runtime = runtime(Unfit::Gpu)?;
         let path = caller.get("PATH").unwrap_or_default();
         let driver = gpu::mounts(offer, &runtime.program, path, files).ok_or(Unfit::Gpu)?;
         mounts.extend(driver);
@@ -276,6 +287,7 @@ fn native(
         access,
         mounts,
         account: account.clone(),
+        keeps_privileges,
         cwd: cwd.to_owned(),
         program,
         arguments: start
@@ -304,8 +316,18 @@ fn usual(
         kind,
     };
     let mut mounts: Vec<NativeMount> = Vec::with_capacity(16);
-    for path in ["/dev", "/proc", "/sys"] {
-        mounts.push(same(Path::new(path), MountKind::System));
+    // The runtime mounts them anew where it may.
+    let kernel = if account.is_root() {
+        MountKind::SystemAlone
+    } else {
+        MountKind::System
+    };
+    for (path, kind) in [
+        ("/dev", MountKind::System),
+        ("/proc", kernel),
+        ("/sys", kernel),
+    ] {
+        mounts.push(same(Path::new(path), kind));
     }
     for path in ["/etc/localtime", "/etc/hosts"] {
         if files.kind(Path::new(path)) == Some(Kind::File) {
