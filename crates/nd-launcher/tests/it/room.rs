@@ -1,6 +1,7 @@
-//! Machines on which nothing can be written to `/run` and `/tmp`.
+//! Machines on which nothing can be written to `/run` and `/tmp`, without FUSE, with mounts that come later, and with
+//! control groups.
 
-use std::{ffi::OsStr, process::Command};
+use std::{ffi::OsStr, path::Path, process::Command};
 
 use nd_launcher::{Form, VERBOSE_VARIABLE};
 
@@ -88,5 +89,108 @@ fn commands_start_where_nothing_can_be_written() {
         // Nothing stays that could be joined.
         let places = fixture.path("run/neurodesk");
         assert!(!places.exists());
+    }
+}
+
+/// What a command prints and says on such a machine; `None` where this process cannot furnish one.
+fn seen(
+    form: Form,
+    policy: &str,
+    script: &str,
+    words: &[&str],
+    lines: &str,
+) -> Option<(String, String)> {
+    if !rustix::process::getuid().is_root() {
+        return None;
+    }
+    let fixture = Fixture::real(form)?;
+    let user = User::new(&fixture)?;
+    user.make_folder(&fixture.path("later"));
+    fixture.policy(&policy.replace("LATER", fixture.path("later").to_str()?));
+    let mut wrapper = user.wrapper(&fixture, "sh");
+    let later = fixture.path("later");
+    wrapper.args(["-c", lines, "sh"]).arg(&later);
+    let words: Vec<&OsStr> = std::iter::once(later.as_os_str())
+        .chain(words.iter().map(OsStr::new))
+        .collect();
+    let ran = on_machine(&fixture, script, &words, &wrapper)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Some((text(ran.stdout), text(ran.stderr)))
+}
+
+#[test]
+fn without_fuse_files_are_left_to_apptainer_and_folders_start() {
+    let off = "shift; mount --bind /dev/null /dev/fuse";
+    let policy = "runtime native\nkeep 0\n";
+    for (form, left) in [(Form::Folder, false), (Form::Sif, true)] {
+        let Some((text, said)) = seen(form, policy, off, &[], "echo started") else {
+            return;
+        };
+        assert_eq!(
+            said.contains("apptainer`: failed to mount the image"),
+            left,
+            "{said}"
+        );
+        // It unpacks the image, where it may.
+        assert!(left || text == "started\n", "{text}");
+    }
+}
+
+#[test]
+fn mounts_of_the_host_that_come_later_appear() {
+    // As autofs and CVMFS mount what somebody looks at.
+    let later = r#"mkdir "$1/x"; mount --bind "$1" "$1"; mount --make-rshared "$1"
+(sleep 1; mount -t tmpfs none "$1/x"; : > "$1/x/file") & shift"#;
+    let lines = r#"i=0; until [ -e "$1/x/file" ] || [ $i = 150 ]; do sleep 0.1; i=$((i + 1)); done; ls "$1/x""#;
+    let policy = "runtime native\nkeep 0\nbind LATER\n";
+    for form in [Form::Folder, Form::Sif] {
+        let Some(seen) = seen(form, policy, later, &[], lines) else {
+            return;
+        };
+        assert_eq!(seen, ("file\n".to_owned(), String::new()), "{form:?}");
+    }
+}
+
+#[test]
+fn what_a_batch_system_kills_is_all_of_a_command() {
+    let places = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+    let Some(group) = places
+        .iter()
+        .map(|place| Path::new(place).join(format!("neurodesk-test-{}", std::process::id())))
+        .find(|group| fs_err::create_dir(group).is_ok())
+    else {
+        println!("skipped: no control group can be made");
+        return;
+    };
+    let join = "shift; echo $$ > \"$1/cgroup.procs\"; shift";
+    let words = [group.to_str().unwrap()];
+    // Who else is in the group, as the command sees it.
+    let lines = r#"for process in /proc/[0-9]*; do
+        grep -q neurodesk-test- "$process/cgroup" 2> /dev/null && busybox tr '\0' ' ' < "$process/cmdline"
+    done; echo started"#;
+    let policy = "runtime native\nkeep 600\n";
+    let seen = seen(Form::Sif, policy, join, &words, lines);
+    // The holder waits for the next command, in the group, until what it was started from has ended.
+    let procs = group.join("cgroup.procs");
+    let pids = || -> Vec<i32> {
+        let text = fs_err::read_to_string(&procs).unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    for pid in pids() {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    let begin = std::time::Instant::now();
+    while !pids().is_empty() || fs_err::remove_dir(&group).is_err() {
+        assert!(begin.elapsed().as_secs() < 20, "{:?}", pids());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    if let Some((text, said)) = seen {
+        for who in ["nd-holder keep 600", "/squashfuse_ll -f", "started\n"] {
+            assert!(text.contains(who), "{text}");
+        }
+        assert_eq!(said, "");
     }
 }

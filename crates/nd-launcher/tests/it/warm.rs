@@ -382,6 +382,14 @@ fn sockets_lie_where_nobody_else_comes() {
     let folder = site.fixture.path("run/neurodesk");
     let mode = || fs_err::metadata(&folder).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(), site.places("socket").len()), (0o700, 1));
+    // Whoever comes to the socket nevertheless, as root does, gets nothing.
+    if rustix::process::getuid().is_root() {
+        let asked = std::os::unix::net::UnixStream::connect(&site.places("socket")[0]);
+        let mut answer = Vec::new();
+        let count = std::io::Read::read_to_end(&mut asked.unwrap(), &mut answer);
+        assert_eq!((count.unwrap(), answer.len()), (0, 0));
+        assert_eq!(shell.ask("\"$wrapper\" -c 'echo still'"), "still");
+    }
     drop(shell);
     // One that somebody else may write is not used, there is another; and without any, each command has
     // a mount of its own.
