@@ -19,6 +19,8 @@ mod engine;
 mod measure;
 #[path = "bench_engine/modes.rs"]
 mod modes;
+#[path = "bench_engine/registry.rs"]
+mod registry;
 #[path = "bench_engine/report.rs"]
 mod report;
 #[path = "bench_engine/sandbox.rs"]
@@ -44,6 +46,9 @@ struct Args {
     /// Compare building as root with building as a user who has one id, and nothing else
     #[arg(long)]
     modes: bool,
+    /// Compare pulling and pushing the base of the recipe, and nothing else
+    #[arg(long, conflicts_with = "modes")]
+    registry: bool,
     /// Folder for everything that is made; a temporary one by default
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -65,6 +70,14 @@ fn main() -> ExitCode {
             convert::run(words[2].as_ref(), words[3].as_ref(), words[4].as_ref());
             ExitCode::SUCCESS
         }
+        Some("pull") => {
+            registry::pull(&words[2], words[3].as_ref());
+            ExitCode::SUCCESS
+        }
+        Some("push") => {
+            registry::push(words[2].as_ref(), &words[3]);
+            ExitCode::SUCCESS
+        }
         _ => {
             bench(&Args::parse());
             ExitCode::SUCCESS
@@ -82,6 +95,8 @@ fn bench(args: &Args) {
     let mut table = report::Report::default();
     if args.modes {
         modes::bench(args, &folder, &mut table);
+    } else if args.registry {
+        registry::bench(args, &folder, &mut table);
     } else {
         sandbox::bench(args.starts, &folder, &mut table);
         engine::bench(args, &folder, &mut table);

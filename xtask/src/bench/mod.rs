@@ -21,6 +21,8 @@ use crate::{
 pub(crate) enum Bench {
     /// Base image to SIF, layout to SIF and sandbox set-up, each against its peers
     Engine(EngineArgs),
+    /// Pulling and pushing a base image, against skopeo
+    Registry(RegistryArgs),
     /// Menus, searching and making the catalogue
     Catalogue(BenchArgs),
     /// Publishing to CVMFS, against zlib over the same bytes
@@ -59,6 +61,19 @@ pub(crate) struct EngineArgs {
     rounds: usize,
 }
 
+/// Arguments of `bench registry`.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryArgs {
+    #[command(flatten)]
+    common: BenchArgs,
+    /// The recipe whose base it is
+    #[arg(long, default_value = "itksnap")]
+    recipe: String,
+    /// Rounds of seven transfers each way
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
 /// The command `bench`.
 pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
     match bench {
@@ -88,25 +103,33 @@ pub(crate) fn run(machine: &Machine, bench: &Bench) -> Result<(), Failure> {
         }
         Bench::Engine(args) => {
             setup::ensure(machine, Purpose::Bench, args.common.no_install)?;
-            let rounds = args.rounds.to_string();
-            let mut words = vec![
-                "run",
-                "--quiet",
-                "--release",
-                "--package",
-                "neurocontainers",
-                "--example",
-                "bench_engine",
-                "--",
-                "--recipe",
-                &args.recipe,
-                "--rounds",
-                &rounds,
-            ];
-            if args.modes {
-                words.push("--modes");
-            }
-            checks::cargo(machine, &words)
+            let only = args.modes.then_some("--modes");
+            bench_engine(machine, &args.recipe, args.rounds, only)
+        }
+        Bench::Registry(args) => {
+            setup::ensure(machine, Purpose::Bench, args.common.no_install)?;
+            bench_engine(machine, &args.recipe, args.rounds, Some("--registry"))
         }
     }
+}
+
+/// Runs the bench of the engine, or a part of it.
+fn bench_engine(
+    machine: &Machine,
+    recipe: &str,
+    rounds: usize,
+    only: Option<&str>,
+) -> Result<(), Failure> {
+    let rounds = rounds.to_string();
+    let mut words = vec![
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "neurocontainers",
+    ];
+    words.extend(["--example", "bench_engine", "--"]);
+    words.extend(["--recipe", recipe, "--rounds", &rounds]);
+    words.extend(only);
+    checks::cargo(machine, &words)
 }

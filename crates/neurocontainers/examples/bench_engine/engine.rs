@@ -29,12 +29,7 @@ const MEMORY: u64 = 200_000_000;
 const ZSTD: &str = "-comp zstd -Xcompression-level 3";
 
 pub(crate) fn bench(args: &Args, folder: &Path, report: &mut Report) {
-    let place = Place {
-        folder,
-        recipe: &args.recipe,
-    };
-    // Prepares the base image, unpacked as buildah's storage has it, and nothing else.
-    run(place.cli("base-cache", "prepared").args(["--dry-run"]));
+    let place = Place::prepare(args, folder);
     place.unpack_base();
     let built = rounds(args.rounds, |round| place.build(round));
     let layout = place
@@ -111,7 +106,7 @@ pub(crate) fn bench(args: &Args, folder: &Path, report: &mut Report) {
     );
 }
 
-fn rounds(count: usize, mut round: impl FnMut(usize) -> Taken) -> Taken {
+pub(crate) fn rounds(count: usize, mut round: impl FnMut(usize) -> Taken) -> Taken {
     median((0..count.max(1)).map(&mut round).collect())
 }
 
@@ -121,14 +116,35 @@ fn reference(layout: &Path) -> String {
     images[0].0.clone().unwrap()
 }
 
-struct Place<'a> {
-    folder: &'a Path,
+/// A folder with the base image of a recipe, as our store has it.
+pub(crate) struct Place<'a> {
+    pub(crate) folder: &'a Path,
     recipe: &'a str,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// Prepares the base image, and nothing else.
+    pub(crate) fn prepare(args: &'a Args, folder: &'a Path) -> Self {
+        let recipe = &args.recipe;
+        let place = Self { folder, recipe };
+        run(place.cli("base-cache", "prepared").args(["--dry-run"]));
+        place
+    }
+
+    /// The base image alone, as a layout where it is called `base`.
+    pub(crate) fn base_layout(&self) -> Layout {
+        let environment = Environment::of_process().unwrap();
+        let machine = Machine::read(Path::new("/"), &environment).unwrap();
+        let store = Store::open(self.folder.join("base-cache/store")).unwrap();
+        let base = base(self, &machine, &store, &environment);
+        let layout = Layout::create(self.fresh("base-oci")).unwrap();
+        let digest = base.image.digest;
+        layout.put_image(&store, &digest, Some("base")).unwrap();
+        layout
+    }
+
     /// A name below the folder with nothing there.
-    fn fresh(&self, name: &str) -> PathBuf {
+    pub(crate) fn fresh(&self, name: &str) -> PathBuf {
         let path = self.folder.join(name);
         let _ = fs_err::remove_dir_all(&path);
         let _ = fs_err::remove_file(&path);
@@ -146,7 +162,7 @@ impl Place<'_> {
         command
     }
 
-    /// Unpacks the layers of the prepared base.
+    /// Unpacks the layers of the prepared base, as buildah's storage has them.
     fn unpack_base(&self) {
         let environment = Environment::of_process().unwrap();
         let machine = Machine::read(Path::new("/"), &environment).unwrap();
@@ -186,10 +202,7 @@ impl<'a> Buildah<'a> {
         let machine = Machine::read(Path::new("/"), &environment).unwrap();
         let store = Store::open(place.folder.join("base-cache/store")).unwrap();
         let base = base(place, &machine, &store, &environment);
-        let layout = Layout::create(place.fresh("base-oci")).unwrap();
-        layout
-            .put_image(&store, &base.image.digest, Some("base"))
-            .unwrap();
+        let layout = place.base_layout();
         let mut own = Self {
             place,
             program: buildah,
