@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use nd_terminal::{Align, Failure, Table, human_bytes};
+use neurocontainers_recipe::lock::LockedBase;
 use serde_json::json;
 
 use super::{args::RecipeArgs, session::Session, session::sources};
 use crate::{
+    base::{BaseError, FromRegistry},
     downloads::fetch_files,
     lock::{self, LocalArchives, LockProblem},
-    pipeline::{self, Wish},
+    pipeline::{self, PipelineError, Prepared, Wish, Workshop},
 };
 
 /// Arguments of `fetch`.
@@ -18,12 +20,37 @@ use crate::{
 pub(super) struct FetchArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Download everything that `recipe.lock` names as well: packages and the lists of them
+    /// Download everything that `recipe.lock` names as well: the base image of a registry, packages
+    /// and the lists of them
     #[arg(long)]
     locked: bool,
     /// Ask servers for changes of what was downloaded before
     #[arg(long, conflicts_with = "locked")]
     refresh: bool,
+}
+
+/// Brings a base of a registry into the cache; a line about it where nobody has it, as when it was
+/// given from disk. One that is made from an archive needs packages alone, which the lock names, too.
+fn missing_base(
+    workshop: &Workshop<'_>,
+    prepared: &Prepared,
+    base: &LockedBase,
+) -> Result<Option<String>, PipelineError> {
+    if base.bootstrap.is_some() {
+        return Ok(None);
+    }
+    let registry = FromRegistry {
+        workshop,
+        reference: &base.reference,
+        architecture: prepared.compiled.identity.architecture,
+        refresh: false,
+        pinned: Some(&base.image),
+    };
+    match registry.any(workshop.offline) {
+        Ok(_) => Ok(None),
+        Err(error @ BaseError::Cancelled(_)) => Err(error.into()),
+        Err(error) => Ok(Some(format!("base image {}: {error}", base.reference))),
+    }
 }
 
 /// The command `fetch`.
@@ -50,6 +77,9 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<(), Failure> {
         expected.extend(locked.urls.iter().map(|one| (one.url.clone(), one.sha256)));
         archives = Some(lock::archives(&workshop, locked).map_err(fail)?);
         unfetchable = locked.unfetchable();
+        for base in &locked.bases {
+            unfetchable.extend(missing_base(&workshop, &prepared, base).map_err(fail)?);
+        }
     }
     let downloads = fetch_files(&workshop, &prepared, &expected, args.refresh).map_err(fail)?;
     if session.json() {
@@ -91,7 +121,7 @@ pub(super) fn run(session: &Session, args: &FetchArgs) -> Result<(), Failure> {
     if !unfetchable.is_empty() {
         session
             .printer
-            .note("not kept, so that steps which install these need a network:");
+            .note("not kept, so that builds which need these need a network:");
         for line in unfetchable {
             session.printer.note(&format!("  {line}"));
         }

@@ -62,8 +62,12 @@ pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
     let differs = before.as_ref().map(|before| changes(before, &locked));
     let (bases, steps) = counts(&locked);
     file.set(locked);
-    let path = prepared.folder.path.join(LOCK_FILE);
-    write_atomic(&path, file.to_string().as_bytes())?;
+    // What is no change (lines of the recipe, the compressed bytes of a base that is made here) is
+    // no reason to write another file either.
+    if differs.as_ref().is_none_or(|differs| !differs.is_empty()) {
+        let path = prepared.folder.path.join(LOCK_FILE);
+        write_atomic(&path, file.to_string().as_bytes())?;
+    }
     if session.json() {
         let differs = differs.unwrap_or_default();
         return session

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use nd_names::Architecture;
-use nd_testkit::peer;
+use nd_testkit::{peer, skopeo};
 use serde_json::Value;
 
 use crate::{
     build::Fixture,
-    peer_registry::{Registry, skopeo},
+    peer_registry::Registry,
     people::{Kind, Place, slow},
     support::{BUSYBOX, busybox_layout, layout_for, recipe},
 };

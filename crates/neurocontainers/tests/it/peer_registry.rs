@@ -1,66 +1,34 @@
 //! Debian's registry, and bases that come from it.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use nd_testkit::peer;
-use serde_json::{Value, json};
+use nd_testkit::skopeo;
+use serde_json::Value;
 
-use crate::{build::Fixture, support::BUSYBOX};
+use crate::{
+    build::Fixture,
+    support::{BUSYBOX, busybox_layout_with},
+};
 
-/// A running registry; killed when dropped.
+/// A running registry.
 pub(crate) struct Registry {
-    child: Child,
-    _dir: tempfile::TempDir,
+    _running: nd_testkit::Registry,
     pub(crate) host: String,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Registry {
     /// Starts one; `None` with a printed reason where it is not installed.
     pub(crate) fn start() -> Option<Self> {
-        let program = peer("docker-registry")?;
-        let dir = tempfile::tempdir().unwrap();
-        // The port is free now; nobody else takes it in the moment until the registry does.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let host = port.local_addr().unwrap().to_string();
-        drop(port);
-        let config = json!({
-            "version": "0.1",
-            "log": {"level": "error"},
-            "storage": {"filesystem": {"rootdirectory": dir.path().join("data")}},
-            "http": {"addr": host},
-        });
-        let path = dir.path().join("config.yml");
-        fs_err::write(&path, config.to_string()).unwrap();
-        let child = Command::new(program)
-            .arg("serve")
-            .arg(path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut running = Self {
-            child,
-            _dir: dir,
+        let running = nd_testkit::Registry::start()?;
+        let host = running.address().to_owned();
+        Some(Self {
+            _running: running,
             host,
-        };
-        while TcpStream::connect(&running.host).is_err() {
-            let ended = running.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the registry ended: {ended:?}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Some(running)
+        })
     }
 
     /// Pushes the only image of a layout by skopeo.
@@ -84,18 +52,6 @@ impl Registry {
         fs_err::write(at, text).unwrap();
         at.display().to_string()
     }
-}
-
-/// What skopeo prints; `None` with a printed reason where it is not installed.
-pub(crate) fn skopeo(args: &[&str]) -> Option<String> {
-    let output = Command::new(peer("skopeo")?)
-        .arg("--insecure-policy")
-        .args(args)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {said}");
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The summary of a build with these words, and what it said.
@@ -150,6 +106,119 @@ fn a_recipe_without_bootstrap_stands_on_a_mirror_and_then_on_the_cache() {
     let local = format!("{}", fixture.base.display());
     let (third, _) = build(&fixture, &conf, &["--base", &local]);
     assert_eq!(third["tree_full_digest"], first["tree_full_digest"]);
+}
+
+/// Digest of what a name of the registry stands for.
+fn digest_of(registry: &Registry, name: &str) -> String {
+    let from = format!("docker://{}/{name}", registry.host);
+    let there = skopeo(&["inspect", "--tls-verify=false", &from]).unwrap();
+    let there: Value = serde_json::from_str(&there).unwrap();
+    there["Digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_lock_pins_the_image_of_a_registry() {
+    let (Some(fixture), Some(registry)) = (Fixture::new(), Registry::start()) else {
+        return;
+    };
+    fixture.edit(
+        "recipes/demo/build.yaml",
+        BUSYBOX,
+        "base-image: ubuntu:22.04",
+    );
+    let name = "hub/library/ubuntu:22.04";
+    if registry.push(&fixture.base, name).is_none() {
+        return;
+    }
+    let conf = registry.conf(&fixture.env.work().join("registries.conf"));
+    let run = |words: &[&str]| {
+        let mut command = fixture.command(words);
+        let output = command.env("CONTAINERS_REGISTRIES_CONF", &conf).output();
+        let output = output.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let forget = || fs_err::remove_dir_all(fixture.env.cache()).unwrap();
+    let lock = || {
+        let path = fixture.env.work().join("recipes/demo/recipe.lock");
+        fs_err::read_to_string(path).unwrap()
+    };
+    let first = digest_of(&registry, name);
+    let (code, _, said) = run(&["lock", "demo"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        lock().contains(&format!("image = \"{first}\"")),
+        "{}",
+        lock()
+    );
+    let (made, _) = build(&fixture, &conf, &["--locked"]);
+
+    // The name moves on; what was locked is still what is built, from an empty cache too.
+    let folder = fixture.env.root().join("other");
+    let other = busybox_layout_with(&folder, &[("etc/other", "x")]).unwrap();
+    registry.push(&other, name).unwrap();
+    let second = digest_of(&registry, name);
+    assert_ne!(first, second);
+    forget();
+    let (again, said) = build(&fixture, &conf, &["--locked"]);
+    assert!(said.contains(&first) && !said.contains(&second), "{said}");
+    assert_eq!(again["image_digest"], made["image_digest"]);
+    let (code, out, said) = run(&["lock", "demo", "--check"]);
+    assert_eq!((code, out.contains("as locked")), (Some(0), true), "{said}");
+    // What is fetched is enough without a network.
+    forget();
+    let (code, _, said) = run(&["build", "demo", "--locked", "--network", "none"]);
+    assert_eq!(code, Some(1), "{said}");
+    let (code, _, said) = run(&["fetch", "demo", "--locked"]);
+    assert_eq!(code, Some(0), "{said}");
+    let offline = ["--locked", "--network", "none"];
+    let (again, _) = build(&fixture, &conf, &offline);
+    assert_eq!(again["image_digest"], made["image_digest"]);
+
+    // Another image in its place is refused, and taken when that is wished.
+    let local = other.to_str().unwrap();
+    let (code, _, said) = run(&["build", "demo", "--locked", "--base", local]);
+    assert_eq!(code, Some(1), "{said}");
+    let differs = format!("~ base ubuntu:22.04: {first}, layers ");
+    assert!(said.contains(&differs), "{said}");
+    let (code, out, said) = run(&["lock", "demo", "--update"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains(&differs) && out.contains(&second), "{out}");
+    assert!(lock().contains(&second), "{}", lock());
+    // The same layers in other bytes are another image of that registry.
+    let plain = format!("dir:{}", fixture.env.work().join("plain").display());
+    let to = format!("docker://{}/{name}", registry.host);
+    let from = format!("oci:{local}");
+    skopeo(&["copy", "--dest-decompress", &from, &plain]).unwrap();
+    skopeo(&["copy", "--dest-tls-verify=false", &plain, &to]).unwrap();
+    let third = digest_of(&registry, name);
+    assert_ne!(second, third);
+    let (code, out, said) = run(&["lock", "demo", "--update"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains(&second) && out.contains(&third), "{out}");
+    // What did not change is not written again.
+    let path = fixture.env.work().join("recipes/demo/recipe.lock");
+    let before = fs_err::metadata(&path).unwrap().modified().unwrap();
+    let (_, out, said) = run(&["lock", "demo", "--update"]);
+    assert!(out.contains("nothing changed"), "{out}{said}");
+    let after = fs_err::metadata(&path).unwrap().modified().unwrap();
+    assert_eq!(before, after);
+
+    // Where nobody has what was locked, nothing else is taken.
+    let empty = Registry::start().unwrap();
+    empty.push(&fixture.base, name).unwrap();
+    let conf = empty.conf(&fixture.env.work().join("registries.conf"));
+    forget();
+    let mut command = fixture.command(&["build", "demo", "--locked"]);
+    let output = command.env("CONTAINERS_REGISTRIES_CONF", &conf).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("is not in its registry"), "{said}");
 }
 
 #[test]
