@@ -6,17 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use nd_fetch::registry::{Artifact, Reference, RegistryError, RegistryOptions};
-use nd_host::AtomicFile;
+use nd_fetch::registry::{Artifact, RegistryError, RegistryOptions, parse_reference};
+use nd_host::{AtomicFile, AtomicFolder, make_room};
 use nd_names::Sha256;
 use nd_oci::{BlobSource, Image, Layout, PlatformIndex};
 use nd_store::Store;
-use rustix::{
-    fs::{CWD, RenameFlags, renameat_with},
-    io::Errno,
-};
 
-use super::{ImagePlace, OutputError, WRITING};
+use super::{ImagePlace, OutputError};
 use crate::{downloads::with_registries, pipeline::Workshop};
 
 /// What a SIF is as an artifact of a registry.
@@ -107,7 +103,6 @@ pub fn deliver(
         }
         ImagePlace::Folder(path) => {
             folder(path, &Layout::is_plain_folder, |new| {
-                fs_err::create_dir(new).map_err(OutputError::io(new))?;
                 Ok(image.write_folder(blobs, new)?)
             })?;
             of_image(blobs, image)
@@ -142,9 +137,7 @@ pub fn deliver_together(
                 reference: to.to_owned(),
                 source: Box::new(source),
             };
-            let reference: Reference = to
-                .parse()
-                .map_err(|_| failed(RegistryError::Reference { text: to.into() }))?;
+            let reference = parse_reference(to).map_err(failed)?;
             let options =
                 RegistryOptions::from_environment(workshop.environment).map_err(failed)?;
             let result = with_registries(workshop, workshop.offline, options, |registries| {
@@ -173,9 +166,7 @@ fn file<E: Into<OutputError>>(
     write: impl FnOnce(&mut BufWriter<&mut AtomicFile>) -> Result<(), E>,
 ) -> Result<Delivered, OutputError> {
     let fail = || OutputError::io(path);
-    if let Some(parent) = path.parent() {
-        fs_err::create_dir_all(parent).map_err(fail())?;
-    }
+    make_room(path).map_err(fail())?;
     let mut file = AtomicFile::create(path).map_err(fail())?;
     let mut out = BufWriter::with_capacity(1 << 20, &mut file);
     write(&mut out).map_err(Into::into)?;
@@ -210,8 +201,6 @@ fn folder(
     write: impl FnOnce(&Path) -> Result<(), OutputError>,
 ) -> Result<(), OutputError> {
     let fail = || OutputError::io(path);
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    fs_err::create_dir_all(parent).map_err(fail())?;
     let there = match fs_err::read_dir(path) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -220,21 +209,10 @@ fn folder(
     if there && !is_ours(path) {
         return Err(OutputError::Occupied { path: path.into() });
     }
-    let folder = tempfile::Builder::new().prefix(WRITING).tempdir_in(parent);
-    let folder = folder.map_err(OutputError::io(parent))?;
-    let new = folder.path().join("image");
-    write(&new)?;
-    if !path.exists() {
-        return fs_err::rename(&new, path).map_err(fail());
-    }
-    // One or the other has the name at any time; what was there goes with the temporary folder.
-    match renameat_with(CWD, &new, CWD, path, RenameFlags::EXCHANGE) {
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            fs_err::rename(path, folder.path().join("old")).map_err(fail())?;
-            fs_err::rename(&new, path).map_err(fail())
-        }
-        exchanged => exchanged.map_err(|error| fail()(error.into())),
-    }
+    make_room(path).map_err(fail())?;
+    let folder = AtomicFolder::create(path).map_err(fail())?;
+    write(folder.path())?;
+    folder.replace().map_err(fail())
 }
 
 fn push(workshop: &Workshop<'_>, to: &str, delivery: &Delivery<'_>) -> Result<(), OutputError> {
@@ -242,9 +220,7 @@ fn push(workshop: &Workshop<'_>, to: &str, delivery: &Delivery<'_>) -> Result<()
         reference: to.to_owned(),
         source: Box::new(source),
     };
-    let reference: Reference = to
-        .parse()
-        .map_err(|_| failed(RegistryError::Reference { text: to.into() }))?;
+    let reference = parse_reference(to).map_err(failed)?;
     let options = RegistryOptions::from_environment(workshop.environment).map_err(failed)?;
     let artifact = match delivery.sif {
         None => None,

@@ -18,7 +18,6 @@ pub use error::OutputError;
 pub use files::WithFiles;
 pub(crate) use image::digest_of;
 pub use image::{History, ImageDescription};
-pub(crate) use oci::WRITING;
 pub use oci::write_layout;
 pub use place::{ImagePlace, NoPlace};
 pub use record::release_json;

@@ -3,15 +3,13 @@
 use std::path::Path;
 
 use nd_builder::ImageLayer;
+use nd_host::{AtomicFolder, make_room};
 use nd_oci::{Image, ImageSpec, Layout};
 use nd_rootfs::TreeDigests;
 use nd_store::Store;
 use serde_json::json;
 
 use super::{ImageDescription, OutputError};
-
-/// How names of folders begin that are being written.
-pub(crate) const WRITING: &str = ".nd-oci-";
 
 /// Writes the image as an OCI layout at `folder`, in place of what is there. Blobs are links into
 /// the store where the file systems allow it.
@@ -21,17 +19,9 @@ pub fn write_layout(
     image: &ImageDescription,
     digests: &TreeDigests,
 ) -> Result<Image, OutputError> {
-    let parent = folder.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(parent).map_err(OutputError::io(parent))?;
-    let temporary = || {
-        tempfile::Builder::new()
-            .prefix(WRITING)
-            .tempdir_in(parent)
-            .map_err(OutputError::io(parent))
-    };
-    let new = temporary()?;
-    let place = new.path().join("oci");
-    let layout = Layout::create(&place)?;
+    make_room(folder).map_err(OutputError::io(folder))?;
+    let new = AtomicFolder::create(folder).map_err(OutputError::io(folder))?;
+    let layout = Layout::create(new.path())?;
     for layer in &image.layers {
         layout.put_from_store(store, &layer.digest)?;
     }
@@ -61,12 +51,6 @@ pub fn write_layout(
         reference: Some(format!("{}_{}", image.name.version, image.name.date)),
     };
     let written = layout.write_image(&spec)?;
-    if folder.exists() {
-        let old = temporary()?;
-        fs_err::rename(folder, old.path().join("oci")).map_err(OutputError::io(folder))?;
-        fs_err::rename(&place, folder).map_err(OutputError::io(folder))?;
-    } else {
-        fs_err::rename(&place, folder).map_err(OutputError::io(folder))?;
-    }
+    new.replace().map_err(OutputError::io(folder))?;
     Ok(written)
 }

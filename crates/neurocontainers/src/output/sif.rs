@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use nd_host::AtomicFile;
+use nd_host::{AtomicFile, make_room};
 use nd_names::Sha256;
 use nd_report::{Cancel, Reporter, StepId};
 use nd_rootfs::{TreeDigests, TreePath};
@@ -113,6 +113,7 @@ pub fn write_sif(
     let added = added(&runtime);
     let (index, mut contents) = WithFiles::new(index, contents, added, image.epoch)?;
 
+    make_room(path).map_err(fail())?;
     let mut file = AtomicFile::create(path).map_err(fail())?;
     let options = SifOptions {
         architecture: image.architecture,

@@ -49,10 +49,8 @@ impl Alone {
             std::thread::sleep(LOOK);
         };
         sweep(parent, &format!("{STAGING}+{name}+"));
-        let outputs = folder.join(OUTPUT_FOLDER);
-        sweep(&outputs, crate::output::WRITING);
         // What cannot be removed now is for another run.
-        let _ = remove_abandoned(&outputs);
+        let _ = remove_abandoned(&folder.join(OUTPUT_FOLDER));
         Ok(Self { _lock: lock })
     }
 }
@@ -81,16 +79,17 @@ mod tests {
         let folder = root.path().join("build/demo");
         for dir in [
             "build/demo/out/oci",
-            "build/demo/out/.nd-oci-x/oci",
+            "build/demo/out/.oci.x.nd-part.d/new",
             "build/.nd-stage+demo+x/cache",
             "build/.nd-stage+demo-2+x",
         ] {
             fs_err::create_dir_all(root.path().join(dir)).unwrap();
         }
+        fs_err::write(folder.join("out/.oci.x.nd-part"), "").unwrap();
         let _alone = Alone::wait(&folder, &Silent, &Cancel::default()).unwrap();
         let there = |path: &str| root.path().join(path).exists();
         assert!(there("build/demo/out/oci") && there("build/.nd-stage+demo-2+x"));
-        assert!(!there("build/demo/out/.nd-oci-x") && !there("build/.nd-stage+demo+x"));
+        assert!(!there("build/demo/out/.oci.x.nd-part.d") && !there("build/.nd-stage+demo+x"));
         let lock = root.path().join("build/.demo.lock");
         assert!(FileLock::try_exclusive(&lock).unwrap().is_none());
     }

@@ -9,14 +9,11 @@ use nd_fetch::{
 use nd_oci::Layout;
 use nd_report::Cancel;
 use nd_store::Store;
-use nd_testkit::peer;
+use nd_testkit::{peer, skopeo};
 use neurocontainers::output::SIF_ARTIFACT;
 use serde_json::Value;
 
-use crate::{
-    build::Fixture,
-    peer_registry::{Registry, skopeo},
-};
+use crate::{build::Fixture, peer_registry::Registry, support::busybox_layout_with};
 
 fn convert(fixture: &Fixture, conf: &str, from: &str, to: &str) -> Value {
     let mut command = fixture.command(&["convert", from, to, "--json"]);
@@ -101,6 +98,73 @@ fn what_is_no_image_is_left_alone() {
     }
     let names: Vec<_> = fs_err::read_dir(&mine).unwrap().collect();
     assert_eq!(names.len(), 1);
+}
+
+/// Names in a folder, which may not be there.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs_err::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_a_killed_conversion_left_is_removed_by_the_next() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    // Enough bytes that writing takes a while.
+    let mut state = 1_u64;
+    let noise: String = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        char::from(b' ' + (state >> 58) as u8)
+    })
+    .take(24 << 20)
+    .collect();
+    let folder = fixture.env.root().join("large");
+    let layout = busybox_layout_with(&folder, &[("opt/noise", &noise)]).unwrap();
+    let from = format!("oci:{}", layout.display());
+    let out = fixture.env.work().join("made");
+    let mut made: Vec<String> = Vec::new();
+    for (kind, name) in [
+        ("oci", "layout"),
+        ("dir", "plain"),
+        ("oci-archive", "archive.tar"),
+        ("docker-archive", "docker.tar"),
+        ("sif", "image.sif"),
+    ] {
+        let to = format!("{kind}:made/{name}");
+        let words = fixture.command(&["convert", &from, &to, "--quiet"]);
+        let mut command = std::process::Command::new(words.get_program());
+        command.args(words.get_args()).env_clear();
+        let set = words
+            .get_envs()
+            .filter_map(|(key, value)| Some((key, value?)));
+        command
+            .envs(set)
+            .current_dir(words.get_current_dir().unwrap());
+        let mut child = command.spawn().unwrap();
+        while names(&out).len() == made.len() {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{to}: nothing was seen of it");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let left = names(&out);
+        assert!(!left.contains(&name.to_owned()), "{to}: {left:?}");
+        assert!(
+            left.iter().any(|name| name.starts_with('.')),
+            "{to}: {left:?}"
+        );
+        assert!(command.status().unwrap().success());
+        made.push(name.to_owned());
+        made.sort();
+        assert_eq!(names(&out), made, "{to}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nd_host::{AtomicFile, FileLock, remove_abandoned};
+use nd_host::{AtomicFile, AtomicFolder, make_room};
 use nd_names::{Architecture, Sha256};
 use nd_oci::{Compression, Image, ImageSpec, LayerOptions, Layout};
 use nd_report::Cancel;
@@ -29,10 +29,6 @@ use super::{
 
 /// The annotation that says which image another one was made from.
 const BASE: &str = "org.opencontainers.image.base.digest";
-
-/// Unfinished layouts have names that begin so, and hold a file that their writer locks.
-const PREFIX: &str = ".nd-minify-";
-const LOCK: &str = "lock";
 
 /// Where the result goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,16 +133,9 @@ fn write_layout(
     spool: &Spool,
     how: &str,
 ) -> Result<Written, MinifyError> {
-    let beside = beside(path);
-    let fail = || MinifyError::io(beside);
-    fs_err::create_dir_all(beside).map_err(fail())?;
-    remove_abandoned_folders(beside).map_err(fail())?;
-    let folder = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .tempdir_in(beside)
-        .map_err(fail())?;
-    let _lock = FileLock::exclusive(&folder.path().join(LOCK)).map_err(fail())?;
-    let layout = Layout::create(folder.path().join("oci"))?;
+    make_room(path).map_err(MinifyError::io(path))?;
+    let folder = AtomicFolder::create(path).map_err(MinifyError::io(path))?;
+    let layout = Layout::create(folder.path())?;
     let entries: Vec<_> = index
         .iter()
         .filter(|entry| !matches!(entry.kind, Kind::Socket))
@@ -178,34 +167,11 @@ fn write_layout(
         reference: name.map(str::to_owned),
     })?;
     // An empty folder of that name is replaced, anything else that came meanwhile is not.
-    fs_err::rename(layout.path(), path).map_err(MinifyError::io(path))?;
+    folder.rename().map_err(MinifyError::io(path))?;
     Ok(Written {
         manifest: Some(written.digest),
         bytes: layer.size,
     })
-}
-
-fn beside(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Removes unfinished layouts whose writers were killed. A folder without a lock is just being made.
-fn remove_abandoned_folders(folder: &Path) -> io::Result<()> {
-    for entry in fs_err::read_dir(folder)? {
-        let entry = entry?;
-        let (path, name) = (entry.path(), entry.file_name());
-        let lock = path.join(LOCK);
-        if name.to_string_lossy().starts_with(PREFIX)
-            && lock.is_file()
-            && FileLock::try_exclusive(&lock)?.is_some()
-        {
-            fs_err::remove_dir_all(&path)?;
-        }
-    }
-    Ok(())
 }
 
 /// The compression of the image, unless its layers have none.
@@ -319,9 +285,7 @@ fn write_sif(
 }
 
 fn create(path: &Path) -> Result<AtomicFile, MinifyError> {
-    let folder = beside(path);
-    fs_err::create_dir_all(folder).map_err(MinifyError::io(folder))?;
-    remove_abandoned(folder).map_err(MinifyError::io(folder))?;
+    make_room(path).map_err(MinifyError::io(path))?;
     AtomicFile::create(path).map_err(MinifyError::io(path))
 }
 

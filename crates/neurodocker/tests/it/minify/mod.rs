@@ -349,16 +349,17 @@ fn what_is_killed_leaves_nothing_that_looks_like_a_result() {
     child.wait().unwrap();
     assert!(!bench.path("out").exists());
     // What another one left while it wrote is removed by the next, unless it is still at it.
-    for name in [".nd-minify-dead", ".nd-minify-alive"] {
-        fs_err::create_dir_all(bench.path(name)).unwrap();
-        fs_err::write(bench.path(name).join("lock"), "").unwrap();
+    for name in ["dead", "alive"] {
+        let lock = bench.path(&format!(".{name}.x.nd-part"));
+        fs_err::create_dir_all(lock.with_extension("nd-part.d")).unwrap();
+        fs_err::write(lock, "").unwrap();
     }
-    let held = fs_err::File::open(bench.path(".nd-minify-alive/lock")).unwrap();
+    let held = fs_err::File::open(bench.path(".alive.x.nd-part")).unwrap();
     held.file().lock().unwrap();
     bench.minify(&["image", "-c", RUN, "-d", "/opt", "-o", "out"]);
     assert_eq!(below_opt(&bench.path("out")), LEFT);
-    assert!(!bench.path(".nd-minify-dead").exists());
-    assert!(bench.path(".nd-minify-alive").exists());
+    assert!(!bench.path(".dead.x.nd-part.d").exists());
+    assert!(bench.path(".alive.x.nd-part.d").exists());
 }
 
 #[test]
