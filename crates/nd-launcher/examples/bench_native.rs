@@ -62,6 +62,73 @@ fn main() {
     let mut command = user.command(UserProcess::OfShell, own);
     let status = command.arg(first).arg(root.path()).status().unwrap();
     assert!(status.success(), "{status}");
+    if rustix::process::getuid().is_root() {
+        measure_root(root.path(), &apptainer);
+    }
+}
+
+/// The same two images as root, for whom the kernel reads the squashfs.
+fn measure_root(root: &Path, apptainer: &Path) {
+    // Without capabilities, root goes where everybody may.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(root.join("work"), mode).unwrap();
+    let kinds: [Starter<'_>; 4] = [
+        &|| base(root, apptainer, &root.join("folder/true")),
+        &|| exec(root, apptainer, "image"),
+        &|| base(root, apptainer, &root.join("cold/true")),
+        &|| exec(root, apptainer, "image.sif"),
+    ];
+    let medians = medians(&kinds);
+    for (name, at) in [("folder", 0), ("SIF", 2)] {
+        println!(
+            "root, {name}: {:.2} ms, `apptainer exec` {:.1} ms: {:.1} times faster",
+            medians[at],
+            medians[at + 1],
+            medians[at + 1] / medians[at]
+        );
+    }
+}
+
+/// A program in the environment of all starts.
+fn base(root: &Path, apptainer: &Path, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    let mut path = apptainer.parent().unwrap().as_os_str().to_owned();
+    path.push(":/usr/bin:/bin");
+    command
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", root.join("home"))
+        .env("XDG_RUNTIME_DIR", root.join("run"))
+        // Whatever is left to the runtime is said, and stops the bench.
+        .env(nd_launcher::VERBOSE_VARIABLE, "1")
+        .current_dir(root.join("work"))
+        .stdin(Stdio::null());
+    command
+}
+
+fn exec(root: &Path, apptainer: &Path, image: &str) -> Command {
+    let mut command = base(root, apptainer, apptainer);
+    command.args(["--silent", "exec", "--cleanenv", "--pwd"]);
+    command
+        .args([root.join("work"), root.join(image)])
+        .arg("true");
+    command
+}
+
+/// Medians of starts in turn.
+fn medians(kinds: &[Starter<'_>]) -> Vec<f64> {
+    let mut taken = vec![Vec::with_capacity(ROUNDS); kinds.len()];
+    for round in 0..=ROUNDS {
+        for at in 0..kinds.len() {
+            let at = (at + round) % kinds.len();
+            let time = run(&mut kinds[at]());
+            // The first turn fills caches.
+            if round > 0 {
+                taken[at].push(time);
+            }
+        }
+    }
+    taken.iter().map(|times| median(times)).collect()
 }
 
 /// Containers of one program: a folder, a SIF file whose mount is kept, one whose mount is not, and two
@@ -124,29 +191,8 @@ fn build(root: &Path, launcher: &Path, apptainer: &Path) {
 }
 
 fn measure(root: &Path, apptainer: &Path) {
-    let base = |program: &Path| {
-        let mut command = Command::new(program);
-        let mut path = apptainer.parent().unwrap().as_os_str().to_owned();
-        path.push(":/usr/bin:/bin");
-        command
-            .env_clear()
-            .env("PATH", path)
-            .env("HOME", root.join("home"))
-            .env("XDG_RUNTIME_DIR", root.join("run"))
-            // Whatever is left to the runtime is said, and stops the bench.
-            .env(nd_launcher::VERBOSE_VARIABLE, "1")
-            .current_dir(root.join("work"))
-            .stdin(Stdio::null());
-        command
-    };
-    let exec = |image: &str| {
-        let mut command = base(apptainer);
-        command.args(["--silent", "exec", "--cleanenv", "--pwd"]);
-        command
-            .args([root.join("work"), root.join(image)])
-            .arg("true");
-        command
-    };
+    let base = |program: &Path| base(root, apptainer, program);
+    let exec = |image: &str| exec(root, apptainer, image);
     let native = |name: &str| base(&root.join(name).join("true"));
     let kinds: [Starter<'_>; 7] = [
         &|| base(Path::new("/bin/true")),
@@ -159,18 +205,7 @@ fn measure(root: &Path, apptainer: &Path) {
     ];
     // What is younger is not remembered to have its digest.
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let mut taken = vec![Vec::with_capacity(ROUNDS); kinds.len()];
-    for round in 0..=ROUNDS {
-        for at in 0..kinds.len() {
-            let at = (at + round) % kinds.len();
-            let time = run(&mut kinds[at]());
-            // The first turn fills caches.
-            if round > 0 {
-                taken[at].push(time);
-            }
-        }
-    }
-    let medians: Vec<f64> = taken.iter().map(|times| median(times)).collect();
+    let medians = medians(&kinds);
     let [bare, exec_folder, folder, exec_sif, warm, cold, demanded] = medians[..] else {
         return;
     };

@@ -332,13 +332,14 @@ impl Ready {
         if identity("/")? != self.root {
             return Err(Errno::XDEV.into());
         }
-        chdir(&self.cwd)?;
         // The command has no privilege in the new namespace, and no program gives it one.
         if !self.keeps_privileges {
             drop_from_bounding_set(CapabilitySet::empty())?;
             drop_capabilities(CapabilitySet::empty())?;
         }
         set_no_new_privs(true)?;
+        // Where the command itself may go.
+        chdir(&self.cwd)?;
         // Entering a user namespace takes it away from whoever wants to know of their parent's end.
         match set_parent_process_death_signal(death) {
             Ok(()) | Err(Errno::INVAL) => Ok(()),
