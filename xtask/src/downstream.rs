@@ -1,7 +1,7 @@
-//! Projects of others that use one crate each: compiled and run, and free of what their crate is free
-//! of.
+//! Projects of others that use one crate each: compiled, run and tested, and free of what their crate is
+//! free of.
 
-use nd_terminal::{Failure, FailureKind};
+use nd_terminal::{Failure, FailureKind, env};
 use xshell::cmd;
 
 use crate::{machine::Machine, totals::Totals};
@@ -55,6 +55,16 @@ pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
             .quiet()
             .ignore_stdout()
             .run();
+        // Some show more than that they run, with a peer of this machine.
+        let tested = if folder.join("tests").is_dir() {
+            cmd!(shell, "cargo test --quiet --locked --target-dir {target}")
+                .quiet()
+                .env(env::ND_PEERS, machine.peers()?)
+                .ignore_stdout()
+                .run()
+        } else {
+            Ok(())
+        };
         let tree = cmd!(shell, "cargo tree --locked --edges normal --prefix none")
             .quiet()
             .read();
@@ -63,10 +73,12 @@ pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
             .as_ref()
             .map_or_else(|_| Vec::new(), |tree| brought(&project, tree));
         let shown = folder.display();
-        for error in [ran.as_ref().err(), tree.as_ref().err()]
-            .into_iter()
-            .flatten()
-        {
+        let failed = [
+            ran.as_ref().err(),
+            tested.as_ref().err(),
+            tree.as_ref().err(),
+        ];
+        for error in failed.into_iter().flatten() {
             machine.printer.error_line(&format!("{shown}: {error}"));
         }
         if !brought.is_empty() {
@@ -74,7 +86,8 @@ pub(crate) fn run(machine: &Machine) -> Result<Totals, Failure> {
             let text = format!("{shown}: brings {brought} along");
             machine.printer.error_line(&text);
         }
-        totals += Totals::one(ran.is_ok() && tree.is_ok() && brought.is_empty());
+        let good = ran.is_ok() && tested.is_ok() && tree.is_ok();
+        totals += Totals::one(good && brought.is_empty());
     }
     Ok(totals)
 }
