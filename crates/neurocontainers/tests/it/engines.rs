@@ -1,11 +1,13 @@
 //! One recipe through several engines.
 
+use std::path::Path;
+
 use nd_testkit::peer;
 use serde_json::Value;
 
 use crate::{
     build::{DIRECTIVES, Fixture},
-    people::{Kind, Place},
+    people::{Kind, Place, slow},
     support::{BUSYBOX, busybox_layout},
 };
 
@@ -107,6 +109,96 @@ fn apptainer_builds_the_same_tree_for_a_user_with_a_range_of_ids() {
     let first = &theirs["steps"][0]["title"];
     assert_eq!(first, "layer 1 by an engine of the machine");
     assert_eq!(theirs["tree_digest"], ours["tree_digest"]);
+}
+
+/// Every recipe of this repository by buildah, its tests and what differs from our own build. Takes
+/// minutes.
+#[test]
+fn buildah_builds_every_recipe() {
+    if !slow() || peer("buildah").is_none() {
+        return;
+    }
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let out = fixture.env.work().join("made");
+    let build = |folder: &Path, engine: &str| -> Value {
+        let words = [
+            "build",
+            folder.to_str().unwrap(),
+            "--json",
+            "--engine",
+            engine,
+        ];
+        let mut command = fixture.command(&words);
+        let output = command.arg("--output-root").arg(out.join(engine)).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{engine}: {said}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
+    };
+    let mut built = 0;
+    for entry in fs_err::read_dir(recipes).unwrap() {
+        let folder = entry.unwrap().path();
+        if !folder.join("build.yaml").is_file() {
+            continue;
+        }
+        let (ours, theirs) = (build(&folder, "embedded"), build(&folder, "buildah"));
+        passes(&theirs);
+        let sides = [&ours, &theirs].map(|summary| summary["oci"]["path"].as_str().unwrap());
+        let words = ["diff", sides[0], sides[1]];
+        let output = fixture.command(&words).output().unwrap();
+        // For whoever reads the log: scripts of packages write times and logs, which we remove.
+        println!(
+            "{}\n{}",
+            folder.display(),
+            String::from_utf8_lossy(&output.stdout)
+        );
+        fs_err::remove_dir_all(&out).unwrap();
+        built += 1;
+    }
+    assert!(built >= 3, "{built}");
+}
+
+/// A Docker without BuildKit, which is asked whether it has it and for nothing else.
+#[test]
+fn docker_without_buildkit_is_refused_a_recipe_that_mounts_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let programs = fixture.env.work().join("programs");
+    fs_err::create_dir(&programs).unwrap();
+    let (docker, log) = (programs.join("docker"), programs.join("log"));
+    let text = format!("#!/bin/sh\necho \"$*\" >> {}\nexit 1\n", log.display());
+    fs_err::write(&docker, text).unwrap();
+    fs_err::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let base = fixture.base.to_str().unwrap();
+    let words = ["build", "demo", "--base", base, "--engine", "docker"];
+    let build = || {
+        let path = format!("{}:/usr/bin:/bin", programs.display());
+        let output = fixture.command(&words).env("PATH", path).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = build();
+    assert!(said.contains("Docker needs BuildKit"), "{said}");
+    assert_eq!(fs_err::read_to_string(&log).unwrap(), "buildx version\n");
+    // One that mounts nothing goes on: to a daemon, which this one has not.
+    fixture.edit(
+        "recipes/demo/build.yaml",
+        "cp {{ get_file(\"greeting\") }} /opt/demo/greeting",
+        "echo hello > /opt/demo/greeting",
+    );
+    let said = build();
+    assert!(!said.contains("BuildKit"), "{said}");
+    let asked = fs_err::read_to_string(&log).unwrap();
+    assert!(
+        asked.lines().nth(2).unwrap().starts_with("load --input "),
+        "{asked}"
+    );
 }
 
 #[test]
