@@ -49,7 +49,7 @@ fn everything(machine: &Machine, args: &TestArgs) -> Result<Totals, Failure> {
     totals += derived(machine);
     totals += recorded(machine);
     totals += downstream::run(machine)?;
-    totals += package::run(machine);
+    totals += package::run(machine, args.slow)?;
     totals += fuzz(machine, args.slow)?;
     if args.slow && !args.no_recipes {
         totals += reproduce::all(machine)?;

@@ -53,7 +53,7 @@ enum Command {
     /// Compile and run the projects of `examples/downstream`
     Downstream,
     /// Make the package of every crate, as a registry would take it
-    Package,
+    Package(package::PackageArgs),
     /// Write the documents that are made from code
     Codegen(codegen::CodegenArgs),
     /// Compare with recorded recipes of the catalogue
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
                 }
             }),
             Command::Downstream => downstream::command(&machine),
-            Command::Package => package::command(&machine),
+            Command::Package(args) => package::command(&machine, &args),
             Command::Codegen(args) => codegen::run(&machine, &args),
             Command::Corpus(args) => corpus::run(&machine, &args),
             Command::Bench(bench) => bench::run(&machine, &bench),
