@@ -93,6 +93,7 @@ const NEEDS: &[Need] = &[
     need(Purpose::Test, "/usr/share/lmod/lmod/libexec/lmod", "lmod"),
     need(Purpose::Test, "tclsh", "tcl"),
     need(Purpose::Test, "mpirun", "openmpi-bin"),
+    need(Purpose::Test, "mkfs.btrfs", "btrfs-progs"),
     need(Purpose::Test, "srun", "slurm-client"),
     need(Purpose::Test, "slurmctld", "slurmctld"),
     need(Purpose::Test, "slurmd", "slurmd"),

@@ -1,7 +1,10 @@
 //! Filling a partial from a source: parts, validators, lengths, digests.
 
+mod mirrors;
+
 use std::{path::PathBuf, time::Duration};
 
+use bytes::Bytes;
 use nd_names::Sha256;
 use nd_report::{Cancel, Cancelled, Event, Reporter, StepId};
 use nd_store::{KeyLock, Partial, Store};
@@ -14,6 +17,7 @@ use reqwest::{
 };
 use tokio::time::{Instant, timeout};
 
+pub(crate) use self::mirrors::Mirrored;
 use crate::{
     Cause, FetchError, FetchOptions, Request, SafeUrl,
     error::TransportError,
@@ -217,6 +221,7 @@ impl<'a> Job<'a> {
             _ => return Err(answer.status_cause().into()),
         };
         self.check_total(total)?;
+        self.make_room(total)?;
         let validators = self.write_note(url, &answer, total)?;
         self.body(answer, total).await?;
         if let Err(cause) = self.check_whole(total) {
@@ -303,6 +308,28 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Sets the room aside that the rest needs, or says that it is not there.
+    fn make_room(&mut self, total: Option<u64>) -> Result<(), FetchError> {
+        let Some(total) = total else {
+            return Ok(());
+        };
+        let needed = total.saturating_sub(self.have);
+        let folder = self.means.store.root();
+        if let Some(free) = nd_host::free_bytes(folder) {
+            let free = free.saturating_sub(self.means.options.keep_free);
+            if needed > free {
+                return Err(FetchError::NoSpace {
+                    name: self.means.request.title().to_owned(),
+                    path: folder.to_owned(),
+                    free,
+                    needed,
+                });
+            }
+        }
+        // A quota is known to the file system alone.
+        self.kept.reserve(total)
+    }
+
     fn write_note(
         &mut self,
         url: &SafeUrl,
@@ -353,27 +380,16 @@ impl<'a> Job<'a> {
         total: Option<u64>,
         writing: &Writing,
     ) -> Result<(), Cause> {
-        let idle = self.means.options.timeouts.idle;
         let expected = self.means.request.size;
         let limit = expected.unwrap_or(u64::MAX).min(self.limit());
         let mut told = Instant::now();
-        let mut crawl = (Instant::now(), self.have);
+        let mut patience = Patience::new(self.means.options);
         loop {
-            if crawl.0.elapsed() > idle * CRAWL {
-                if self.have - crawl.1 < FORWARD {
-                    let (what, limit) = ("hardly any bytes", idle * CRAWL);
-                    return Err(Cause::Timeout { what, limit });
-                }
-                crawl = (Instant::now(), self.have);
-            }
-            let chunk = match timeout(idle, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(self.cut(total, Some(TransportError::new(error)))),
-                Err(_) => {
-                    let what = "no further bytes";
-                    return Err(Cause::Timeout { what, limit: idle });
-                }
+            let chunk = match patience.chunk(&mut response, self.have).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(Cause::Cut { source, .. }) => return Err(self.cut(total, source)),
+                Err(cause) => return Err(cause),
             };
             let found = self.have + chunk.len() as u64;
             if found > limit {
@@ -385,14 +401,7 @@ impl<'a> Job<'a> {
             if !writing.put(chunk).await {
                 return Ok(());
             }
-            let came = usize::try_from(found - self.have).unwrap_or(usize::MAX);
             self.have = found;
-            let pause = self.means.options.rate.pause(came, Instant::now());
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-                // Slowness of our own is none of the source's.
-                crawl.0 += pause;
-            }
             if told.elapsed() >= PROGRESS {
                 told = Instant::now();
                 self.tell();
@@ -463,6 +472,8 @@ impl<'a> Job<'a> {
 
     /// Leaves a partial that the next run can go on with, or nothing.
     pub(crate) fn leave(self) -> Result<(), FetchError> {
+        // Room that was set aside is given back.
+        self.kept.trim();
         if self.have == 0 {
             self.kept.discard()?;
             PartialNote::remove(self.means.store, &self.key)?;
@@ -479,6 +490,59 @@ impl<'a> Job<'a> {
         self.have = 0;
         self.mixed = false;
         Ok(())
+    }
+}
+
+/// How a body is waited for: no faster than the rate, slowly perhaps, but not a drop at a time.
+struct Patience<'a> {
+    options: &'a FetchOptions,
+    since: Instant,
+    had: Option<u64>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(options: &'a FetchOptions) -> Self {
+        Self {
+            options,
+            since: Instant::now(),
+            had: None,
+        }
+    }
+
+    /// The next bytes behind the `have` that are there; `None` at the end. What breaks is a
+    /// [`Cause::Cut`] of unknown length.
+    async fn chunk(&mut self, response: &mut Response, have: u64) -> Result<Option<Bytes>, Cause> {
+        let idle = self.options.timeouts.idle;
+        let limit = idle * CRAWL;
+        let had = *self.had.get_or_insert(have);
+        if self.since.elapsed() > limit {
+            if have - had < FORWARD {
+                let what = "hardly any bytes";
+                return Err(Cause::Timeout { what, limit });
+            }
+            (self.since, self.had) = (Instant::now(), Some(have));
+        }
+        match timeout(idle, response.chunk()).await {
+            Ok(Ok(chunk)) => {
+                let came = chunk.as_ref().map_or(0, Bytes::len);
+                let pause = self.options.rate.pause(came, Instant::now());
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                    // Slowness of our own is none of the source's.
+                    self.since += pause;
+                }
+                Ok(chunk)
+            }
+            Ok(Err(error)) => Err(Cause::Cut {
+                got: have,
+                expected: None,
+                source: Some(TransportError::new(error)),
+            }),
+            Err(_) => Err(Cause::Timeout {
+                what: "no further bytes",
+                limit: idle,
+            }),
+        }
     }
 }
 

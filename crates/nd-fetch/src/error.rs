@@ -39,6 +39,18 @@ pub enum FetchError {
     /// The store.
     #[error("failed to keep a download")]
     Store(#[from] StoreError),
+    /// A source announces more bytes than there is room for.
+    #[error("`{}` has {free} bytes left and `{name}` needs {needed}", path.display())]
+    NoSpace {
+        /// How the request is called.
+        name: String,
+        /// A folder of the disk.
+        path: PathBuf,
+        /// Bytes that are free, without those that stay free.
+        free: u64,
+        /// Bytes that are still to come.
+        needed: u64,
+    },
     /// A file of this machine.
     #[error("failed to access `{}`", path.display())]
     Io {
@@ -185,6 +197,9 @@ pub enum Cause {
         /// What came.
         found: Sha256,
     },
+    /// It begins with other bytes than what another source gave first.
+    #[error("it is not the same as that of the other sources")]
+    Differs,
     /// A part was asked for and something else came.
     #[error("the server gave another part than the one asked for")]
     Range,

@@ -19,10 +19,10 @@ use sha2::Digest as _;
 use tokio::time::Instant;
 
 use crate::{
-    Cause, FetchError, FetchOptions, Fetched, FileUrls, Freshness, Network, Origin, Request,
-    SafeUrl, Tried,
+    Cause, FetchError, FetchOptions, Fetched, FileUrls, Freshness, Mirrors, Network, Origin,
+    Request, SafeUrl, Tried,
     client::client,
-    download::{Given, Job, Means, Stop},
+    download::{Given, Job, Means, Mirrored, Stop},
     error::Chain,
     records::{Download, Validators},
 };
@@ -271,7 +271,27 @@ impl Fetcher {
                 step,
             };
             let mut job = Job::new(means, key, partial)?;
+            let remote: Vec<&SafeUrl> = urls.iter().filter(|url| !url.is_file()).collect();
+            let together = match (request.mirrors, &request.sha256) {
+                (Mirrors::AtOnce { piece }, Some(_)) => Some(u64::from(piece.get())),
+                _ => None,
+            };
+            // What fits into one piece is not worth asking several.
+            let together = together
+                .filter(|piece| remote.len() > 1 && request.size.is_none_or(|size| size > *piece));
+            let first = tried.len();
+            if let Some(piece) = together {
+                match job.mirrors(&remote, piece).await? {
+                    Mirrored::Whole(url) => {
+                        return self.finish(job, &url, Validators::default()).await;
+                    }
+                    Mirrored::Left(left) => tried.extend(left),
+                }
+            }
             for url in urls {
+                if tried[first..].iter().any(|tried| tried.url == *url) {
+                    continue;
+                }
                 if url.is_file() {
                     match self.copy_file(request, url)? {
                         Ok(fetched) => return Ok(fetched),
@@ -281,19 +301,7 @@ impl Fetcher {
                 }
                 match job.source(url, known.as_ref()).await {
                     Ok(Given::Whole(validators)) => {
-                        let finished = job.finish().await?;
-                        let (digest, bytes) = (finished.digest, finished.bytes);
-                        self.note(url, digest, bytes, validators.clone())?;
-                        drop(finished.lock);
-                        return Ok(Fetched {
-                            path: finished.path,
-                            digest,
-                            bytes,
-                            origin: Origin::Network,
-                            url: url.clone(),
-                            etag: validators.etag,
-                            last_modified: validators.last_modified,
-                        });
+                        return self.finish(job, url, validators).await;
                     }
                     Ok(Given::NotModified) => {
                         let Some(known) = &known else { continue };
@@ -312,6 +320,28 @@ impl Fetcher {
             job.leave()?;
         }
         self.stale(request, tried)
+    }
+
+    /// What was downloaded gets its name.
+    async fn finish(
+        &self,
+        job: Job<'_>,
+        url: &SafeUrl,
+        validators: Validators,
+    ) -> Result<Fetched, FetchError> {
+        let finished = job.finish().await?;
+        let (digest, bytes) = (finished.digest, finished.bytes);
+        self.note(url, digest, bytes, validators.clone())?;
+        drop(finished.lock);
+        Ok(Fetched {
+            path: finished.path,
+            digest,
+            bytes,
+            origin: Origin::Network,
+            url: url.clone(),
+            etag: validators.etag,
+            last_modified: validators.last_modified,
+        })
     }
 
     /// What an earlier download is good for when nobody answers.

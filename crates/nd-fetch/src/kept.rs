@@ -95,6 +95,20 @@ impl Kept {
         Ok(())
     }
 
+    /// Has the file system set aside the room of so many bytes.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), FetchError> {
+        let mut inner = self.inner();
+        let asked = nd_host::reserve(inner.partial.file(), bytes);
+        asked.map_err(FetchError::io(inner.partial.path()))
+    }
+
+    /// Gives room back that nothing has come for.
+    pub(crate) fn trim(&self) {
+        let mut inner = self.inner();
+        let bytes = inner.bytes;
+        let _ = inner.partial.file().set_len(bytes);
+    }
+
     /// Starts to write what is handed over, after what counts.
     pub(crate) fn write(&self) -> Writing {
         let (pieces, mut handed) = mpsc::channel::<Bytes>(WAITING);

@@ -28,7 +28,7 @@ pub use fetcher::Fetcher;
 pub use objects::{ObjectBody, ObjectClient};
 pub use options::{Downgrade, FetchOptions, FileUrls, Network, Proxies, Retries, Timeouts, Trust};
 pub use rate::Rate;
-pub use request::{Credential, Fetched, Freshness, Origin, Request};
+pub use request::{Credential, Fetched, Freshness, Mirrors, Origin, Request};
 pub use safe_url::{SafeUrl, UrlError};
 // Their types stand in what this crate takes and gives.
 pub use {nd_host, nd_names, nd_oci, nd_report, nd_store};

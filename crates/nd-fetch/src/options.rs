@@ -34,6 +34,9 @@ pub struct FetchOptions {
     pub max_bytes: u64,
     /// How fast downloads are at most, all of them together.
     pub rate: Rate,
+    /// Bytes that stay free on the disk of the store; a download that would need them is refused before
+    /// its first byte is written.
+    pub keep_free: u64,
     /// Text of the `User-Agent` header.
     pub user_agent: String,
     /// Proxies.
@@ -56,6 +59,7 @@ impl Default for FetchOptions {
             file_urls: FileUrls::Refuse,
             max_bytes: 64 << 30,
             rate: Rate::default(),
+            keep_free: 0,
             user_agent: concat!("neurodesk-rs/", env!("CARGO_PKG_VERSION")).into(),
             proxies: Proxies::default(),
             trust: Trust::default(),

@@ -1,6 +1,6 @@
 //! What is asked for and what comes back.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, num::NonZeroU32, path::PathBuf};
 
 use nd_names::Sha256;
 
@@ -24,6 +24,8 @@ pub struct Request {
     pub freshness: Freshness,
     /// Shown to the server of each URL, and to no host it redirects to.
     pub credential: Option<Credential>,
+    /// How several sources are used; in turn, unless there is a digest that says that they are mirrors.
+    pub mirrors: Mirrors,
 }
 
 impl Request {
@@ -37,6 +39,7 @@ impl Request {
             max_bytes: None,
             freshness: Freshness::Revalidate,
             credential: None,
+            mirrors: Mirrors::InTurn,
         }
     }
 
@@ -47,6 +50,27 @@ impl Request {
         name.or_else(|| url.map(SafeUrl::title))
             .unwrap_or("download")
     }
+}
+
+/// How several sources of the same bytes are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mirrors {
+    /// The next one when one fails.
+    #[default]
+    InTurn,
+    /// All together, each for another piece; for what is large. Where the whole then has another
+    /// digest, and where a server knows no ranges, they are used in turn.
+    AtOnce {
+        /// Bytes of a piece.
+        piece: NonZeroU32,
+    },
+}
+
+impl Mirrors {
+    /// All together, with pieces of 4 MiB.
+    pub const AT_ONCE: Self = Self::AtOnce {
+        piece: NonZeroU32::new(4 << 20).unwrap(),
+    };
 }
 
 /// What an earlier download of a URL is good for.

@@ -21,7 +21,7 @@ pub use programs::{
     replace_process,
 };
 pub use root_dir::{Node, NodeKind, RootDir};
-pub use space::free_bytes;
+pub use space::{free_bytes, reserve};
 pub use write::{AtomicFile, AtomicFolder, make_room, remove_abandoned, write_atomic};
 
 /// The example of the README, which has to work.

@@ -39,6 +39,8 @@ pub enum Finding {
     ImageChanged(String),
     /// Nothing vouches for the image but its length.
     Unverified(String),
+    /// The image carries a signature, which is not checked here.
+    Signed(String),
     /// A module is gone.
     NoModule(String),
     /// A module leads to another folder.
@@ -50,7 +52,7 @@ pub enum Finding {
 impl Finding {
     /// Whether it is only something to know, not something that is broken.
     pub fn is_note(&self) -> bool {
-        matches!(self, Self::Unverified(_))
+        matches!(self, Self::Unverified(_) | Self::Signed(_))
     }
 }
 
@@ -66,6 +68,11 @@ impl fmt::Display for Finding {
             Self::Unverified(from) => write!(
                 f,
                 "the image came from {from} without a digest to compare; its own was recorded then"
+            ),
+            Self::Signed(path) => write!(
+                f,
+                "the image carries a signature that is not checked here; `apptainer verify {}` does",
+                crate::quoted(path)
             ),
             Self::NoModule(path) => write!(f, "module `{path}` is missing"),
             Self::ModuleElsewhere(path) => write!(
@@ -135,9 +142,10 @@ fn verify_image(site: &Site, record: &InstallRecord, depth: Depth, out: &mut Vec
     if depth == Depth::Quick {
         return;
     }
-    if let Err(error) = OpenImage::open(&path) {
-        out.push(Finding::Damaged(error.to_string()));
-        return;
+    match OpenImage::open(&path) {
+        Ok(image) if image.metadata.signed => out.push(Finding::Signed(shown.clone())),
+        Ok(_) => {}
+        Err(error) => return out.push(Finding::Damaged(error.to_string())),
     }
     if record.placement == Placement::File
         && let Some(digest) = &record.source.sha256
@@ -234,7 +242,7 @@ pub fn repair(site: &Site, record: &InstallRecord, launcher: &[u8]) -> Result<Re
                 write_atomic(&path, text.as_bytes()).map_err(SiteError::io("write", &path))?;
                 out.written.push(format!("{}/{name}", super::MODULES));
             }
-            Finding::Unverified(_) => {}
+            finding if finding.is_note() => {}
             _ => out.left.push(finding),
         }
     }

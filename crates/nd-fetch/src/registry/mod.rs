@@ -30,6 +30,7 @@ pub use oci_spec::distribution::Reference;
 pub use pull::{Pulled, Quota};
 pub use push::Pushed;
 pub use reference::parse_reference;
+pub use referrers::Referrer;
 
 use crate::{Credential, Fetcher};
 

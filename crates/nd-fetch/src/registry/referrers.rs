@@ -2,10 +2,7 @@
 
 use nd_names::Sha256;
 use nd_report::Cancel;
-use oci_spec::{
-    distribution::Reference,
-    image::{Descriptor, ImageManifest},
-};
+use oci_spec::{distribution::Reference, image::ImageManifest};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use serde_json::Value;
 
@@ -22,6 +19,21 @@ use crate::{
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// An artifact that refers to an image, before it is downloaded.
+#[derive(Debug)]
+pub struct Referrer {
+    repository: Repository,
+    digest: Sha256,
+    request: Request,
+}
+
+impl Referrer {
+    /// The digest of its bytes, by which other places can be asked for them.
+    pub fn digest(&self) -> Sha256 {
+        self.digest
+    }
+}
+
 impl Registries {
     /// Downloads the only layer of the first artifact of type `artifact` that refers to the image
     /// `reference`: by the referrers API, or by the tag that stands for it where a registry has none.
@@ -36,7 +48,67 @@ impl Registries {
         artifact: &str,
         cancel: &Cancel,
     ) -> Result<Option<Fetched>, RegistryError> {
-        until_cancelled(self.referrer_now(reference, artifact, cancel), cancel).await
+        match self.find_referrer(reference, artifact, cancel).await? {
+            Some(found) => self.fetch_referrer(&found, cancel).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What [`Self::referrer`] would download.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::referrer`].
+    pub async fn find_referrer(
+        &self,
+        reference: &Reference,
+        artifact: &str,
+        cancel: &Cancel,
+    ) -> Result<Option<Referrer>, RegistryError> {
+        until_cancelled(self.find_referrer_now(reference, artifact), cancel).await
+    }
+
+    /// Downloads what was found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::referrer`].
+    pub async fn fetch_referrer(
+        &self,
+        found: &Referrer,
+        cancel: &Cancel,
+    ) -> Result<Fetched, RegistryError> {
+        let Referrer {
+            repository,
+            request,
+            ..
+        } = found;
+        let work = self.bring(repository, vec![request.clone()], cancel);
+        let fetched = until_cancelled(work, cancel).await?.pop();
+        fetched.ok_or_else(|| RegistryError::NotFound {
+            reference: request.title().to_owned(),
+        })
+    }
+
+    /// [`Self::find_referrer`] on a runtime of its own, for callers that are not asynchronous.
+    pub fn find_referrer_blocking(
+        &self,
+        reference: &Reference,
+        artifact: &str,
+        cancel: &Cancel,
+    ) -> Result<Option<Referrer>, RegistryError> {
+        let alone = self.with_own_connections();
+        blocking(alone.find_referrer(reference, artifact, cancel))?
+    }
+
+    /// [`Self::fetch_referrer`] on a runtime of its own, for callers that are not asynchronous.
+    pub fn fetch_referrer_blocking(
+        &self,
+        found: &Referrer,
+        cancel: &Cancel,
+    ) -> Result<Fetched, RegistryError> {
+        let alone = self.with_own_connections();
+        blocking(alone.fetch_referrer(found, cancel))?
     }
 
     /// [`Self::referrer`] on a runtime of its own, for callers that are not asynchronous.
@@ -50,12 +122,11 @@ impl Registries {
         blocking(alone.referrer(reference, artifact, cancel))?
     }
 
-    async fn referrer_now(
+    async fn find_referrer_now(
         &self,
         reference: &Reference,
         artifact: &str,
-        cancel: &Cancel,
-    ) -> Result<Option<Fetched>, RegistryError> {
+    ) -> Result<Option<Referrer>, RegistryError> {
         let repository = self.target(reference)?;
         let name = reference.whole();
         let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
@@ -92,28 +163,18 @@ impl Registries {
         let [layer] = &manifest.layers()[..] else {
             return Err(RegistryError::NotFound { reference: name });
         };
-        let fetched = self.layer(&repository, &name, layer, cancel).await?;
-        Ok(Some(fetched))
-    }
-
-    async fn layer(
-        &self,
-        repository: &Repository,
-        name: &str,
-        layer: &Descriptor,
-        cancel: &Cancel,
-    ) -> Result<Fetched, RegistryError> {
-        let digest = digest_of(layer, name)?;
+        let digest = digest_of(layer, &name)?;
         let request = Request {
             name: Some(format!("{name} {}", &digest.hex()[..12])),
             sha256: Some(digest),
             size: Some(layer.size()),
             ..Request::new(repository.url(&format!("blobs/{}", digest.oci()))?)
         };
-        let fetched = self.bring(repository, vec![request], cancel).await?.pop();
-        fetched.ok_or_else(|| RegistryError::NotFound {
-            reference: name.to_owned(),
-        })
+        Ok(Some(Referrer {
+            repository,
+            digest,
+            request,
+        }))
     }
 
     /// The first descriptor of that artifact type in an index of the repository.

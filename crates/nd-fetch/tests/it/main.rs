@@ -10,6 +10,7 @@ mod cache;
 mod credentials;
 mod failures;
 mod lies;
+mod mirrors;
 mod objects;
 mod peer_registry;
 mod processes;

@@ -279,6 +279,7 @@ impl Context {
         options.timeouts.connect = Duration::from_secs(patience.connect.max(1));
         options.timeouts.idle = Duration::from_secs(patience.idle.max(1));
         options.retries.attempts = patience.attempts.max(1);
+        options.keep_free = self.settings.site.keep_free.unwrap_or(64 << 20);
         Ok(FetchContext {
             options,
             registries: RegistryOptions::from_environment(&self.environment)?,
@@ -286,7 +287,6 @@ impl Context {
             reporter: Arc::new(self.printer.reporter()),
             cancel: self.cancel.clone(),
             architecture: Architecture::of_this_program().unwrap_or(Architecture::X86_64),
-            keep_free: self.settings.site.keep_free.unwrap_or(64 << 20),
         })
     }
 

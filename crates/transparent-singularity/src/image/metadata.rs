@@ -24,6 +24,8 @@ pub struct Metadata {
     pub architecture: Option<Architecture>,
     /// The tree digest that the builder wrote beside the system.
     pub tree: Option<String>,
+    /// Whether there is a signature beside the system, which nothing here checks.
+    pub signed: bool,
 }
 
 impl Metadata {
@@ -49,6 +51,7 @@ impl Metadata {
                 _ => None,
             },
             tree: None,
+            signed: false,
         }
     }
 
@@ -65,7 +68,10 @@ impl Metadata {
 
     /// What the objects beside the system of a SIF file say.
     pub(super) fn of_sif(sif: &Sif) -> Result<Self, ImageError> {
-        let mut out = Self::default();
+        let mut out = Self {
+            signed: sif.is_signed(),
+            ..Self::default()
+        };
         if let Some(object) = sif.find(DataType::GenericJson, INSPECT_METADATA)
             && let Ok(document) = serde_json::from_slice::<Value>(&sif.read(object, DOCUMENT)?)
             && let Some(labels) = document["data"]["attributes"]["labels"].as_object()
@@ -86,6 +92,7 @@ impl Metadata {
             self.labels.entry(name).or_insert(value);
         }
         self.tree = self.tree.take().or(other.tree);
+        self.signed |= other.signed;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use nd_oci::Layout;
-use nd_report::Cancel;
+use nd_rootfs::{Contents, Index, Wanted};
 
 use super::{InstallError, InstallWish, Means};
 use crate::{
@@ -135,11 +135,10 @@ pub(super) fn place(
 ) -> Result<Placement, InstallError> {
     let target = staged.path().join(format!("{stem}.simg"));
     let io = |action| SiteError::io(action, &target);
-    let cancel = &means.fetch.cancel;
     match &obtained.content {
         Content::File { path, .. } if wish.unpack => {
             fs_err::create_dir(&target).map_err(io("make"))?;
-            unpack_file(path, &target, cancel)?;
+            unpack_file(path, &target, means)?;
             let _ = fs_err::remove_file(staged.path().join(".converted"));
             obtained.source.sha256 = None;
             Ok(Placement::Folder)
@@ -172,7 +171,7 @@ pub(super) fn place(
                     path: path.clone(),
                     source: std::io::Error::other(source),
                 })?;
-            unpack_tree(&index, &mut contents, &target, cancel).map_err(SourceError::from)?;
+            unpack(&index, &mut contents, &target, means)?;
             Ok(Placement::Folder)
         }
     }
@@ -186,18 +185,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         .write(true)
         .create_new(true)
         .open(to)?;
-    let length = from.metadata()?.len();
-    let asked = rustix::fs::fallocate(
-        to.file(),
-        rustix::fs::FallocateFlags::empty(),
-        0,
-        length.max(1),
-    );
-    match asked {
-        // Not every file system can say.
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-        Err(error) => return Err(error.into()),
-    }
+    nd_host::reserve(to.file(), from.metadata()?.len())?;
     let copied = io::copy(from.file_mut(), to.file_mut())?;
     to.file().set_len(copied)
 }
@@ -216,7 +204,7 @@ fn verify_copy(copy: &Path, obtained: &Obtained) -> Result<(), InstallError> {
     Ok(())
 }
 
-fn unpack_file(path: &Path, target: &Path, cancel: &Cancel) -> Result<(), InstallError> {
+fn unpack_file(path: &Path, target: &Path, means: &Means<'_>) -> Result<(), InstallError> {
     let open = fs_err::File::open(path).map_err(ImageError::Open)?;
     let (start, length) = match nd_sif::Sif::open(open.into()) {
         Ok(sif) => {
@@ -235,7 +223,21 @@ fn unpack_file(path: &Path, target: &Path, cancel: &Cancel) -> Result<(), Instal
     let reader = nd_squashfs::Reader::open(range, nd_squashfs::Limits::default());
     let reader = Arc::new(reader.map_err(ImageError::from)?);
     let digests = nd_squashfs::Digests::Read { threads: 0 };
-    let (index, mut contents) = reader.tree(digests, cancel).map_err(ImageError::from)?;
-    unpack_tree(&index, &mut contents, target, cancel).map_err(SourceError::from)?;
+    let tree = reader.tree(digests, &means.fetch.cancel);
+    let (index, mut contents) = tree.map_err(ImageError::from)?;
+    unpack(&index, &mut contents, target, means)
+}
+
+/// Unpacks a tree for which there is room.
+fn unpack(
+    index: &Index,
+    contents: &mut dyn Contents,
+    target: &Path,
+    means: &Means<'_>,
+) -> Result<(), InstallError> {
+    let files = Wanted::every_location(index);
+    let needed = files.iter().map(|(_, file)| file.size).sum();
+    crate::room(means.fetch, needed)?;
+    unpack_tree(index, contents, target, &means.fetch.cancel).map_err(SourceError::from)?;
     Ok(())
 }

@@ -1,13 +1,9 @@
 //! Trying candidates until one gives the image.
 
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
 use nd_fetch::{
-    FetchError, FetchOptions, Fetched, Fetcher, Request, SafeUrl,
+    FetchError, FetchOptions, Fetched, Fetcher, Mirrors, Request, SafeUrl,
     registry::{Reference, Registries, RegistryError, RegistryOptions},
 };
 use nd_names::{Architecture, ImageName, Sha256};
@@ -15,7 +11,7 @@ use nd_oci::{ImageTree, Limits};
 use nd_report::{Cancel, Event, Reporter};
 use nd_store::Store;
 
-use super::{Candidate, Content, ImageSource, SourceError, space::SpaceGuard, write_sif};
+use super::{Candidate, Content, ImageSource, SourceError, write_sif};
 use crate::{OpenImage, SourceRecord};
 
 /// The kind of artifact that SIF files in registries are.
@@ -36,8 +32,6 @@ pub struct FetchContext {
     pub cancel: Cancel,
     /// The architecture that images have to have.
     pub architecture: Architecture,
-    /// Bytes that have to stay free.
-    pub keep_free: u64,
 }
 
 impl std::fmt::Debug for FetchContext {
@@ -57,8 +51,21 @@ pub struct Obtained {
     pub source: SourceRecord,
 }
 
+/// The digest that the image has, and who says so.
+#[derive(Clone)]
+struct Known {
+    sha256: Sha256,
+    by: String,
+    /// Whether an image of another digest is none, wherever it is.
+    binds: bool,
+}
+
 /// Tries each candidate in order; the first that gives an image wins, with `expected` the first that
 /// gives a file of this digest.
+///
+/// As soon as a digest is known, from the caller, from a registry whose download broke off, or from
+/// the checksum of a source, the object stores that are left are mirrors of each other: they are asked
+/// for pieces together, and go on with what there is already.
 ///
 /// # Errors
 ///
@@ -71,18 +78,57 @@ pub fn obtain(
     context: &FetchContext,
 ) -> Result<Obtained, SourceError> {
     let mut tried = Vec::new();
-    for candidate in candidates {
+    let mut known = expected.map(|sha256| Known {
+        sha256,
+        by: "the digest that was wanted".into(),
+        binds: true,
+    });
+    let mut asked_already = false;
+    for (at, candidate) in candidates.iter().enumerate() {
         context.cancel.check()?;
+        let is_objects = matches!(candidate.source, ImageSource::Objects { .. });
+        if is_objects && asked_already {
+            continue;
+        }
         let text = candidate.source.to_string();
-        let note = format!("asking `{}` for {image}", candidate.name);
-        context.reporter.event(Event::Note { text: &note });
-        match attempt(image, candidate, expected, context)
-            .and_then(|found| of_digest(found, expected))
-        {
+        let mut name = candidate.name.clone();
+        let later = &candidates[at + 1..];
+        let got = match &candidate.source {
+            ImageSource::Cvmfs(path) => cvmfs(path),
+            ImageSource::Objects { urls, checksum } => {
+                let mut urls: Vec<&String> = urls.iter().collect();
+                if known.is_some() || checksum.is_some() {
+                    for other in later {
+                        if let ImageSource::Objects { urls: others, .. } = &other.source {
+                            urls.extend(others);
+                            name = format!("{name}, {}", other.name);
+                        }
+                    }
+                }
+                asked_already = known.as_ref().is_some_and(|known| known.binds);
+                note(context, &name, image);
+                objects(image, &urls, checksum.as_deref(), known.as_ref(), context)
+            }
+            ImageSource::Referrer {
+                reference,
+                plain_http,
+            } => {
+                note(context, &name, image);
+                referrer(reference, *plain_http, &mut known, context)
+            }
+            ImageSource::Registry {
+                reference,
+                plain_http,
+            } => {
+                note(context, &name, image);
+                registry(image, reference, *plain_http, context)
+            }
+        };
+        match got.and_then(|found| of_digest(found, expected)) {
             Ok(found) => return Ok(found),
             Err(Attempt::Stop(error)) => return Err(error),
             Err(Attempt::Next(why)) => {
-                tried.push((format!("{} ({})", candidate.name, redacted(&text)), why));
+                tried.push((format!("{name} ({})", redacted(&text)), why));
             }
         }
     }
@@ -90,6 +136,11 @@ pub fn obtain(
         image: image.stem(),
         tried,
     })
+}
+
+fn note(context: &FetchContext, name: &str, image: &ImageName) {
+    let text = format!("asking `{name}` for {image}");
+    context.reporter.event(Event::Note { text: &text });
 }
 
 /// Why a candidate gave nothing.
@@ -128,28 +179,6 @@ fn of_digest(found: Obtained, expected: Option<Sha256>) -> Result<Obtained, Atte
     }
 }
 
-fn attempt(
-    image: &ImageName,
-    candidate: &Candidate,
-    expected: Option<Sha256>,
-    context: &FetchContext,
-) -> Result<Obtained, Attempt> {
-    match &candidate.source {
-        ImageSource::Cvmfs(path) => cvmfs(path),
-        ImageSource::Objects { urls, checksum } => {
-            objects(image, urls, checksum.as_deref(), expected, context)
-        }
-        ImageSource::Referrer {
-            reference,
-            plain_http,
-        } => referrer(reference, *plain_http, context),
-        ImageSource::Registry {
-            reference,
-            plain_http,
-        } => registry(image, reference, *plain_http, context),
-    }
-}
-
 fn cvmfs(path: &Path) -> Result<Obtained, Attempt> {
     if !path.is_dir() {
         return Err(Attempt::Next("no such folder".into()));
@@ -165,62 +194,29 @@ fn cvmfs(path: &Path) -> Result<Obtained, Attempt> {
     })
 }
 
-/// A fetcher that stops when there is no room, and what stops it.
-struct Guarded {
+/// Downloads for one candidate.
+struct Downloads<'a> {
     fetcher: Fetcher,
-    guard: Arc<SpaceGuard>,
-    cancel: Cancel,
-    path: PathBuf,
+    context: &'a FetchContext,
 }
 
-impl Guarded {
-    fn new(context: &FetchContext) -> Self {
-        // The caller's wish is heard between candidates and by the watcher of signals; the guard's
-        // is of this candidate alone.
-        let cancel = context.cancel.clone();
-        let path = context.store.root().to_owned();
-        let guard = Arc::new(SpaceGuard::new(
-            context.reporter.clone(),
-            &path,
-            context.keep_free,
-            cancel.clone(),
-        ));
-        let fetcher = Fetcher::new(
-            context.options.clone(),
-            context.store.clone(),
-            guard.clone(),
-        );
+impl<'a> Downloads<'a> {
+    fn new(context: &'a FetchContext) -> Self {
+        let (store, reporter) = (context.store.clone(), context.reporter.clone());
         Self {
-            fetcher,
-            guard,
-            cancel,
-            path,
+            fetcher: Fetcher::new(context.options.clone(), store, reporter),
+            context,
         }
-    }
-
-    /// The failure that is really one of room.
-    fn failed(&self, error: &dyn std::error::Error) -> Attempt {
-        if let Some((free, needed)) = self.guard.short() {
-            return Attempt::Stop(SourceError::NoSpace {
-                path: self.path.clone(),
-                free,
-                needed,
-            });
-        }
-        if let Err(stop) = self.cancel.check() {
-            return Attempt::Stop(stop.into());
-        }
-        next(error)
     }
 
     fn fetch(&self, request: Request) -> Result<Fetched, Attempt> {
+        let cancel = &self.context.cancel;
         let mut results = self
             .fetcher
-            .fetch_all_blocking(&[request], NonZeroUsize::MIN, &self.cancel)
-            .map_err(SourceError::from)?;
+            .fetch_all_blocking(&[request], NonZeroUsize::MIN, cancel)?;
         match results.pop() {
             Some(Ok(fetched)) => Ok(fetched),
-            Some(Err(error)) => Err(self.failed(&error)),
+            Some(Err(error)) => Err(error.into()),
             None => Err(Attempt::Next("nothing was asked for".into())),
         }
     }
@@ -228,44 +224,42 @@ impl Guarded {
 
 fn objects(
     image: &ImageName,
-    urls: &[String],
+    urls: &[&String],
     checksum: Option<&str>,
-    pinned: Option<Sha256>,
+    known: Option<&Known>,
     context: &FetchContext,
 ) -> Result<Obtained, Attempt> {
     let parse = |url: &str| url.parse::<SafeUrl>().map_err(|error| next(&error));
-    let guarded = Guarded::new(context);
-    // What the caller pins needs no word of the source.
-    let expected = match (pinned, checksum) {
-        (Some(pinned), _) => Some(pinned),
-        (None, Some(url)) => Some(read_checksum(&guarded, &parse(url)?)?),
+    let downloads = Downloads::new(context);
+    // What is known already needs no word of the source.
+    let known = match (known, checksum) {
+        (Some(known), _) => Some(known.clone()),
+        (None, Some(url)) => Some(Known {
+            sha256: read_checksum(&downloads, &parse(url)?)?,
+            by: "checksum of the source".into(),
+            binds: false,
+        }),
         (None, None) => None,
     };
-    let mut request = Request::new(parse(urls.first().map_or("", String::as_str))?);
+    let mut request = Request::new(parse(urls.first().map_or("", |url| url.as_str()))?);
     request.urls = urls
         .iter()
         .map(|url| parse(url))
         .collect::<Result<_, _>>()?;
     request.name = Some(format!("{}.simg", image.stem()));
-    request.sha256 = expected;
-    let fetched = guarded.fetch(request)?;
+    request.sha256 = known.as_ref().map(|known| known.sha256);
+    request.mirrors = Mirrors::AT_ONCE;
+    let fetched = downloads.fetch(request)?;
     // An error page of a server is no image, whatever its length.
     OpenImage::open(&fetched.path).map_err(|error| next(&error))?;
-    Ok(obtained(
-        &fetched,
-        &fetched.url.to_string(),
-        match (pinned, expected) {
-            (Some(_), _) => Some("the digest that was wanted".into()),
-            (None, Some(_)) => Some("checksum of the source".into()),
-            (None, None) => None,
-        },
-    ))
+    let from = fetched.url.to_string();
+    Ok(obtained(&fetched, &from, known.map(|known| known.by)))
 }
 
-fn read_checksum(guarded: &Guarded, url: &SafeUrl) -> Result<Sha256, Attempt> {
+fn read_checksum(downloads: &Downloads<'_>, url: &SafeUrl) -> Result<Sha256, Attempt> {
     let mut request = Request::new(url.clone());
     request.max_bytes = Some(64 << 10);
-    let fetched = guarded.fetch(request)?;
+    let fetched = downloads.fetch(request)?;
     let text = fs_err::read_to_string(&fetched.path).unwrap_or_default();
     let word = text.split_whitespace().next().unwrap_or_default();
     word.parse()
@@ -293,34 +287,36 @@ fn reference_of(text: &str) -> Result<Reference, Attempt> {
         .map_err(|_| Attempt::Next(format!("`{text}` is no reference")))
 }
 
-fn registries(
-    guarded: &Guarded,
-    reference: &Reference,
-    plain: bool,
-    context: &FetchContext,
-) -> Registries {
-    let mut options = context.registries.clone();
+fn registries(downloads: &Downloads<'_>, reference: &Reference, plain: bool) -> Registries {
+    let mut options = downloads.context.registries.clone();
     if plain {
         options.plain_http.push(reference.registry().to_owned());
     }
-    Registries::new(guarded.fetcher.clone(), options)
+    Registries::new(downloads.fetcher.clone(), options)
 }
 
-fn referrer(text: &str, plain: bool, context: &FetchContext) -> Result<Obtained, Attempt> {
+fn referrer(
+    text: &str,
+    plain: bool,
+    known: &mut Option<Known>,
+    context: &FetchContext,
+) -> Result<Obtained, Attempt> {
     let reference = reference_of(text)?;
-    let guarded = Guarded::new(context);
-    let found = registries(&guarded, &reference, plain, context)
-        .referrer_blocking(&reference, SIF_ARTIFACT, &guarded.cancel)
-        .map_err(|error| guarded.failed(&error))?;
-    let Some(fetched) = found else {
+    let downloads = Downloads::new(context);
+    let registries = registries(&downloads, &reference, plain);
+    let found = registries.find_referrer_blocking(&reference, SIF_ARTIFACT, &context.cancel)?;
+    let Some(found) = found else {
         return Err(Attempt::Next("no SIF file refers to the image".into()));
     };
+    let by = || format!("digest of the registry `{}`", reference.registry());
+    known.get_or_insert_with(|| Known {
+        sha256: found.digest(),
+        by: by(),
+        binds: true,
+    });
+    let fetched = registries.fetch_referrer_blocking(&found, &context.cancel)?;
     OpenImage::open(&fetched.path).map_err(|error| next(&error))?;
-    Ok(obtained(
-        &fetched,
-        &format!("oras://{text}"),
-        Some("digest of the registry".into()),
-    ))
+    Ok(obtained(&fetched, &format!("oras://{text}"), Some(by())))
 }
 
 fn registry(
@@ -330,10 +326,12 @@ fn registry(
     context: &FetchContext,
 ) -> Result<Obtained, Attempt> {
     let reference = reference_of(text)?;
-    let guarded = Guarded::new(context);
-    let pulled = registries(&guarded, &reference, plain, context)
-        .pull_blocking(&reference, context.architecture, &guarded.cancel)
-        .map_err(|error: RegistryError| guarded.failed(&error))?;
+    let downloads = Downloads::new(context);
+    let pulled = registries(&downloads, &reference, plain).pull_blocking(
+        &reference,
+        context.architecture,
+        &context.cancel,
+    )?;
     let blobs = Arc::new(context.store.clone());
     let mut tree = ImageTree::open(
         &pulled.image,
@@ -379,7 +377,7 @@ fn registry(
 pub(crate) fn room(context: &FetchContext, needed: u64) -> Result<(), SourceError> {
     let path = context.store.root();
     match nd_host::free_bytes(path) {
-        Some(free) if needed.saturating_add(context.keep_free) > free => {
+        Some(free) if needed.saturating_add(context.options.keep_free) > free => {
             Err(SourceError::NoSpace {
                 path: path.into(),
                 free,
@@ -397,7 +395,28 @@ fn redacted(url: &str) -> String {
 }
 
 impl From<FetchError> for Attempt {
+    /// What is the source's fault lets the next one try; what is ours or the disk's does not.
     fn from(error: FetchError) -> Self {
-        Self::Stop(error.into())
+        match error {
+            FetchError::NoSource { .. } | FetchError::Offline { .. } | FetchError::NoUrl { .. } => {
+                next(&error)
+            }
+            FetchError::NoSpace {
+                path, free, needed, ..
+            } => Self::Stop(SourceError::NoSpace { path, free, needed }),
+            FetchError::Cancelled(stop) => Self::Stop(stop.into()),
+            error => Self::Stop(error.into()),
+        }
+    }
+}
+
+impl From<RegistryError> for Attempt {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Fetch(error) => error.into(),
+            RegistryError::Store(error) => FetchError::from(error).into(),
+            RegistryError::Cancelled(stop) => Self::Stop(stop.into()),
+            error => next(&error),
+        }
     }
 }

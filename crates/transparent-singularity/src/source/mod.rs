@@ -3,7 +3,6 @@
 mod convert;
 mod fetch;
 mod list;
-mod space;
 mod unpack;
 
 use std::{

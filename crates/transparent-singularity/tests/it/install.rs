@@ -473,3 +473,45 @@ fn a_site_shares_what_it_installs_and_tests_come_along() {
     assert!(proof.contains("tests: 1 of 2 passed, failed: b"), "{proof}");
     desk.run(&["verify"]);
 }
+
+#[test]
+fn a_signature_is_told_and_not_taken_for_checked() {
+    let desk = Desk::new();
+    let (Some(image), Some(apptainer)) = (desk.image("x.sif"), peer("apptainer")) else {
+        return;
+    };
+    let run = |words: &[&str]| {
+        let mut command = desk.env.command(&apptainer);
+        command.env("PATH", search_path()).args(words);
+        command.assert().success();
+    };
+    let (name, mail) = ("A Tester", "tester@example.org");
+    let key = [
+        "--name",
+        name,
+        "--email",
+        mail,
+        "--password",
+        "",
+        "--push=false",
+    ];
+    run(&[&["key", "newpair"], &key[..]].concat());
+    let path = image.to_str().unwrap();
+    run(&["sign", path]);
+    run(&["verify", "--local", path]);
+    desk.run(&["install", STEM, "--from", path]);
+    let verified = desk.program(&["verify"]).assert().success();
+    let said = String::from_utf8(verified.get_output().stderr.clone()).unwrap();
+    assert!(
+        said.contains("a signature that is not checked here"),
+        "{said}"
+    );
+    let installed = desk.prefix.join(STEM).join(format!("{STEM}.simg"));
+    run(&["verify", "--local", installed.to_str().unwrap()]);
+    let proof = desk.run(&["prove", "show"]);
+    assert!(
+        proof.contains("signature: there is one, not checked"),
+        "{proof}"
+    );
+    desk.run(&["repair"]);
+}

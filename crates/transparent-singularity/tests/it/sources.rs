@@ -1,137 +1,21 @@
 //! Sources on loopback: some have the image, some stall, lie or send elsewhere.
 
 use std::{
-    fmt::Write as _,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    io::Read as _,
+    net::{TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use nd_testkit::peer;
-use sha2::Digest as _;
 
-use crate::fixture::{Desk, PROGRAM, search_path};
-
-const STEM: &str = "tool_1.0_20240131";
-
-/// An answer: status line, headers, body.
-type Answer = (u16, Vec<(String, String)>, Vec<u8>);
-type Answers = dyn Fn(&str, &[String]) -> Answer + Send + Sync;
-
-/// A server that answers each path as it is told, one request a connection.
-struct Server {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start(answers: impl Fn(&str, &[String]) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            asked: Arc::default(),
-        };
-        let (asked, answers): (_, Arc<Answers>) = (server.asked.clone(), Arc::new(answers));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (asked, answers) = (asked.clone(), answers.clone());
-                std::thread::spawn(move || serve(stream, &asked, &*answers));
-            }
-        });
-        server
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/", self.address)
-    }
-
-    fn count(&self) -> usize {
-        self.asked.lock().unwrap().len()
-    }
-}
-
-fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, answers: &Answers) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    if reader.read_line(&mut first).unwrap_or(0) == 0 {
-        return;
-    }
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        if line.trim().is_empty() {
-            break;
-        }
-        headers.push(line.trim().to_lowercase());
-    }
-    let path = first.split(' ').nth(1).unwrap_or("/").to_owned();
-    asked.lock().unwrap().push(first.trim().to_owned());
-    let (code, more, body) = answers(&path, &headers);
-    let mut head = format!("HTTP/1.1 {code} x\r\nConnection: close\r\n");
-    if !more.iter().any(|(name, _)| name == "Content-Length") {
-        let _ = write!(head, "Content-Length: {}\r\n", body.len());
-    }
-    for (name, value) in more {
-        let _ = write!(head, "{name}: {value}\r\n");
-    }
-    head.push_str("\r\n");
-    let _ = stream.write_all(head.as_bytes());
-    if !first.starts_with("HEAD") {
-        let _ = stream.write_all(&body);
-    }
-}
-
-fn plain(code: u16, body: impl Into<Vec<u8>>) -> Answer {
-    (code, Vec::new(), body.into())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into()).to_string()
-}
-
-/// A desk with settings that name these sources, and an image's bytes.
-struct Bench {
-    desk: Desk,
-    settings: PathBuf,
-    image: Vec<u8>,
-}
-
-impl Bench {
-    fn new() -> Option<Self> {
-        let desk = Desk::new();
-        let image = fs_err::read(desk.image("served.sif")?).unwrap();
-        let settings = desk.env.work().join("settings.toml");
-        Some(Self {
-            desk,
-            settings,
-            image,
-        })
-    }
-
-    fn sources(&self, text: &str) {
-        fs_err::write(&self.settings, text).unwrap();
-    }
-
-    fn install(&self, words: &[&str]) -> (i32, String) {
-        let settings = self.settings.display().to_string();
-        let mut all = vec!["--settings", settings.as_str(), "install"];
-        all.extend(words);
-        let out = self.desk.program(&all).output().unwrap();
-        let text = String::from_utf8_lossy(&out.stdout).into_owned()
-            + &String::from_utf8_lossy(&out.stderr);
-        (out.status.code().unwrap_or(-1), text)
-    }
-}
-
-fn objects(name: &str, url: &str) -> String {
-    format!("[[source]]\nname = \"{name}\"\nkind = \"objects\"\nurl = \"{url}\"\n")
-}
+use crate::{
+    fixture::{PROGRAM, search_path},
+    served::{Bench, STEM, Server, hex, objects, plain},
+};
 
 #[test]
 fn the_first_source_that_has_it_gives_it_and_every_liar_is_passed() {

@@ -184,6 +184,7 @@ fn images(context: &Context, args: &ApplyArgs) -> Result<Box<dyn Images>, Failur
     if let Some(megabytes) = args.max_rate {
         options.rate = Rate::bytes_per_second(megabytes.saturating_mul(1_000_000));
     }
+    options.keep_free = settings.site.keep_free.unwrap_or(64 << 20);
     Ok(Box::new(ImageSources {
         context: FetchContext {
             options,
@@ -192,7 +193,6 @@ fn images(context: &Context, args: &ApplyArgs) -> Result<Box<dyn Images>, Failur
             reporter: Arc::new(context.printer.reporter()),
             cancel: context.cancel.clone(),
             architecture: architecture(),
-            keep_free: settings.site.keep_free.unwrap_or(64 << 20),
         },
         settings,
     }))

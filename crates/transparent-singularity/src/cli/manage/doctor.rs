@@ -284,7 +284,7 @@ fn disk(context: &Context) -> Check {
         let Some(parent) = place.parent() else { break };
         place = parent;
     }
-    let Ok(found) = rustix::fs::statvfs(place) else {
+    let Some(free) = nd_host::free_bytes(place) else {
         return other(
             "disk",
             State::Bad,
@@ -292,7 +292,6 @@ fn disk(context: &Context) -> Check {
             "give another prefix with `--prefix`",
         );
     };
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
     let text = format!(
         "{} free for `{}`",
         human_bytes(free),

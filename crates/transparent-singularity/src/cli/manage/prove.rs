@@ -57,6 +57,7 @@ pub(in crate::cli) fn prove(context: &Context, args: &ProveArgs) -> Result<(), F
         .tree
         .clone()
         .or_else(|| labels.get("org.neurodesk.tree").cloned());
+    let signed = image.metadata.signed;
     drop(image);
     let checked = if args.check {
         Some(check(context, &site, &record, tree.as_deref())?)
@@ -82,6 +83,7 @@ pub(in crate::cli) fn prove(context: &Context, args: &ProveArgs) -> Result<(), F
             "tree": tree,
             "checked": checked.as_ref().map(|(good, found)| json!({"equal": good, "found": found})),
             "labels": labels,
+            "signed": signed,
             "source": record.source,
             "tests": tests,
         }))?;
@@ -96,6 +98,9 @@ pub(in crate::cli) fn prove(context: &Context, args: &ProveArgs) -> Result<(), F
         for (title, value) in facts {
             let value: Vec<&str> = value.lines().collect();
             let _ = writeln!(out, "{title}: {}", value.join("\n  "));
+        }
+        if signed {
+            out += "signature: there is one, not checked\n";
         }
         if let Some(tests) = &tests {
             let _ = writeln!(out, "tests: {tests}");
