@@ -27,7 +27,8 @@ pub use host::{AskNames, Files, HostFiles, Kind, own_account, read_file};
 pub use launch::{Command, Form, LaunchFile, Text};
 pub use plan::{
     Account, Call, EnvironmentScript, ImageAccess, MountKind, NativeEnvironment, NativeMount,
-    NativePlan, Note, PlanError, Start, Unfit, What, plan, plan_native,
+    NativePlan, Note, PlanError, ShellVariable, ShellVariables, Start, Unfit, UnknownScript, What,
+    plan, plan_native, source_script,
 };
 pub use policy::{
     Gpu, Policy, RuntimeChoice, RuntimeFixed, SITE_POLICY, Temporary, WorkingDirectory,

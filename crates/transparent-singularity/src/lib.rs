@@ -27,8 +27,7 @@ mod verify;
 pub use error::ImageError;
 pub use expose::{
     CommandName, CommandNameError, EnvironmentSource, Excludes, ExcludesError, Exposed, Found,
-    Group, ImageEnvironment, LeftOut, NeedsRun, Reason, Unknown, apply_script, expose,
-    read_environment,
+    Group, ImageEnvironment, LeftOut, NeedsRun, Reason, expose, read_environment,
 };
 pub use image::{Children, ImageFiles, ImageKind, Metadata, OpenImage, Stat, StatKind};
 pub use install::{

@@ -1,5 +1,5 @@
 //! `bench launcher`: the start of a wrapped command, against the bare runtime and a shell wrapper, and
-//! without a runtime.
+//! without a runtime; and finding the commands of an image.
 
 use nd_terminal::{Failure, env};
 use xshell::cmd;
@@ -22,5 +22,16 @@ pub(super) fn run(machine: &Machine) -> Result<(), Failure> {
             .env(env::ND_PEERS, &peers),
         )?;
     }
-    Ok(())
+    crate::checks::cargo(
+        machine,
+        &[
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "transparent-singularity",
+            "--example",
+            "find_commands",
+        ],
+    )
 }

@@ -33,7 +33,7 @@ pub(crate) enum Bench {
     Neurodocker(BenchArgs),
     /// Planning what a repository should hold, and applying it beside publishing
     Sync(BenchArgs),
-    /// Start of a wrapped command, against bare Apptainer and a shell wrapper
+    /// Start of a wrapped command, against bare Apptainer and a shell wrapper; finding commands
     Launcher(BenchArgs),
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 pub use self::native::{
     Account, EnvironmentScript, ImageAccess, MountKind, NativeEnvironment, NativeMount, NativePlan,
-    Unfit, plan_native,
+    ShellVariable, ShellVariables, Unfit, UnknownScript, plan_native, source_script,
 };
 use crate::{
     Files, Kind, LaunchFile, Policy, Temporary, WorkingDirectory,

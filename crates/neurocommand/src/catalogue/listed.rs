@@ -78,26 +78,17 @@ fn lines(text: &str, file: Option<FileId>, sink: &mut Sink) -> Option<Vec<Listed
 }
 
 fn image(line: &str) -> Result<ListedImage, String> {
-    let (name, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-    let name = name.parse().map_err(|error| format!("{error}"))?;
-    let rest = rest.trim();
-    let categories = match rest.strip_prefix("categories:") {
-        Some(categories) => categories,
-        None if rest.is_empty() => "",
-        None => {
-            return Err(format!(
-                "`{}` does not begin with `categories:`",
-                shown(rest)
-            ));
-        }
+    let read: transparent_singularity::ListedImage =
+        line.parse().map_err(|error| format!("{error}"))?;
+    let Some(categories) = read.categories() else {
+        return Err(format!(
+            "`{}` does not begin with `categories:`",
+            shown(&read.words)
+        ));
     };
-    let categories = categories.split(',').map(str::trim);
     Ok(ListedImage {
-        name,
-        categories: categories
-            .filter(|category| !category.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        categories: categories.into_iter().map(str::to_owned).collect(),
+        name: read.name,
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nd_launcher::{ShellVariables, source_script};
 use nd_rootfs::show;
 use serde::{Deserialize, Serialize};
 
-use super::script::apply_script;
 use crate::{ImageError, OpenImage};
 
 /// Where runtimes look for scripts.
@@ -85,12 +85,9 @@ pub struct NeedsRun {
 pub fn read_environment(
     image: &mut OpenImage,
 ) -> Result<Result<ImageEnvironment, NeedsRun>, ImageError> {
-    let mut variables = BTreeMap::new();
     if let Some(env) = &image.metadata.env {
-        variables.extend(
-            env.iter()
-                .map(|(name, value)| (name.clone(), value.clone().into_bytes())),
-        );
+        let pair = |(name, value): &(String, String)| (name.clone(), value.clone().into_bytes());
+        let variables = env.iter().map(pair).collect();
         return Ok(Ok(ImageEnvironment {
             variables,
             source: EnvironmentSource::Configuration,
@@ -98,6 +95,7 @@ pub fn read_environment(
     }
     let mut source = EnvironmentSource::Nothing;
     let mut unknown = None;
+    let mut shell = ShellVariables::new();
     for name in image.files.names(FOLDER)?.unwrap_or_default() {
         if !name.ends_with(b".sh") {
             continue;
@@ -111,10 +109,21 @@ pub fn read_environment(
             continue;
         }
         source = EnvironmentSource::Scripts;
-        if apply_script(&script, &mut variables).is_err() {
-            unknown.get_or_insert(show(&path));
+        let mut after = shell.clone();
+        match source_script(&script, &mut after) {
+            Ok(()) => shell = after,
+            Err(_) => {
+                unknown.get_or_insert(show(&path));
+            }
         }
     }
+    // Of a runtime's shell, `PATH` reaches programs whatever a script says of it.
+    let reaches = |name: &[u8], exported: bool| exported || name == b"PATH";
+    let variables = shell
+        .into_iter()
+        .filter(|(name, variable)| reaches(name, variable.exported))
+        .filter_map(|(name, variable)| Some((String::from_utf8(name).ok()?, variable.value)))
+        .collect();
     let environment = ImageEnvironment { variables, source };
     Ok(match unknown {
         None => Ok(environment),

@@ -4,12 +4,10 @@ mod command;
 mod environment;
 mod exclude;
 mod find;
-mod script;
 
 pub use self::{
     command::{CommandName, CommandNameError},
     environment::{EnvironmentSource, ImageEnvironment, NeedsRun, read_environment},
     exclude::{Excludes, ExcludesError, Group},
     find::{Exposed, Found, LeftOut, Reason, expose},
-    script::{Unknown, apply_script},
 };

@@ -1,9 +1,9 @@
 //! The list of published images.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use nd_fetch::{FetchError, Fetcher, Freshness, Request, SafeUrl};
-use nd_names::ImageName;
+use nd_names::{ImageName, ImageNameError};
 use nd_report::Cancel;
 
 /// Longer lists are none.
@@ -18,6 +18,33 @@ pub struct ListedImage {
     pub words: String,
 }
 
+impl FromStr for ListedImage {
+    type Err = ImageNameError;
+
+    /// Reads a line of the list: an image name, and after a blank words to search for.
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        let line = line.trim();
+        let (name, words) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+        Ok(Self {
+            name: name.parse()?,
+            words: words.trim().to_owned(),
+        })
+    }
+}
+
+impl ListedImage {
+    /// The topics that the words say it is listed under, `categories:A,B,`; none when there are no words,
+    /// `None` when they say something else.
+    pub fn categories(&self) -> Option<Vec<&str>> {
+        let list = match self.words.as_str() {
+            "" => "",
+            words => words.strip_prefix("categories:")?,
+        };
+        let categories = list.split(',').map(str::trim);
+        Some(categories.filter(|category| !category.is_empty()).collect())
+    }
+}
+
 /// The list of published images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
@@ -26,21 +53,10 @@ pub struct Published {
 }
 
 impl Published {
-    /// Reads a list: on each line an image name, and after a blank words to search for. Lines that
-    /// begin with no image name say nothing here.
+    /// Reads a list. Lines that begin with no image name say nothing here.
     pub fn parse(text: &str) -> Self {
-        let image = |line: &str| {
-            let (name, words) = line
-                .trim()
-                .split_once([' ', '\t'])
-                .unwrap_or((line.trim(), ""));
-            Some(ListedImage {
-                name: name.parse().ok()?,
-                words: words.trim().to_owned(),
-            })
-        };
         Self {
-            images: text.lines().filter_map(image).collect(),
+            images: text.lines().filter_map(|line| line.parse().ok()).collect(),
         }
     }
 
@@ -113,6 +129,13 @@ mod tests {
             found[0].words,
             "categories:visualization,data organisation,"
         );
+        assert_eq!(
+            found[0].categories().unwrap(),
+            ["visualization", "data organisation"]
+        );
+        assert_eq!(list.images[1].categories().unwrap(), [""; 0]);
+        let other: ListedImage = "x_1_20240101 some words".parse().unwrap();
+        assert_eq!(other.categories(), None);
         assert_eq!(list.search(&[]).len(), 2);
     }
 }

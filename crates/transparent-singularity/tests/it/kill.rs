@@ -1,8 +1,15 @@
 //! A kill at any moment leaves the old state or the new one, and the next run cleans up.
 
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use crate::fixture::{Desk, PROGRAM, search_path};
+use crate::{
+    fixture::{Desk, PROGRAM, search_path},
+    served::{Bench, Server, hex, objects, part, plain},
+};
 
 const OLD: &str = "tool_1.0_20240131";
 const NEW: &str = "tool_1.0_20250101";
@@ -32,7 +39,7 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
         return;
     };
     let from = desk.env.work().join("some.sif");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     desk.run(&["install", NEW, "--from", from.to_str().unwrap()]);
     desk.run(&["install", OLD, "--from", from.to_str().unwrap()]);
     // As long as one takes on a machine that may be busy, and a little more.
@@ -190,4 +197,88 @@ fn an_empty_prefix_is_not_taken_from_under_an_installation() {
         desk.run(&["uninstall", "other"]);
         assert_eq!(fs_err::read_dir(&desk.prefix).unwrap().count(), 0);
     }
+}
+
+#[test]
+fn a_kill_in_a_download_leaves_nothing_to_see_and_the_next_run_goes_on() {
+    let Some(bench) = Bench::new() else { return };
+    let image = Arc::new([bench.image.clone(), vec![7; 12 << 20]].concat());
+    let sum = hex(&image);
+    let sums = Server::start(move |_, _| plain(200, sum.clone()));
+    // Slow enough to be killed between pieces; where they start is written down.
+    let starts: Arc<Mutex<Vec<String>>> = Arc::default();
+    let giver = || {
+        let (image, starts) = (image.clone(), starts.clone());
+        Server::start(move |_, headers| {
+            let range = headers
+                .iter()
+                .find_map(|line| line.strip_prefix("range: bytes="));
+            let start = range
+                .and_then(|text| text.split_once('-'))
+                .map(|(start, _)| start);
+            starts.lock().unwrap().push(start.unwrap_or("0").to_owned());
+            std::thread::sleep(Duration::from_millis(120));
+            part(headers, &image)
+        })
+    };
+    let (first, second) = (giver(), giver());
+    let checksum = format!("checksum = \"{}{{stem}}\"\n", sums.url());
+    bench.sources(&(objects("one", &first.url()) + &checksum + &objects("two", &second.url())));
+    let start = || {
+        let mut command = std::process::Command::new(PROGRAM);
+        command
+            .env("PATH", search_path())
+            .env("ND_CACHE_DIR", bench.desk.env.cache())
+            .arg("--prefix")
+            .arg(&bench.desk.prefix)
+            .arg("--settings")
+            .arg(&bench.settings)
+            .args(["install", OLD])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let partials = bench.desk.prefix.join(".state/store/partials");
+    let came = || -> u64 {
+        let mut open = vec![partials.clone()];
+        let mut bytes = 0;
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let about = entry.metadata().unwrap();
+                if about.is_dir() {
+                    open.push(entry.path());
+                } else {
+                    bytes += about.len();
+                }
+            }
+        }
+        bytes
+    };
+    let mut child = start();
+    let begun = Instant::now();
+    while came() < 1 << 20 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing comes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = came();
+    assert!(
+        left < image.len() as u64,
+        "the download was over before the kill"
+    );
+    assert_eq!(bench.desk.listing(), [""; 0]);
+    // What is still on its way to the servers is the first run's.
+    std::thread::sleep(Duration::from_millis(300));
+    starts.lock().unwrap().clear();
+    let (code, said) = bench.install(&[OLD]);
+    assert_eq!(code, 0, "{said}");
+    bench.desk.run(&["verify"]);
+    let starts = starts.lock().unwrap();
+    assert!(!starts.is_empty());
+    for start in starts.iter() {
+        assert!(start.parse::<u64>().unwrap() >= left, "{start} of {left}");
+    }
+    bench.desk.run(&["uninstall", OLD]);
+    assert_eq!(fs_err::read_dir(&bench.desk.prefix).unwrap().count(), 0);
 }

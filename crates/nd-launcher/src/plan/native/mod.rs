@@ -16,6 +16,7 @@ use std::{
 use self::variables::About;
 pub use self::{
     account::Account,
+    script::{ShellVariable, ShellVariables, UnknownScript, source_script},
     variables::{EnvironmentScript, NativeEnvironment},
 };
 use super::{

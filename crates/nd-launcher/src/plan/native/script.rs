@@ -2,25 +2,26 @@
 //!
 //! Runtimes source every script of `/.singularity.d/env`. What build tools write there is assignments,
 //! and what the runtimes themselves put beside them asks whether a variable is empty; that much is
-//! understood here. A script that says anything else in a branch that is taken is [`Unknown`], and
-//! never half done.
+//! understood here. A script that says anything else in a branch that is taken is an
+//! [`UnknownScript`].
 
 use std::collections::BTreeMap;
 
 /// A script that is more than what is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unknown;
+pub struct UnknownScript;
 
 /// A variable of the shell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Variable {
-    pub(super) value: Vec<u8>,
+pub struct ShellVariable {
+    /// Its value, which may be any bytes.
+    pub value: Vec<u8>,
     /// Whether programs get it.
-    pub(super) exported: bool,
+    pub exported: bool,
 }
 
-/// The variables of the shell.
-pub(super) type Variables = BTreeMap<Vec<u8>, Variable>;
+/// The variables of the shell, by name.
+pub type ShellVariables = BTreeMap<Vec<u8>, ShellVariable>;
 
 /// Names that the shell itself gives values, or keeps from changes.
 const OF_THE_SHELL: &[&[u8]] = &[
@@ -47,7 +48,20 @@ const DEPTH: usize = 16;
 /// Understood are comments, `NAME=WORD`, `export NAME[=WORD]…`, `unset NAME…`, and `if` with `[ -n WORD ]`,
 /// `[ -z WORD ]` or the same after `test`, with `elif` and `else`; in words quotes, `$NAME`,
 /// `${NAME}` and `${NAME:-WORD}` with its kin. A branch that is not taken may hold simple commands.
-pub(super) fn source(script: &[u8], variables: &mut Variables) -> Result<(), Unknown> {
+///
+/// ```
+/// use nd_launcher::{ShellVariables, source_script};
+///
+/// let mut variables = ShellVariables::new();
+/// source_script(b"export A=\"${A:-\"x y\"}\"\n", &mut variables).unwrap();
+/// assert_eq!(variables[&b"A"[..]].value, b"x y");
+/// assert!(source_script(b"export A=$(id)\n", &mut variables).is_err());
+/// ```
+///
+/// # Errors
+///
+/// [`UnknownScript`] for anything else; of `variables`, some are then as the script says already.
+pub fn source_script(script: &[u8], variables: &mut ShellVariables) -> Result<(), UnknownScript> {
     let mut reader = Reader {
         bytes: script,
         at: 0,
@@ -55,14 +69,14 @@ pub(super) fn source(script: &[u8], variables: &mut Variables) -> Result<(), Unk
     };
     match reader.statements(true, 0)? {
         End::Script => Ok(()),
-        End::Word(_) => Err(Unknown),
+        End::Word(_) => Err(UnknownScript),
     }
 }
 
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
-    variables: &'a mut Variables,
+    variables: &'a mut ShellVariables,
 }
 
 /// What ended a list of statements.
@@ -130,15 +144,19 @@ impl Reader<'_> {
         matches!(self.peek(), None | Some(b'\n' | b';' | b'#'))
     }
 
-    fn ended(&mut self) -> Result<(), Unknown> {
+    fn ended(&mut self) -> Result<(), UnknownScript> {
         self.blanks();
-        if self.at_end() { Ok(()) } else { Err(Unknown) }
+        if self.at_end() {
+            Ok(())
+        } else {
+            Err(UnknownScript)
+        }
     }
 
     /// Statements up to the end of the script, or to a word of the `if` around them.
-    fn statements(&mut self, live: bool, depth: usize) -> Result<End, Unknown> {
+    fn statements(&mut self, live: bool, depth: usize) -> Result<End, UnknownScript> {
         if depth > DEPTH {
-            return Err(Unknown);
+            return Err(UnknownScript);
         }
         loop {
             self.blanks();
@@ -160,7 +178,7 @@ impl Reader<'_> {
                         self.at += word.len();
                         self.question(live, depth)?;
                     } else if COMPOUND.contains(&word) {
-                        return Err(Unknown);
+                        return Err(UnknownScript);
                     } else if live {
                         self.statement()?;
                     } else {
@@ -181,7 +199,7 @@ impl Reader<'_> {
     }
 
     /// What follows `if`.
-    fn question(&mut self, live: bool, depth: usize) -> Result<(), Unknown> {
+    fn question(&mut self, live: bool, depth: usize) -> Result<(), UnknownScript> {
         // Whether a branch can still be taken.
         let mut open = live;
         loop {
@@ -202,37 +220,37 @@ impl Reader<'_> {
             }
             return match end {
                 End::Word(b"fi") => self.ended(),
-                _ => Err(Unknown),
+                _ => Err(UnknownScript),
             };
         }
     }
 
     /// `then`, on this line or a later one, and no second condition before it.
-    fn expect_then(&mut self) -> Result<(), Unknown> {
+    fn expect_then(&mut self) -> Result<(), UnknownScript> {
         self.blanks();
         while let Some(b'\n' | b';') = self.peek() {
             self.at += 1;
             self.blanks();
         }
         if self.plain_word() != b"then" {
-            return Err(Unknown);
+            return Err(UnknownScript);
         }
         self.at += 4;
         Ok(())
     }
 
     /// `[ -n WORD ]`, `[ -z WORD ]`, or the same after `test`.
-    fn condition(&mut self) -> Result<bool, Unknown> {
+    fn condition(&mut self) -> Result<bool, UnknownScript> {
         let command = self.plain_word().to_vec();
         if command != b"[" && command != b"test" {
-            return Err(Unknown);
+            return Err(UnknownScript);
         }
         self.at += command.len();
         self.blanks();
         let empty = match self.plain_word() {
             b"-n" => false,
             b"-z" => true,
-            _ => return Err(Unknown),
+            _ => return Err(UnknownScript),
         };
         self.at += 2;
         self.blanks();
@@ -240,7 +258,7 @@ impl Reader<'_> {
         self.blanks();
         if command == b"[" {
             if self.plain_word() != b"]" {
-                return Err(Unknown);
+                return Err(UnknownScript);
             }
             self.at += 1;
         }
@@ -249,7 +267,7 @@ impl Reader<'_> {
     }
 
     /// A simple command that is not run, up to its end.
-    fn pass_over(&mut self) -> Result<(), Unknown> {
+    fn pass_over(&mut self) -> Result<(), UnknownScript> {
         let mut before = b' ';
         while let Some(byte) = self.peek() {
             match byte {
@@ -259,9 +277,9 @@ impl Reader<'_> {
                 b'\'' | b'"' => {
                     self.at += 1;
                     loop {
-                        match self.next().ok_or(Unknown)? {
-                            b'`' => return Err(Unknown),
-                            b'$' if self.peek() == Some(b'(') => return Err(Unknown),
+                        match self.next().ok_or(UnknownScript)? {
+                            b'`' => return Err(UnknownScript),
+                            b'$' if self.peek() == Some(b'(') => return Err(UnknownScript),
                             b'\\' if byte == b'"' => self.at += 1,
                             inner if inner == byte => break,
                             _ => {}
@@ -269,7 +287,7 @@ impl Reader<'_> {
                     }
                     self.at -= 1;
                 }
-                b'`' | b'(' | b')' | b'<' => return Err(Unknown),
+                b'`' | b'(' | b')' | b'<' => return Err(UnknownScript),
                 _ => {}
             }
             before = byte;
@@ -279,7 +297,7 @@ impl Reader<'_> {
     }
 
     /// Assignments, `export` or `unset`.
-    fn statement(&mut self) -> Result<(), Unknown> {
+    fn statement(&mut self) -> Result<(), UnknownScript> {
         let word = self.plain_word().to_vec();
         if word == b":" || word == b"true" {
             self.at += word.len();
@@ -292,9 +310,9 @@ impl Reader<'_> {
         }
         loop {
             self.blanks();
-            let name = self.name().ok_or(Unknown)?;
+            let name = self.name().ok_or(UnknownScript)?;
             if OF_THE_SHELL.contains(&name.as_slice()) {
-                return Err(Unknown);
+                return Err(UnknownScript);
             }
             match self.peek() {
                 Some(b'=') if !unset => {
@@ -311,10 +329,10 @@ impl Reader<'_> {
                         variable.exported = true;
                     } else {
                         // Exported as soon as something sets it, which no script of an image does.
-                        return Err(Unknown);
+                        return Err(UnknownScript);
                     }
                 }
-                _ => return Err(Unknown),
+                _ => return Err(UnknownScript),
             }
             self.blanks();
             if self.at_end() {
@@ -336,14 +354,14 @@ impl Reader<'_> {
         fits.then(|| name.to_vec())
     }
 
-    fn word(&mut self, place: Place, depth: usize) -> Result<Vec<u8>, Unknown> {
+    fn word(&mut self, place: Place, depth: usize) -> Result<Vec<u8>, UnknownScript> {
         let in_quotes = place == Place::Default { quoted: true };
         let mut out = Vec::new();
         loop {
             let Some(byte) = self.peek() else {
                 return match place {
                     Place::Value => Ok(out),
-                    _ => Err(Unknown),
+                    _ => Err(UnknownScript),
                 };
             };
             match byte {
@@ -354,7 +372,7 @@ impl Reader<'_> {
                 b'\'' if !in_quotes => {
                     self.at += 1;
                     loop {
-                        match self.next().ok_or(Unknown)? {
+                        match self.next().ok_or(UnknownScript)? {
                             b'\'' => break,
                             byte => out.push(byte),
                         }
@@ -365,21 +383,23 @@ impl Reader<'_> {
                     self.quoted(&mut out, depth)?;
                 }
                 // Unquoted, an empty or divided value would make another question of it.
-                b'$' | b'*' | b'?' | b'[' if place == Place::Condition => return Err(Unknown),
+                b'$' | b'*' | b'?' | b'[' if place == Place::Condition => {
+                    return Err(UnknownScript);
+                }
                 b'$' => {
                     self.at += 1;
                     out.extend(self.variable(in_quotes, depth)?);
                 }
                 b'\\' => {
                     self.at += 1;
-                    match self.next().ok_or(Unknown)? {
+                    match self.next().ok_or(UnknownScript)? {
                         b'\n' => {}
                         byte => out.push(byte),
                     }
                 }
                 // Programs, what ends a command, and what stands for other words.
                 b'`' | b'(' | b')' | b'<' | b'>' | b'|' | b'&' | b'~' | b'{' | b'\r' => {
-                    return Err(Unknown);
+                    return Err(UnknownScript);
                 }
                 byte => {
                     self.at += 1;
@@ -390,13 +410,13 @@ impl Reader<'_> {
     }
 
     /// The rest of what stands in double quotes.
-    fn quoted(&mut self, out: &mut Vec<u8>, depth: usize) -> Result<(), Unknown> {
+    fn quoted(&mut self, out: &mut Vec<u8>, depth: usize) -> Result<(), UnknownScript> {
         loop {
-            match self.next().ok_or(Unknown)? {
+            match self.next().ok_or(UnknownScript)? {
                 b'"' => return Ok(()),
-                b'`' => return Err(Unknown),
+                b'`' => return Err(UnknownScript),
                 b'$' => out.extend(self.variable(true, depth)?),
-                b'\\' => match self.next().ok_or(Unknown)? {
+                b'\\' => match self.next().ok_or(UnknownScript)? {
                     b'\n' => {}
                     byte @ (b'"' | b'\\' | b'$' | b'`') => out.push(byte),
                     byte => out.extend([b'\\', byte]),
@@ -407,14 +427,14 @@ impl Reader<'_> {
     }
 
     /// What stands for `$NAME`, `${NAME}` and `${NAME:-WORD}` with its kin, behind the dollar.
-    fn variable(&mut self, quoted: bool, depth: usize) -> Result<Vec<u8>, Unknown> {
+    fn variable(&mut self, quoted: bool, depth: usize) -> Result<Vec<u8>, UnknownScript> {
         let braces = self.peek() == Some(b'{');
         if braces {
             self.at += 1;
         }
-        let name = self.name().ok_or(Unknown)?;
+        let name = self.name().ok_or(UnknownScript)?;
         if OF_THE_SHELL.contains(&name.as_slice()) {
-            return Err(Unknown);
+            return Err(UnknownScript);
         }
         let known = self.variables.get(&name).map(|known| known.value.clone());
         if !braces {
@@ -431,19 +451,19 @@ impl Reader<'_> {
             }
             _ => false,
         };
-        let operator = self.next().ok_or(Unknown)?;
+        let operator = self.next().ok_or(UnknownScript)?;
         if depth > DEPTH {
-            return Err(Unknown);
+            return Err(UnknownScript);
         }
         let word = self.word(Place::Default { quoted }, depth + 1)?;
         if self.next() != Some(b'}') {
-            return Err(Unknown);
+            return Err(UnknownScript);
         }
         let set = known.filter(|value| !(colon && value.is_empty()));
         match operator {
             b'-' => Ok(set.unwrap_or(word)),
             b'+' => Ok(if set.is_some() { word } else { Vec::new() }),
-            _ => Err(Unknown),
+            _ => Err(UnknownScript),
         }
     }
 }
@@ -452,12 +472,14 @@ impl Reader<'_> {
 mod tests {
     //! What is understood, and that everything else is called unknown.
 
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The exported variables after a script, `None` when it is unknown.
     fn run(script: &str) -> Option<Vec<(String, String)>> {
-        let mut variables = Variables::new();
-        source(script.as_bytes(), &mut variables).ok()?;
+        let mut variables = ShellVariables::new();
+        source_script(script.as_bytes(), &mut variables).ok()?;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let exported = variables.iter().filter(|(_, variable)| variable.exported);
         Some(
@@ -492,6 +514,31 @@ mod tests {
             run(script).unwrap(),
             pairs(&[("L", "libs"), ("P", "/p:/bin")])
         );
+    }
+
+    proptest! {
+        #[test]
+        fn what_build_tools_write_is_read_back(value in "\\PC*") {
+            let mut escaped = String::new();
+            for c in value.chars() {
+                if matches!(c, '\\' | '"' | '$' | '`') {
+                    escaped.push('\\');
+                }
+                escaped.push(c);
+            }
+            let script = format!("#!/bin/sh\nexport A=\"${{A:-\"{escaped}\"}}\"\nexport B=\"{escaped}\"\n");
+            // In a default, an unquoted `}` of the value ends it, and the tools do not know.
+            if let Some(found) = run(&script) {
+                prop_assert_eq!(found, pairs(&[("A", &value), ("B", &value)]));
+            } else {
+                prop_assert!(value.contains(['}', '\'']), "{}", script);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_unknown(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = source_script(&bytes, &mut ShellVariables::new());
+        }
     }
 
     #[test]

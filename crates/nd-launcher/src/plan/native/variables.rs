@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Unfit,
-    script::{Variable, Variables, source},
+    script::{ShellVariable, ShellVariables, source_script},
 };
 use crate::plan::{environment::Environment, runtime::Family};
 
@@ -33,7 +33,7 @@ const KEPT: &[&str] = &[
     "no_proxy",
 ];
 
-/// Variables of the runtimes that do not change what a command sees.
+/// ShellVariables of the runtimes that do not change what a command sees.
 const HARMLESS: &[&str] = &[
     "APPNAME",
     "BIND",
@@ -137,7 +137,7 @@ impl NativeEnvironment {
         &self,
         scripts: Option<&[EnvironmentScript]>,
     ) -> Result<Vec<(OsString, OsString)>, Unfit> {
-        let mut variables = Variables::new();
+        let mut variables = ShellVariables::new();
         for name in ["APPTAINER_CONTAINER", "APPTAINER_NAME", "HOME", "PWD"] {
             if let Some(value) = self.clean.get(name.as_bytes()) {
                 set(&mut variables, name, value.clone());
@@ -148,7 +148,7 @@ impl NativeEnvironment {
             if script.name == b"90-environment.sh" && !variables.contains_key(b"PATH".as_slice()) {
                 complete_path(&mut variables);
             }
-            source(&script.text, &mut variables)
+            source_script(&script.text, &mut variables)
                 .map_err(|_| Unfit::Script(OsString::from_vec(script.name.clone())))?;
             match script.name.as_slice() {
                 b"10-docker.sh" | b"10-docker2singularity.sh" => complete_path(&mut variables),
@@ -189,7 +189,7 @@ impl NativeEnvironment {
     }
 
     /// What the caller and the policy hand over, which wins over the image.
-    fn hand_over(&self, variables: &mut Variables) {
+    fn hand_over(&self, variables: &mut ShellVariables) {
         for (name, value) in &self.handed {
             match name.as_slice() {
                 b"PATH" | b"PREPEND_PATH" | b"APPEND_PATH" => {
@@ -238,13 +238,13 @@ fn clean(caller: &Environment<'_>, about: &About<'_>) -> BTreeMap<Vec<u8>, Vec<u
     clean
 }
 
-fn set(variables: &mut Variables, name: impl AsRef<[u8]>, value: Vec<u8>) {
+fn set(variables: &mut ShellVariables, name: impl AsRef<[u8]>, value: Vec<u8>) {
     let exported = true;
-    variables.insert(name.as_ref().to_vec(), Variable { value, exported });
+    variables.insert(name.as_ref().to_vec(), ShellVariable { value, exported });
 }
 
 /// Adds the folders that every system has and `PATH` does not name.
-fn complete_path(variables: &mut Variables) {
+fn complete_path(variables: &mut ShellVariables) {
     let path = variables.entry(b"PATH".to_vec()).or_default();
     for folder in PATH.split(|byte| *byte == b':') {
         if path
@@ -263,7 +263,7 @@ fn complete_path(variables: &mut Variables) {
 }
 
 /// What the user wants before, behind or instead of `PATH`.
-fn settle_path(variables: &mut Variables) {
+fn settle_path(variables: &mut ShellVariables) {
     let mut take = |name: &str| {
         let name = [b"SING_USER_DEFINED_", name.as_bytes()].concat();
         let value = variables.remove(&name)?.value;
@@ -288,8 +288,8 @@ fn settle_path(variables: &mut Variables) {
 }
 
 /// The prompt of shells, kept from what a shell's own files say of it.
-fn prompts(variables: &mut Variables) {
-    let value = |variables: &Variables, name: &[u8]| {
+fn prompts(variables: &mut ShellVariables) {
+    let value = |variables: &ShellVariables, name: &[u8]| {
         let known = variables.get(name).map(|known| known.value.clone());
         known.filter(|value| !value.is_empty())
     };
