@@ -100,14 +100,19 @@ impl Site {
             return Ok(false);
         }
         let state = self.state();
-        let foreign = fs_err::read_dir(&self.prefix)
-            .map_err(SiteError::io("list", &self.prefix))?
-            .flatten()
-            .any(|entry| {
-                ![super::STATE, super::MODULES]
-                    .iter()
-                    .any(|name| entry.file_name() == *name)
-            });
+        let gone = format!("{}.", super::STATE);
+        let mut foreign = false;
+        let entries =
+            fs_err::read_dir(&self.prefix).map_err(SiteError::io("list", &self.prefix))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(gone.as_bytes()) {
+                // Of a run that was killed below.
+                remove_gone(&entry.path())?;
+            } else {
+                foreign |= name != super::STATE && name != super::MODULES;
+            }
+        }
         remove_empty(&self.modules());
         let kept = ["launcher.conf", "kept", "states"].map(|name| state.join(name));
         if kept.iter().any(|path| path.exists()) {
@@ -122,12 +127,24 @@ impl Site {
         if lock.is_none() || !self.all_records()?.is_empty() {
             return Ok(false);
         }
-        match remove_tree(&state) {
-            Ok(()) => {}
+        // Under another name first: whoever comes now makes a state of its own and loses nothing of it.
+        let aside = self.prefix.join(format!("{gone}{}", std::process::id()));
+        match fs_err::rename(&state, &aside) {
+            Ok(()) => remove_gone(&aside)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(SiteError::io("remove", state)(error)),
+            Err(error) => return Err(SiteError::io("rename", state)(error)),
         }
         Ok(!foreign)
+    }
+}
+
+/// Removes a state that has been set aside, which another run may be removing as well.
+fn remove_gone(path: &Path) -> Result<(), SiteError> {
+    match remove_tree(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(SiteError::io("remove", path)(error))
+        }
+        _ => Ok(()),
     }
 }
 
