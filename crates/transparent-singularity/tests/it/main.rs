@@ -20,3 +20,4 @@ mod shells;
 mod shpc;
 mod sources;
 mod upstream;
+mod user;

@@ -237,13 +237,37 @@ fn cvmfs_is_linked_unless_it_is_disabled() {
         "[[source]]\nname = \"cvmfs\"\nkind = \"cvmfs\"\npath = {containers:?}\n"
     ));
     let settings = bench.settings.display().to_string();
-    for (value, code) in [("true", 1), ("1", 1), ("maybe", 1), ("false", 0)] {
+    let install = |value: Option<&str>| {
         let mut command = bench
             .desk
             .program(&["--settings", &settings, "install", STEM]);
-        let out = command.env("CVMFS_DISABLE", value).output().unwrap();
-        assert_eq!(out.status.code(), Some(code), "{value}");
+        match value {
+            Some(value) => command.env("CVMFS_DISABLE", value),
+            None => command.env_remove("CVMFS_DISABLE"),
+        };
+        let out = command.output().unwrap();
+        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+    };
+    for value in ["true", "1", "yes", "ON", "maybe", "2"] {
+        let (code, said) = install(Some(value));
+        assert_eq!(code, Some(1), "{value}: {said}");
+        let odd = ["maybe", "2"].contains(&value);
+        assert_eq!(said.contains("neither yes nor no"), odd, "{value}: {said}");
+        assert_eq!(bench.desk.listing(), [""; 0], "{value}");
     }
+    for value in [
+        None,
+        Some(""),
+        Some("0"),
+        Some("no"),
+        Some("OFF"),
+        Some("false"),
+    ] {
+        let (code, said) = install(value);
+        assert_eq!(code, Some(0), "{value:?}: {said}");
+        bench.desk.run(&["uninstall", "tool"]);
+    }
+    assert_eq!(install(None).0, Some(0));
     let link = bench.desk.prefix.join(STEM).join(format!("{STEM}.simg"));
     assert_eq!(fs_err::read_link(&link).unwrap(), there);
     bench.desk.run(&["verify"]);
