@@ -45,7 +45,7 @@ impl<'a> Environment<'a> {
 }
 
 /// What a job's GPUs are told by: without these a command takes those of another job.
-const GPU_VARIABLES: &[&str] = &[
+pub(crate) const GPU_VARIABLES: &[&str] = &[
     "CUDA_DEVICE_ORDER",
     "CUDA_VISIBLE_DEVICES",
     "GPU_DEVICE_ORDINAL",

@@ -24,7 +24,7 @@ impl Offer {
 }
 
 /// Folders in which distributions have the driver's library.
-const LIBRARIES: &[&str] = &[
+pub(crate) const LIBRARIES: &[&str] = &[
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
     "usr/lib64",

@@ -17,6 +17,7 @@ pub use self::native::{
     Account, EnvironmentScript, ImageAccess, MountKind, NativeEnvironment, NativeMount, NativePlan,
     ShellVariable, ShellVariables, Unfit, UnknownScript, plan_native, source_script,
 };
+pub(crate) use self::{environment::GPU_VARIABLES, gpu::LIBRARIES as GPU_LIBRARIES};
 use crate::{
     Files, Kind, LaunchFile, Policy, Temporary, WorkingDirectory,
     plan::{

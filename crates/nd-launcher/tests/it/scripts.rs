@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, path::Path};
 
-use nd_launcher::{Command, Form, LAUNCH_FILE, LaunchFile, Policy, script};
+use nd_launcher::{Command, Form, LAUNCH_FILE, LaunchFile, script};
 
 use crate::fixture::{Fixture, output, program};
 
@@ -20,29 +20,35 @@ fn hostile() -> (LaunchFile<'static>, &'static str) {
     launch.pass.push(OsStr::new("X; touch ran").into());
     (
         launch,
-        "option two words\nenv SITE=$(touch ran)'\nsearch /opt/a b\nbind /usr/lib:/mnt/y\ncwd leave\n",
+        "option two words\nenv SITE=$(touch ran)'\nsearch /opt/a b\nbind /usr/lib:/mnt/y\n",
     )
+}
+
+/// The same, with the policy of the fixture.
+fn ruled(mut launch: LaunchFile<'static>) -> LaunchFile<'static> {
+    launch.policy = Some(OsStr::new("policy").into());
+    launch
 }
 
 #[test]
 fn a_script_says_what_the_launcher_would_say() {
     let fixture = Fixture::recording();
     let (launch, text) = hostile();
-    let mut policy = Policy::default();
-    policy.read_more(text.as_bytes()).unwrap();
+    let launch = ruled(launch);
     fixture.policy(text);
     fixture.write(&launch);
     let command = Command::new("args");
     program(
         &fixture.path("wrapper"),
-        std::str::from_utf8(&script(&launch, &fixture.folder, &policy, &command)).unwrap(),
+        std::str::from_utf8(&script(&launch, &fixture.folder, &command)).unwrap(),
     );
     fs_err::create_dir(fixture.path("scratch")).unwrap();
     fs_err::write(fixture.path("authority"), "").unwrap();
-    let run = |wrapper: &Path| {
+    let run = |wrapper: &Path, cwd: &Path| {
         let text = output(
             fixture
                 .program(wrapper)
+                .current_dir(cwd)
                 .args(["a b", "", "$(touch ran)"])
                 .env("DISPLAY", ":1,2")
                 .env("XAUTHORITY", fixture.path("authority"))
@@ -60,10 +66,18 @@ fn a_script_says_what_the_launcher_would_say() {
     // What does not exist is left out silently by the script.
     expected.binds.pop();
     fixture.write(&expected);
-    assert_eq!(
-        run(&fixture.path("wrapper")),
-        run(&fixture.folder.join("args"))
-    );
+    for cwd in [
+        &fixture.path("work"),
+        Path::new("/opt"),
+        Path::new("/usr/share"),
+    ] {
+        assert_eq!(
+            run(&fixture.path("wrapper"), cwd),
+            run(&fixture.folder.join("args"), cwd),
+            "{}",
+            cwd.display()
+        );
+    }
     assert!(!fixture.path("work/ran").exists());
 }
 
@@ -71,10 +85,10 @@ fn a_script_says_what_the_launcher_would_say() {
 fn a_script_survives_a_move_and_passes_shellcheck() {
     let fixture = Fixture::recording();
     let (launch, text) = hostile();
-    let mut policy = Policy::default();
-    policy.read_more(text.as_bytes()).unwrap();
+    let launch = ruled(launch);
+    fixture.policy(text);
     let wrapper = fixture.folder.join("written");
-    let bytes = script(&launch, &fixture.folder, &policy, &Command::new("args"));
+    let bytes = script(&launch, &fixture.folder, &Command::new("args"));
     program(&wrapper, std::str::from_utf8(&bytes).unwrap());
     if let Some(shellcheck) = nd_testkit::peer("shellcheck") {
         let said = fixture
@@ -104,15 +118,15 @@ fn a_script_survives_a_move_and_passes_shellcheck() {
 #[test]
 fn a_script_follows_the_policy() {
     let fixture = Fixture::recording();
-    let launch = LaunchFile::new("abc", "abc_1.0_20240131.simg", Form::Sif);
+    let launch = ruled(LaunchFile::new("abc", "abc_1.0_20240131.simg", Form::Sif));
+    let text = script(&launch, &fixture.folder, &Command::new("args"));
+    program(
+        &fixture.path("wrapper"),
+        std::str::from_utf8(&text).unwrap(),
+    );
+    // What is written stays, and the policy changes.
     let run = |text: &str| {
-        let mut policy = Policy::default();
-        policy.read_more(text.as_bytes()).unwrap();
-        let text = script(&launch, &fixture.folder, &policy, &Command::new("args"));
-        program(
-            &fixture.path("wrapper"),
-            std::str::from_utf8(&text).unwrap(),
-        );
+        fixture.policy(text);
         let mut command = fixture.program(fixture.path("wrapper"));
         command
             .env("DISPLAY", ":1")
@@ -131,6 +145,22 @@ fn a_script_follows_the_policy() {
         said(&format!("tmp {}\n", scratch.display()))
             .contains(&format!("<{}:/tmp>", scratch.display()))
     );
+    assert!(said("pass HO*\n").contains("APPTAINERENV_HOME="));
+    assert!(said("# a comment\n\n  bind /usr/lib:/mnt/y  \n").contains("</usr/lib:/mnt/y>"));
+    assert!(said("option --a\noption b c\n").contains("<--a>\n<b c>\n"));
+    let devices = fixture.path("devices");
+    fs_err::create_dir_all(devices.join("dev/dri")).unwrap();
+    fs_err::create_dir_all(devices.join("usr/lib64")).unwrap();
+    fs_err::write(devices.join("dev/kfd"), "").unwrap();
+    let of = |more: &str| said(&format!("device-root {}\n{more}", devices.display()));
+    assert!(of("").contains("<--rocm>") && !of("gpu nvidia\n").contains("<--rocm>"));
+    fs_err::write(devices.join("dev/nvidiactl"), "").unwrap();
+    fs_err::write(devices.join("usr/lib64/libcuda.so.1"), "").unwrap();
+    assert!(of("").contains("<--nv>") && !of("").contains("<--rocm>"));
+    assert!(!of("gpu off\n").contains("<--nv>"));
+    for bad in ["gpu maybe\n", "x11 perhaps\n", "tmp here\n", "bind a\\nb\n"] {
+        assert_eq!(run(bad).status.code(), Some(125), "{bad}");
+    }
     let none = run("runtime /no/such\n");
     assert_eq!(none.status.code(), Some(127));
     assert!(
@@ -150,7 +180,6 @@ fn the_real_runtime_runs_a_script() {
     let text = script(
         &launch,
         &fixture.folder,
-        &Policy::default(),
         launch.command(OsStr::new("args")).unwrap(),
     );
     let wrapper = fixture.path("args");

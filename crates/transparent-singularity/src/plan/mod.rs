@@ -292,8 +292,7 @@ fn files(
         }
         WrapperStyle::Script => {
             for command in &launch.commands {
-                let policy = nd_launcher::Policy::default();
-                let text = nd_launcher::script(launch, Path::new(folder), &policy, command);
+                let text = nd_launcher::script(launch, Path::new(folder), command);
                 out.file(&command.name.to_string_lossy(), text, 0o755)?;
             }
         }

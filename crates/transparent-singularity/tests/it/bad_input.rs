@@ -153,13 +153,20 @@ fn values_and_help_of_an_image_execute_nothing() {
     let desk = Desk::new();
     let evil = "\\\"; touch pwned; \\`touch pwned\\` \\$(touch pwned) ') os.execute('touch pwned') [exec touch pwned]";
     environment(root.path(), "/opt/tool/bin", "show", evil);
+    // What no module can hold on one line is left out.
+    crate::fixture::write(
+        root.path(),
+        ".singularity.d/env/90-environment.sh",
+        "export DEPLOY_ENV_LINES=\"a\nexport X=\\$(touch pwned)\n=b\"\nexport DEPLOY_ENV_EQUAL='-a=1 b=\\2'\n",
+        0o755,
+    );
     let image = desk.env.work().join("x.sif");
     sif(root.path(), &image);
     desk.run(&["install", STEM, "--from", image.to_str().unwrap()]);
     for name in ["lmod", "environment-modules"] {
         let Some(program) = peer(name) else { continue };
         let script = format!(
-            "module() {{ eval \"$({} bash \"$@\")\"; }}\nmodule use '{}'\nmodule load tool/1.0\nprintf '%s' \"$TOOLHOME\"",
+            "module() {{ eval \"$({} bash \"$@\")\"; }}\nmodule use '{}'\nmodule load tool/1.0\nprintf '%s<%s>' \"$TOOLHOME\" \"$EQUAL\"",
             program.display(),
             desk.prefix.join("modules").display()
         );
@@ -172,7 +179,7 @@ fn values_and_help_of_an_image_execute_nothing() {
             .output()
             .unwrap();
         let text = String::from_utf8(out.stdout).unwrap();
-        let expected = "\"; touch pwned; `touch pwned` $(touch pwned) ') os.execute('touch pwned') [exec touch pwned]";
+        let expected = "\"; touch pwned; `touch pwned` $(touch pwned) ') os.execute('touch pwned') [exec touch pwned]<-a=1 b=\\2>";
         assert_eq!(
             text,
             expected,

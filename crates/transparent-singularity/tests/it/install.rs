@@ -317,6 +317,16 @@ fn scripts_do_what_the_launcher_does() {
             .starts_with(b"#!")
     );
     desk.run(&["verify"]);
+    // What the site decides later counts for them as well.
+    let policy = desk.prefix.join(".state/launcher.conf");
+    fs_err::write(&policy, "runtime /no/such\n").unwrap();
+    let show = || {
+        let mut command = desk.env.command(desk.prefix.join(STEM).join("show"));
+        command.env("PATH", search_path()).output().unwrap().status
+    };
+    assert_eq!(show().code(), Some(127));
+    fs_err::write(&policy, "gpu maybe\n").unwrap();
+    assert_eq!(show().code(), Some(125));
 }
 
 #[test]

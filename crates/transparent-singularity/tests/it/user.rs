@@ -28,7 +28,7 @@ impl Person {
         let home = root.join("home");
         user.make_folder(&home);
         let settings = root.join("settings.toml");
-        let text = format!("[site]\nstack = [{:?}]\n", site.prefix);
+        let text = format!("[site]\nstack = [\"{}\"]\n", site.prefix.display());
         fs_err::write(&settings, text).unwrap();
         for path in [&settings, &site.env.work()] {
             fs_err::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
