@@ -210,6 +210,8 @@ fn whatever_is_killed_the_next_command_starts() {
     assert_eq!(waiting.end(&mut shell), "ended");
     until("the first server ends", || !is_running(servers[0]));
 
+    // What printed its line may not have ended yet, and would die of a page that nobody serves.
+    assert_eq!(shell.ask("echo over"), "over");
     kill_process(now[0], Signal::KILL).unwrap();
     until("the holder ends with it", || {
         site.places("socket").is_empty()
