@@ -266,21 +266,20 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The image file, where the policy demands its digest and one is recorded.
+/// The image file, where the policy demands its digest.
 fn checked(start: &Start<'_>) -> Result<Option<enter::Checked>, Failed> {
     let launch = start.launch;
-    let (true, Form::Sif, Some(recorded)) =
-        (start.policy.demand_digest, launch.form, &launch.sha256)
-    else {
+    if !start.policy.demand_digest || launch.form == Form::Folder {
         return Ok(None);
-    };
+    }
     let image = start.folder.join(&*launch.image);
     let runtime = start
         .environment
         .iter()
         .find(|(name, _)| *name == "XDG_RUNTIME_DIR")
         .map(|(_, value)| Path::new(value));
-    match enter::check(&image, recorded.as_bytes(), runtime) {
+    let recorded = launch.sha256.as_deref().map(OsStr::as_bytes);
+    match enter::check(&image, recorded, runtime) {
         Ok(checked) => Ok(Some(checked)),
         Err(wrong) => Err((STATUS_BROKEN, format!("`{}`: {wrong}", image.display()))),
     }

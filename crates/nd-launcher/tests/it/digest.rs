@@ -127,12 +127,16 @@ fn many_first_starts_read_the_image_once() {
 }
 
 #[test]
-fn images_without_a_digest_are_left_to_the_runtime() {
+fn an_image_without_a_digest_starts_nothing() {
     let Some(site) = Site::new(1) else { return };
     record(&site.fixture, Form::Sif, None);
-    demand(&site, "runtime native");
-    let (text, said) = site.said("echo started");
-    assert_eq!(text, "started\n");
-    let reason = "apptainer`: no digest of the image is recorded, which the policy demands\n";
-    assert!(said.ends_with(reason), "{said}");
+    for policy in ["runtime native", "runtime apptainer"] {
+        demand(&site, policy);
+        let (text, said) = site.said("echo started");
+        assert_eq!(text, "", "{policy}");
+        assert!(
+            said.ends_with("none was; install the image anew\n"),
+            "{said}"
+        );
+    }
 }
