@@ -17,6 +17,12 @@ pub trait Contents {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError>;
 }
 
+impl<C: Contents + ?Sized> Contents for &mut C {
+    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
+        (**self).visit(wanted, sink)
+    }
+}
+
 /// Takes the bytes of files.
 pub trait ContentSink {
     /// Takes one content: `bytes` yields exactly `size` bytes whose SHA-256 is `content`.

@@ -16,6 +16,7 @@ mod mtree;
 mod path;
 mod record;
 mod rules;
+mod with_files;
 
 pub use attr::{Attr, CAPABILITY, Xattrs};
 pub use contents::{ContentSink, Contents, ContentsError, Wanted, WantedFile};
@@ -29,6 +30,7 @@ pub use mtree::{ListError, parse_list, write_list};
 pub use path::{MAX_NAME, MAX_PATH, MAX_TARGET, PathError, TreePath, show, tree_order};
 pub use record::TreeRecord;
 pub use rules::left_out;
+pub use with_files::{Added, WithFiles};
 
 /// The example of the README, which has to work.
 #[cfg(doctest)]

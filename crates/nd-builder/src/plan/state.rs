@@ -1,6 +1,7 @@
 //! The configuration of an image while its instructions are followed.
 
 use indexmap::IndexMap;
+use nd_oci::RuntimeConfig;
 use oci_spec::image::{Config, ImageConfiguration};
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,25 @@ impl ImageState {
         }
         let slash = (joined.ends_with('/') || joined.ends_with("/.")) && !parts.is_empty();
         format!("/{}{}", parts.join("/"), if slash { "/" } else { "" })
+    }
+
+    /// What runtimes need to know. `architecture` is in Go's spelling, `built` is RFC 3339.
+    pub fn runtime_config(
+        &self,
+        architecture: impl Into<String>,
+        built: Option<String>,
+        definition: impl Into<String>,
+    ) -> RuntimeConfig {
+        let labels = self.labels.iter();
+        RuntimeConfig {
+            env: self.run_env(),
+            entrypoint: self.entrypoint.clone(),
+            cmd: self.cmd.clone(),
+            labels: labels.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            architecture: architecture.into(),
+            built,
+            definition: definition.into(),
+        }
     }
 
     /// The environment that a program of the image gets, `PATH` always among it.

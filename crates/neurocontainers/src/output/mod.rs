@@ -3,19 +3,16 @@
 
 mod deliver;
 mod error;
-mod files;
 mod image;
 mod oci;
 mod place;
 mod record;
-mod runtime_files;
 mod sif;
 mod tree;
 
 pub(crate) use deliver::file_digest;
 pub use deliver::{Delivered, Delivery, SIF_ARTIFACT, deliver, deliver_together, in_oci_types};
 pub use error::OutputError;
-pub use files::WithFiles;
 pub(crate) use image::digest_of;
 pub use image::{History, ImageDescription};
 pub use oci::write_layout;

@@ -7,33 +7,16 @@ use std::{
 
 use nd_host::{AtomicFile, make_room};
 use nd_names::Sha256;
+use nd_oci::RuntimeFiles;
 use nd_report::{Cancel, Reporter, StepId};
-use nd_rootfs::{TreeDigests, TreePath};
+use nd_rootfs::{TreeDigests, WithFiles};
 use nd_sif::{DataType, INSPECT_METADATA, ObjectSpec, SifOptions, SifWriter, id_of};
 use nd_squashfs::{Progress, WriteOptions};
 use nd_store::Store;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::{
-    ImageDescription, OutputError, TreeFacts, WithFiles, files::Added, runtime_files::RuntimeFiles,
-    tree::merged,
-};
-
-/// Directories that whoever runs an image mounts things at; none is part of a tree's identity.
-const MOUNT_POINTS: [(&str, u16); 9] = [
-    ("dev", 0o755),
-    ("etc", 0o755),
-    ("home", 0o755),
-    ("proc", 0o555),
-    ("root", 0o700),
-    ("sys", 0o555),
-    ("tmp", 0o1777),
-    ("var", 0o755),
-    ("var/tmp", 0o1777),
-];
-/// Files that whoever runs an image mounts things at.
-const MOUNT_FILES: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
+use super::{ImageDescription, OutputError, TreeFacts, tree::merged};
 
 /// How an output is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,16 +85,12 @@ pub fn write_sif(
     let image = inputs.image;
     let fail = || OutputError::io(path);
     let state = image.final_state(inputs.digests);
-    let created = image.created();
-    let runtime = RuntimeFiles {
-        state: &state,
-        definition: inputs.definition,
-        arch: image.architecture.oci(),
-        built: &created,
-    };
+    let built = Some(image.created());
+    let architecture = image.architecture.oci();
+    let runtime = state.runtime_config(architecture, built, inputs.definition);
+    let runtime = RuntimeFiles::of(&runtime);
     let (index, contents) = merged(store, &image.layers)?;
-    let added = added(&runtime);
-    let (index, mut contents) = WithFiles::new(index, contents, added, image.epoch)?;
+    let (index, mut contents) = WithFiles::new(index, contents, runtime.added(), image.epoch)?;
 
     make_room(path).map_err(fail())?;
     let mut file = AtomicFile::create(path).map_err(fail())?;
@@ -180,24 +159,6 @@ pub(super) fn make_executable_at(path: &Path) -> io::Result<()> {
     let mode = fs_err::metadata(path)?.permissions().mode();
     let permissions = std::fs::Permissions::from_mode(mode | ((mode & 0o444) >> 2));
     fs_err::set_permissions(path, permissions)
-}
-
-fn added(runtime: &RuntimeFiles<'_>) -> Vec<(TreePath, Added)> {
-    // All of these are constants in normal form.
-    let path = |text: &str| TreePath::new(text).ok();
-    let mut out = Vec::new();
-    for (dir, mode) in MOUNT_POINTS {
-        out.extend(path(dir).map(|path| (path, Added::Directory(mode))));
-    }
-    for file in MOUNT_FILES {
-        out.extend(path(file).map(|path| (path, Added::Mark)));
-    }
-    for file in runtime.files() {
-        let mode = if file.executable { 0o755 } else { 0o644 };
-        let at = path(&format!(".singularity.d/{}", file.path));
-        out.extend(at.map(|path| (path, Added::File(file.content.into_bytes(), mode))));
-    }
-    out
 }
 
 fn hash(input: &mut impl Read, length: u64) -> io::Result<Sha256> {

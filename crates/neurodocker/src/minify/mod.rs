@@ -11,7 +11,6 @@ mod glob;
 mod image;
 mod pull;
 mod run;
-mod sif_files;
 mod spool;
 mod usage;
 mod verify;

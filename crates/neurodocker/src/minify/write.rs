@@ -8,13 +8,10 @@ use std::{
 
 use nd_host::{AtomicFile, AtomicFolder, make_room};
 use nd_names::{Architecture, Sha256};
-use nd_oci::{Compression, Image, ImageSpec, LayerOptions, Layout};
+use nd_oci::{Compression, Image, ImageSpec, LayerOptions, Layout, RuntimeFiles};
 use nd_report::Cancel;
-use nd_rootfs::{
-    Attr, ContentSink, Contents, ContentsError, Entry, Index, Kind, LayerEntry, Location, TreePath,
-    Wanted,
-};
-use nd_sif::{DataType, Link, ObjectSpec, SifOptions, SifWriter, id_of};
+use nd_rootfs::{Contents, Index, Kind, LayerEntry, WithFiles};
+use nd_sif::{DataType, INSPECT_METADATA, Link, ObjectSpec, SifOptions, SifWriter, id_of};
 use nd_squashfs::{Compressor, WriteOptions};
 use nd_store::Store;
 use serde_json::json;
@@ -22,7 +19,6 @@ use serde_json::json;
 use super::{
     error::MinifyError,
     image::{Origin, SifOrigin, Source, digest_of},
-    sif_files,
     spool::{Spool, copy_range},
     usage::Removal,
 };
@@ -264,8 +260,14 @@ fn write_sif(
         id: id_of(&digest_of(&[&image.digest.as_bytes()[..], how.as_bytes()])),
         time,
     };
-    let added = sif_files::files(&source.state);
-    let (index, mut contents) = WithFiles::add(index, &mut *source.contents, added, time)?;
+    let definition = format!("Bootstrap: oci\nFrom: {}\n\n# {how}\n", image.digest.oci());
+    let built = image.config.created().clone();
+    let runtime = source
+        .state
+        .runtime_config(architecture.oci(), built, &definition);
+    let runtime = RuntimeFiles::of(&runtime);
+    let (index, mut contents) =
+        WithFiles::new(index, &mut *source.contents, runtime.added(), time)?;
     let packing = WriteOptions {
         epoch: Some(time),
         cancel: cancel.clone(),
@@ -276,11 +278,12 @@ fn write_sif(
     sif.put_with::<_, MinifyError>(ObjectSpec::squashfs(architecture), |out| {
         pack(out, &index, &mut contents, &packing, path)
     })?;
-    let definition = format!("Bootstrap: oci\nFrom: {}\n\n# {how}\n", image.digest.oci());
     sif.put(
         ObjectSpec::new(DataType::DefFile, ""),
         definition.as_bytes(),
     )?;
+    let inspect = ObjectSpec::new(DataType::GenericJson, INSPECT_METADATA);
+    sif.put(inspect, runtime.inspect_metadata().as_bytes())?;
     finish(sif.finish()?, file, path)
 }
 
@@ -320,96 +323,6 @@ fn finish(bytes: u64, mut file: AtomicFile, path: &Path) -> Result<Written, Mini
         manifest: None,
         bytes,
     })
-}
-
-/// Contents of an image and a few files more.
-struct WithFiles<'a> {
-    contents: &'a mut dyn Contents,
-    files: Vec<Vec<u8>>,
-}
-
-impl<'a> WithFiles<'a> {
-    fn add(
-        index: Index,
-        contents: &'a mut dyn Contents,
-        added: Vec<(&'static str, u16, String)>,
-        time: i64,
-    ) -> Result<(Index, Self), MinifyError> {
-        let mut files: Vec<Vec<u8>> = Vec::new();
-        let mut new: Vec<Entry> = Vec::new();
-        let mut put = |path: &str, mode: u16, content: Option<Vec<u8>>, replace: bool| {
-            // Constants in normal form.
-            let Ok(path) = TreePath::new(path) else {
-                return;
-            };
-            if !replace && index.get(&path).is_some() {
-                return;
-            }
-            let kind = match content {
-                None => Kind::Dir { implicit: false },
-                Some(bytes) => {
-                    let at = Location::Host(files.len() as u64);
-                    let (size, content) = (bytes.len() as u64, plain_digest(&bytes));
-                    files.push(bytes);
-                    Kind::File { size, content, at }
-                }
-            };
-            let mut attr = Attr::new(mode);
-            attr.mtime = time;
-            new.push(Entry {
-                path,
-                attr,
-                kind,
-                group: None,
-            });
-        };
-        for (dir, mode) in sif_files::MOUNT_POINTS {
-            put(dir, *mode, None, false);
-        }
-        for file in sif_files::MOUNT_FILES {
-            put(file, 0o644, Some(Vec::new()), false);
-        }
-        put(".singularity.d", 0o755, None, false);
-        put(".singularity.d/env", 0o755, None, false);
-        for (path, mode, content) in added {
-            let path = format!(".singularity.d/{path}");
-            put(&path, mode, Some(content.into_bytes()), true);
-        }
-        let replaced: std::collections::BTreeSet<TreePath> =
-            new.iter().map(|entry| entry.path.clone()).collect();
-        let mut entries = index.into_entries();
-        entries.retain(|entry| !replaced.contains(&entry.path));
-        entries.extend(new);
-        Ok((Index::from_entries(entries)?, Self { contents, files }))
-    }
-}
-
-fn plain_digest(bytes: &[u8]) -> Sha256 {
-    use sha2::Digest as _;
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
-}
-
-impl Contents for WithFiles<'_> {
-    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
-        let mut rest = Wanted::default();
-        for (at, file) in wanted.iter() {
-            let Location::Host(number) = at else {
-                rest.insert(at, file.size, file.content);
-                continue;
-            };
-            let bytes = self
-                .files
-                .get(number as usize)
-                .ok_or(ContentsError::Missing { at })?;
-            let taken = sink.file(at, file.size, &file.content, &mut &bytes[..]);
-            taken.map_err(|source| ContentsError::Sink {
-                at,
-                content: file.content,
-                source,
-            })?;
-        }
-        self.contents.visit(&rest, sink)
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use nd_names::Sha256;
-use nd_rootfs::{
+use sha2::Digest as _;
+
+use crate::{
     Attr, ContentSink, Contents, ContentsError, Entry, Index, IndexError, Kind, Location, TreePath,
     Wanted,
 };
-use sha2::Digest as _;
 
 /// The contents of a tree, and of files in memory beside it. Their locations are
 /// [`Location::Host`], which no image's layers use.
@@ -17,20 +18,25 @@ pub struct WithFiles<C> {
     files: Vec<Vec<u8>>,
 }
 
-/// A file, folder or link to be added.
+/// A file or folder to be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Added {
-    /// A directory, unless something is there.
+pub enum Added {
+    /// A directory of this mode, unless something is there.
     Directory(u16),
-    /// A file in place of what is there.
+    /// A file of these bytes and this mode, in place of what is there.
     File(Vec<u8>, u16),
     /// An empty file, unless something is there.
     Mark,
 }
 
 impl<C> WithFiles<C> {
-    /// Adds files to a tree. Missing parents are made; times are `time`.
-    pub(crate) fn new(
+    /// Adds files to a tree whose contents `inner` has. Missing parents are made; times are `time`, in
+    /// seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// When the tree has anything but a directory where one is needed.
+    pub fn new(
         index: Index,
         inner: C,
         added: impl IntoIterator<Item = (TreePath, Added)>,
