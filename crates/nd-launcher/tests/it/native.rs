@@ -153,6 +153,10 @@ fn same_view(pair: &Pair) {
             for line in seen.text.lines() {
                 let words: Vec<&str> = line.splitn(3, ' ').collect();
                 let (target, kind, options) = (words[0], words[1], words[2]);
+                // Apptainer's own, which are seen where it lies in a folder that is bound.
+                if target.contains("/apptainer/mnt/session") {
+                    continue;
+                }
                 let forbids = options
                     .split(',')
                     .filter(|word| matches!(*word, "ro" | "nosuid" | "nodev" | "noexec"))
