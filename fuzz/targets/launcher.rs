@@ -55,6 +55,6 @@ fuzz_target!(|data: &[u8]| {
         };
         let call = plan(&start, &Full).expect("everything is there");
         call.to_shell();
-        script(&launch, start.folder, &policy, command);
+        script(&launch, start.folder, command);
     }
 });
