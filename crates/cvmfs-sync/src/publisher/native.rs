@@ -1,10 +1,14 @@
 //! Publishing by writing the files of a repository.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use nd_cvmfs::{
-    Begin, Keys, Known, NestedAt, ObjectHash, ObjectOptions, PublishError, Publisher as Session,
-    PutOptions, Repository, RepositoryName, Revision, Row, Source, Storage, TagName, read_all,
+    Begin, Keys, Known, NestedAt, ObjectHash, ObjectKind, ObjectOptions, PublishError,
+    Publisher as Session, PutOptions, Repository, RepositoryName, Revision, Row, Source, Storage,
+    TagName, read_all,
 };
 use nd_host::Clock;
 use nd_names::Sha256;
@@ -76,6 +80,37 @@ impl NativePublisher {
     }
 }
 
+/// Which objects are not there, or are not what their names say, read on all cores. Objects are named
+/// by what they hold: with its name right, a content is.
+fn damaged(storage: &dyn Storage, objects: &[(ObjectHash, ObjectKind)]) -> HashSet<ObjectHash> {
+    let next = AtomicUsize::new(0);
+    let look = || {
+        let mut found = Vec::new();
+        while let Some((hash, kind)) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let bytes = read_all(storage, &hash.path(*kind), MAX_OBJECT);
+            if !matches!(bytes, Ok(Some(bytes)) if hash.algorithm.hash(&bytes) == *hash) {
+                found.push(*hash);
+            }
+        }
+        found
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..storage.writers().get())
+            .map(|_| scope.spawn(look))
+            .collect();
+        let own = look();
+        threads
+            .into_iter()
+            .flat_map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .chain(own)
+            .collect()
+    })
+}
+
 impl Publisher for NativePublisher {
     fn name(&self) -> &'static str {
         "native"
@@ -100,18 +135,24 @@ impl Publisher for NativePublisher {
 
     fn read_back(&mut self, at: &TreePath) -> Result<Index, PublisherError> {
         let path = [b"/", at.as_bytes()].concat();
-        let mut digest = |row: &Row| {
-            let objects: Vec<_> = row.objects().collect();
-            let names: Vec<ObjectHash> = objects.iter().map(|(hash, ..)| *hash).collect();
-            let content = self.written.get(&names)?;
-            // Objects are named by what they hold: with its name right, the content is.
-            let whole = objects.iter().all(|(hash, kind, _)| {
-                let bytes = read_all(&*self.storage, &hash.path(*kind), MAX_OBJECT);
-                matches!(bytes, Ok(Some(bytes)) if hash.algorithm.hash(&bytes) == *hash)
-            });
-            whole.then_some(*content)
+        let mut objects = Vec::new();
+        let mut content = |row: &Row| {
+            let own = objects.len();
+            objects.extend(row.objects().map(|(hash, kind, _)| (hash, kind)));
+            let names: Vec<ObjectHash> = objects[own..].iter().map(|(hash, _)| *hash).collect();
+            self.written.get(&names).copied()
         };
-        let (index, _) = self.repository()?.tree(&path, &mut digest)?;
+        let (index, _) = self.repository()?.tree(&path, &mut content)?;
+        let damaged = damaged(&*self.storage, &objects);
+        if damaged.is_empty() {
+            return Ok(index);
+        }
+        let mut content = |row: &Row| {
+            let names: Vec<ObjectHash> = row.objects().map(|(hash, ..)| hash).collect();
+            let is_whole = names.iter().all(|name| !damaged.contains(name));
+            self.written.get(&names).copied().filter(|_| is_whole)
+        };
+        let (index, _) = self.repository()?.tree(&path, &mut content)?;
         Ok(index)
     }
 
