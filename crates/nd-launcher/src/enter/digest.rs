@@ -97,27 +97,39 @@ pub(crate) fn check(
     }
     // Of many first starts one reads, and the others wait for what it finds.
     let lock = memory.as_ref().and_then(|memory| memory.lock().ok());
-    if memory.as_ref().is_some_and(Memory::knows) {
-        return Ok(Checked(file));
-    }
-    let found = digest(&file)?;
-    let after = fstat(&file)?;
-    let result = if identity(&before) != identity(&after) {
-        Err(Wrong::Changed)
-    } else if !found.as_bytes().eq_ignore_ascii_case(recorded) {
-        Err(Wrong::Digest(found))
+    let result = if memory.as_ref().is_some_and(Memory::knows) {
+        Ok(())
     } else {
-        if let Some(memory) = &memory
-            && clock_gettime(ClockId::Realtime).tv_sec - after.st_ctime > YOUNG
-        {
-            memory.keep();
-        }
-        Ok(Checked(file))
+        compare(&file, &before, recorded, memory.as_ref())
     };
+    // Also by who had nothing to read: its lock may be the one that was made anew.
     if let (Some(memory), Some(_)) = (&memory, &lock) {
         memory.unlock();
     }
-    result
+    result.map(|()| Checked(file))
+}
+
+/// Reads the whole file, and remembers that its bytes are right.
+fn compare(
+    file: &OwnedFd,
+    before: &Stat,
+    recorded: &[u8],
+    memory: Option<&Memory>,
+) -> Result<(), Wrong> {
+    let found = digest(file)?;
+    let after = fstat(file)?;
+    if identity(before) != identity(&after) {
+        return Err(Wrong::Changed);
+    }
+    if !found.as_bytes().eq_ignore_ascii_case(recorded) {
+        return Err(Wrong::Digest(found));
+    }
+    if let Some(memory) = memory
+        && clock_gettime(ClockId::Realtime).tv_sec - after.st_ctime > YOUNG
+    {
+        memory.keep();
+    }
+    Ok(())
 }
 
 /// What says that a file is the one that it was.
