@@ -22,7 +22,7 @@ use rustix::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::holder::own_folder;
+use super::{file_state, holder::own_folder};
 
 /// Bytes that are read at a time.
 const PART: usize = 1 << 20;
@@ -118,7 +118,7 @@ fn compare(
 ) -> Result<(), Wrong> {
     let found = digest(file)?;
     let after = fstat(file)?;
-    if identity(before) != identity(&after) {
+    if file_state(before) != file_state(&after) {
         return Err(Wrong::Changed);
     }
     if !found.as_bytes().eq_ignore_ascii_case(recorded) {
@@ -132,23 +132,10 @@ fn compare(
     Ok(())
 }
 
-/// What says that a file is the one that it was.
-fn identity(about: &Stat) -> [u64; 7] {
-    [
-        about.st_dev,
-        about.st_ino,
-        about.st_size.cast_unsigned(),
-        about.st_mtime.cast_unsigned(),
-        about.st_mtime_nsec,
-        about.st_ctime.cast_unsigned(),
-        about.st_ctime_nsec,
-    ]
-}
-
 /// The name under which it is remembered that a file had a digest.
 fn name(about: &Stat, recorded: &[u8]) -> String {
     let mut hasher = Sha256::new();
-    for number in identity(about) {
+    for number in file_state(about) {
         hasher.update(number.to_le_bytes());
     }
     hasher.update(recorded.to_ascii_lowercase());

@@ -34,7 +34,7 @@ use rustix::{
     process::{Pid, PidfdFlags, fchdir, getppid, getuid, pidfd_open},
 };
 
-use super::{Base, Ids, Refusal, failed};
+use super::{Base, Ids, Refusal, failed, file_state};
 
 /// The name under which the launcher is the holder.
 const NAME: &[u8] = b"nd-holder";
@@ -134,15 +134,7 @@ fn key(image: &OwnedFd, job: &OsStr) -> Result<String, Errno> {
             Err(error) => return Err(error),
         }
     }
-    for number in [
-        about.st_dev,
-        about.st_ino,
-        about.st_size.cast_unsigned(),
-        about.st_mtime.cast_unsigned(),
-        about.st_mtime_nsec,
-        about.st_ctime.cast_unsigned(),
-        about.st_ctime_nsec,
-    ] {
+    for number in file_state(&about) {
         text.extend_from_slice(&number.to_le_bytes());
     }
     // FNV-1a from two beginnings: nobody but the user chooses what goes in.

@@ -26,7 +26,7 @@ use nd_namespace::{
     Namespaces, SingleThreaded, drop_capabilities, drop_from_bounding_set, make_slave,
 };
 use rustix::{
-    fs::{Access, Mode, OFlags, access, open},
+    fs::{Access, Mode, OFlags, Stat, access, open},
     io::Errno,
     process::{
         chdir, getegid, geteuid, getgid, getuid, parent_process_death_signal,
@@ -186,6 +186,19 @@ pub(crate) fn probe() -> Vec<(&'static str, Result<(), Refusal>)> {
 struct Ids {
     uid: u32,
     gid: u32,
+}
+
+/// What says that a file is the one that it was.
+fn file_state(about: &Stat) -> [u64; 7] {
+    [
+        about.st_dev,
+        about.st_ino,
+        about.st_size.cast_unsigned(),
+        about.st_mtime.cast_unsigned(),
+        about.st_mtime_nsec,
+        about.st_ctime.cast_unsigned(),
+        about.st_ctime_nsec,
+    ]
 }
 
 /// Namespaces in which a root can be made.
