@@ -8,6 +8,7 @@ mod corpus;
 mod cpu;
 mod filters;
 mod peer;
+mod program;
 mod services;
 mod user;
 
@@ -16,6 +17,7 @@ pub use corpus::corpus;
 pub use cpu::{cpu_since, cpu_time};
 pub use filters::filters;
 pub use peer::peer;
+pub use program::{copy_program, program};
 pub use services::{ObjectStore, Registry, RegistrySettings, skopeo};
 pub use user::{OrdinaryUser, UserProcess};
 

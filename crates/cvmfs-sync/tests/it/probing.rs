@@ -1,7 +1,7 @@
 //! Stratum 1s on the loopback, made by `replicate`: one slow, one stale, one of another repository; and
 //! a client whose mount is a folder with the attributes that a mount has.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Output};
+use std::{path::Path, process::Output};
 
 use jiff::{SignedDuration, Timestamp};
 use nd_cvmfs::{Algorithm, Directory, KeyFolder, NewRepository, RepositoryName, create};
@@ -335,8 +335,7 @@ fn a_clients_words_are_joined_with_what_the_servers_answer() {
         fast.url(),
         slow.url()
     );
-    put(&talk, script.as_bytes());
-    fs_err::set_permissions(&talk, std::fs::Permissions::from_mode(0o755)).unwrap();
+    nd_testkit::program(&talk, script);
     let path = format!("{}:{}", talk.parent().unwrap().display(), search_path());
     let output = sites
         .env

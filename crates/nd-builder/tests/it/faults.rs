@@ -160,7 +160,7 @@ pub(crate) fn an_ordinary_user_makes_the_same_layers() {
     std::os::unix::fs::chown(root.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     // Where this program lies may be closed to others.
     let program = root.path().join("it");
-    fs_err::copy("/proc/self/exe", &program).unwrap();
+    nd_testkit::copy_program(std::env::current_exe().unwrap(), &program);
     #[expect(
         clippy::disallowed_methods,
         reason = "the test is somebody else for once"

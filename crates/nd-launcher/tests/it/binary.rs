@@ -37,7 +37,7 @@ fn a_wrapper_is_found_however_it_is_started() {
     }
     // As on CVMFS: links beside the launch file, to one program elsewhere.
     let program = fixture.path("launcher");
-    fs_err::copy(&wrapper, &program).unwrap();
+    nd_testkit::copy_program(&wrapper, &program);
     fs_err::remove_file(fixture.folder.join("ls")).unwrap();
     symlink(&program, fixture.folder.join("ls")).unwrap();
     assert_eq!(command(&output(&mut fixture.wrapper("ls"))).unwrap(), "ls");

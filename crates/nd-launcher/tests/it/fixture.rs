@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::Read as _,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -41,7 +41,7 @@ impl Fixture {
         ] {
             fs_err::create_dir_all(image.join(name)).unwrap();
         }
-        fs_err::copy(busybox, image.join("bin/busybox")).unwrap();
+        nd_testkit::copy_program(busybox, image.join("bin/busybox"));
         for name in COMMANDS.iter().filter(|name| **name != "args") {
             symlink("busybox", image.join("bin").join(name)).unwrap();
         }
@@ -92,7 +92,7 @@ impl Fixture {
         }
         fs_err::create_dir_all(&folder).unwrap();
         let first = folder.join(COMMANDS[0]);
-        fs_err::copy(env!("CARGO_BIN_EXE_nd-launcher"), &first).unwrap();
+        nd_testkit::copy_program(env!("CARGO_BIN_EXE_nd-launcher"), &first);
         for name in &COMMANDS[1..] {
             fs_err::hard_link(&first, folder.join(name)).unwrap();
         }
@@ -149,8 +149,7 @@ impl Fixture {
 
 /// Writes a program.
 pub(crate) fn program(path: &Path, text: &str) {
-    fs_err::write(path, text).unwrap();
-    fs_err::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    nd_testkit::program(path, text);
 }
 
 /// What a command wrote, when it ended well.

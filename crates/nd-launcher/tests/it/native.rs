@@ -528,7 +528,7 @@ fn the_launcher_says_what_a_machine_allows() {
         return;
     };
     let launcher = pair.fixture.path("nd-launcher");
-    fs_err::copy(pair.fixture.folder.join("sh"), &launcher).unwrap();
+    nd_testkit::copy_program(pair.fixture.folder.join("sh"), &launcher);
     let ran = |script: &str| {
         let mut command = pair.user.program(&pair.fixture, "sh");
         command.args(["-c", script, "sh"]).arg(&launcher);

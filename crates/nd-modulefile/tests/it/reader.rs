@@ -67,14 +67,8 @@ impl Reader {
     /// A folder with a program that says its name.
     pub(crate) fn folder(&self, name: &str, command: &str) -> nd_modulefile::Folder {
         let folder = self.root.path().join(name);
-        fs_err::create_dir_all(&folder).unwrap();
-        let program = folder.join(command);
-        fs_err::write(&program, format!("#!/bin/sh\necho {command} of {name}\n")).unwrap();
-        fs_err::set_permissions(
-            &program,
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )
-        .unwrap();
+        let text = format!("#!/bin/sh\necho {command} of {name}\n");
+        nd_testkit::program(folder.join(command), text);
         folder.to_str().unwrap().parse().unwrap()
     }
 

@@ -50,11 +50,8 @@ impl Image {
             fs_err::create_dir_all(below.join(name)).unwrap();
         }
         fs_err::create_dir_all(above.join("etc")).unwrap();
-        fs_err::copy(
-            nd_testkit::peer("busybox").unwrap(),
-            below.join("bin/busybox"),
-        )
-        .unwrap();
+        let busybox = nd_testkit::peer("busybox").unwrap();
+        nd_testkit::copy_program(busybox, below.join("bin/busybox"));
         for tool in [
             "sh", "cat", "echo", "id", "touch", "sleep", "pwd", "true", "wc", "ls", "seq", "ln",
             "rm",

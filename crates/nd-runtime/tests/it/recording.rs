@@ -21,10 +21,8 @@ fn looked_at() {
     symlink("../data/read", below.join("data/link")).unwrap();
     symlink("/data/deep", below.join("data/way")).unwrap();
     let script = below.join("bin/script");
-    fs_err::write(&script, "#!/bin/interpreter\n").unwrap();
+    nd_testkit::program(&script, "#!/bin/interpreter\n");
     symlink("sh", below.join("bin/interpreter")).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs_err::set_permissions(&script, mode).unwrap();
 
     let runtime = image.sandbox(Some("ann")).keeping_changes();
     let spec = RunSpec::new([

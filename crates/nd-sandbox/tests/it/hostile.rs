@@ -303,7 +303,7 @@ fn capabilities() {
     // Programs that raise their user work, as `sudo` must, and raise it to root inside only.
     let mut job = with_host_programs(sh("/usr/bin/id -u; /bin/raised -u"));
     job.uid = 1000;
-    fs_err::copy("/usr/bin/id", image.base().join("bin/raised")).unwrap();
+    nd_testkit::copy_program("/usr/bin/id", image.base().join("bin/raised"));
     image.give();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
     fs_err::set_permissions(image.base().join("bin/raised"), mode).unwrap();

@@ -30,8 +30,7 @@ fn single() {
     let mode = |mode| std::fs::Permissions::from_mode(mode);
     fs_err::set_permissions(folder.path(), mode(0o777)).unwrap();
     let program = folder.path().join("program");
-    fs_err::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    fs_err::set_permissions(&program, mode(0o755)).unwrap();
+    nd_testkit::copy_program(std::env::current_exe().unwrap(), &program);
     let output = Command::new(&program)
         .arg("be-a-user")
         .uid(NOBODY)

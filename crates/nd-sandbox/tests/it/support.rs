@@ -252,7 +252,7 @@ impl Image {
             fs_err::create_dir_all(base.join(name)).unwrap();
         }
         let busybox = nd_testkit::peer("busybox").unwrap();
-        fs_err::copy(busybox, base.join("bin/busybox")).unwrap();
+        nd_testkit::copy_program(busybox, base.join("bin/busybox"));
         for tool in [
             "sh", "true", "cat", "echo", "id", "ls", "mkdir", "mount", "umount", "mknod", "sleep",
             "touch", "rm", "mv", "ln", "wc", "seq", "head", "hostname", "ip", "readlink", "yes",

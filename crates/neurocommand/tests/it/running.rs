@@ -1,6 +1,6 @@
 //! Installing, running and removing containers through the program, with the real runtime.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::path::Path;
 
 use nd_testkit::{TestEnv, peer};
 
@@ -47,7 +47,7 @@ pub(crate) fn image(env: &TestEnv) -> Option<String> {
     ] {
         fs_err::create_dir_all(root.join(folder)).unwrap();
     }
-    fs_err::copy(busybox, root.join("bin/busybox")).unwrap();
+    nd_testkit::copy_program(busybox, root.join("bin/busybox"));
     for name in ["sh", "pwd", "printf", "cat"] {
         fs_err::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
     }
@@ -57,8 +57,7 @@ pub(crate) fn image(env: &TestEnv) -> Option<String> {
         ("opt/tool/show", script),
         (".singularity.d/env/10-docker2singularity.sh", environment),
     ] {
-        let path = write(env, &format!("image/{path}"), text);
-        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        nd_testkit::program(root.join(path), text);
     }
     Some(root.display().to_string())
 }

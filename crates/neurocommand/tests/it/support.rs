@@ -2,7 +2,6 @@
 
 use std::{
     io::Cursor,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -92,8 +91,7 @@ pub(crate) fn image(env: &TestEnv, text: &str) -> Vec<u8> {
             "export PATH=\"/opt/tool:/bin\"\nexport DEPLOY_PATH=\"/opt/tool\"\n".to_owned(),
         ),
     ] {
-        let path = write(env, &format!("{root}/{path}"), &text);
-        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        nd_testkit::program(env.work().join(&root).join(path), text);
     }
     squashfs(&env.work().join(root))
 }

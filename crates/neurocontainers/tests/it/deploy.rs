@@ -34,9 +34,7 @@ impl Root {
     }
 
     fn copy(&self, from: &str, to: &str) {
-        let to = self.path().join(to);
-        fs_err::create_dir_all(to.parent().unwrap()).unwrap();
-        fs_err::copy(from, to).unwrap();
+        nd_testkit::copy_program(from, self.path().join(to));
     }
 
     fn file(&self, path: &str, content: &str, mode: u32) {

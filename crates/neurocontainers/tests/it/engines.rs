@@ -165,7 +165,6 @@ fn buildah_builds_every_recipe() {
 /// A Docker without BuildKit, which is asked whether it has it and for nothing else.
 #[test]
 fn docker_without_buildkit_is_refused_a_recipe_that_mounts_files() {
-    use std::os::unix::fs::PermissionsExt as _;
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -173,8 +172,7 @@ fn docker_without_buildkit_is_refused_a_recipe_that_mounts_files() {
     fs_err::create_dir(&programs).unwrap();
     let (docker, log) = (programs.join("docker"), programs.join("log"));
     let text = format!("#!/bin/sh\necho \"$*\" >> {}\nexit 1\n", log.display());
-    fs_err::write(&docker, text).unwrap();
-    fs_err::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+    nd_testkit::program(&docker, text);
     let base = fixture.base.to_str().unwrap();
     let words = ["build", "demo", "--base", base, "--engine", "docker"];
     let build = || {

@@ -53,7 +53,7 @@ fn programs_of_another_architecture_run_in_the_sandbox_of_every_kind_of_user_and
         return;
     }
     let root = place.folder.path().join("busybox-root");
-    fs_err::copy(FOREIGN, root.join("bin/foreign")).unwrap();
+    nd_testkit::copy_program(FOREIGN, root.join("bin/foreign"));
     let base = place.folder.path().join("foreign-oci");
     let base = layout_for(Architecture::Aarch64, &root, &base);
     let directives = "    - run: [test \"$(/bin/foreign)\" = ok]\n";

@@ -64,7 +64,7 @@ impl Place {
         let mode = std::fs::Permissions::from_mode(0o755);
         fs_err::set_permissions(folder.path(), mode).unwrap();
         let program = folder.path().join("neurocontainers");
-        fs_err::copy(env!("CARGO_BIN_EXE_neurocontainers"), &program).unwrap();
+        nd_testkit::copy_program(env!("CARGO_BIN_EXE_neurocontainers"), &program);
         let peers = apptainer_for_all(folder.path());
         Some(Self {
             folder,

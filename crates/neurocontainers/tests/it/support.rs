@@ -1,7 +1,7 @@
 //! What several tests build from.
 
 use std::{
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -61,9 +61,7 @@ pub(crate) fn busybox_layout(folder: &Path) -> Option<PathBuf> {
     ] {
         fs_err::create_dir_all(root.join(dir)).unwrap();
     }
-    fs_err::copy(busybox, root.join("bin/busybox")).unwrap();
-    let mode = std::fs::Permissions::from_mode(0o755);
-    fs_err::set_permissions(root.join("bin/busybox"), mode).unwrap();
+    nd_testkit::copy_program(busybox, root.join("bin/busybox"));
     for applet in APPLETS {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -121,9 +120,7 @@ fn the_steps_of_the_reusable_workflow_check_build_and_test() {
     fs_err::create_dir_all(&checkout).unwrap();
     // A runner's user may become root; whoever runs the tests is the one who builds.
     let tools = runner.join("tools");
-    fs_err::create_dir(&tools).unwrap();
-    fs_err::write(tools.join("sudo"), "#!/bin/sh\nexec \"$@\"\n").unwrap();
-    fs_err::set_permissions(tools.join("sudo"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    nd_testkit::program(tools.join("sudo"), "#!/bin/sh\nexec \"$@\"\n");
 
     let mut path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", tools.display());
     let added = runner.join("path");

@@ -95,7 +95,7 @@ pub(crate) fn folder_with_shell(root: &Path, busybox: &Path) {
     ] {
         fs_err::create_dir_all(root.join(folder)).unwrap();
     }
-    fs_err::copy(busybox, root.join("bin/busybox")).unwrap();
+    nd_testkit::copy_program(busybox, root.join("bin/busybox"));
     let applets = "sh cat cp mkdir rm ls tr sed printf dirname chmod true test pwd env grep id sleep tar gzip su";
     for applet in applets.split(' ') {
         fs_err::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();

@@ -49,11 +49,7 @@ pub(crate) fn launcher() -> PathBuf {
 /// Writes a file with its folders.
 pub(crate) fn write(root: &Path, path: &str, text: &str, mode: u32) {
     let path = root.join(path);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .create(path.parent().unwrap())
-        .unwrap();
-    fs_err::write(&path, text).unwrap();
+    nd_testkit::program(&path, text);
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -75,7 +71,7 @@ pub(crate) fn root() -> Option<TempDir> {
             .create(root.join(name))
             .unwrap();
     }
-    fs_err::copy(busybox, root.join("bin/busybox")).unwrap();
+    nd_testkit::copy_program(busybox, root.join("bin/busybox"));
     for name in ["sh", "env", "cat", "true", "pwd", "printf", "sleep", "id"] {
         symlink("busybox", root.join("bin").join(name)).unwrap();
     }

@@ -84,7 +84,7 @@ fn an_image_of_many_files_has_catalogues_that_are_cut() {
         }
         let bin = root.join("opt/tool/bin");
         fs_err::create_dir_all(&bin).unwrap();
-        fs_err::copy("/bin/true", bin.join("show")).unwrap();
+        nd_testkit::copy_program("/bin/true", bin.join("show"));
         fs_err::create_dir_all(root.join(".singularity.d/env")).unwrap();
         let script = "export DEPLOY_PATH=\"/opt/tool/bin\"\n";
         fs_err::write(
@@ -174,8 +174,8 @@ fn a_hostile_image_does_no_harm() {
         let bin = root.join("opt/tool/bin");
         fs_err::create_dir_all(&bin).unwrap();
         fs_err::create_dir_all(root.join(".singularity.d/env")).unwrap();
-        fs_err::copy("/bin/true", bin.join("show")).unwrap();
-        fs_err::copy("/bin/true", bin.join("$(touch x)")).unwrap();
+        nd_testkit::copy_program("/bin/true", bin.join("show"));
+        nd_testkit::copy_program("/bin/true", bin.join("$(touch x)"));
         symlink("../../../../../../outside", root.join("opt/up")).unwrap();
         symlink(&outside, root.join("usr")).unwrap();
         let pipe = assert_cmd::Command::new("mkfifo")

@@ -210,12 +210,12 @@ fn an_image_is_tried_by_a_real_runtime() {
             fs_err::create_dir_all(root.join(folder)).unwrap();
         }
         if runs {
-            fs_err::copy(&busybox, root.join("bin/busybox")).unwrap();
+            nd_testkit::copy_program(&busybox, root.join("bin/busybox"));
             for name in ["sh", "true"] {
                 symlink("busybox", root.join("bin").join(name)).unwrap();
             }
         }
-        fs_err::copy(&busybox, root.join("opt/tool/bin/show")).unwrap();
+        nd_testkit::copy_program(&busybox, root.join("opt/tool/bin/show"));
         let script = "export DEPLOY_PATH=\"/opt/tool/bin\"\n";
         fs_err::write(
             root.join(".singularity.d/env/10-docker2singularity.sh"),

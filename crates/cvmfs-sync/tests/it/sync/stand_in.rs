@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -81,9 +80,7 @@ impl StandIn {
              CVMFS_SPOOL_DIR={spool}\nCVMFS_UPSTREAM_STORAGE=local,{files}/data/txn,{files}\n"
         );
         fs_err::write(config.join("server.conf"), text).unwrap();
-        fs_err::write(&host.program, host.script(&storage, name)).unwrap();
-        let mode = std::fs::Permissions::from_mode(0o755);
-        fs_err::set_permissions(&host.program, mode).unwrap();
+        nd_testkit::program(&host.program, host.script(&storage, name));
         let made = assert_cmd::Command::new(&host.program)
             .arg("--manifest")
             .ok();

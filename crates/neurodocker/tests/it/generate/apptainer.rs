@@ -17,9 +17,7 @@ fn prepared(work: &Path, busybox: &Path) {
     folder_with_shell(&base, busybox);
     // What an account is asked for with, where it is there already.
     let getent = "#!/bin/sh\ngrep \"^$2:\" /etc/passwd\n";
-    fs_err::write(base.join("bin/getent"), getent).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs_err::set_permissions(base.join("bin/getent"), mode).unwrap();
+    nd_testkit::program(base.join("bin/getent"), getent);
     let accounts = "root:x:0:0::/root:/bin/sh\nneuro:x:1000:1000::/home:/bin/sh\n";
     fs_err::write(base.join("etc/passwd"), accounts).unwrap();
     fs_err::write(work.join("two words.txt"), "words\n").unwrap();

@@ -40,7 +40,7 @@ impl Bench {
         // Where that user can reach it.
         let mode = |mode| std::fs::Permissions::from_mode(mode);
         fs_err::set_permissions(bench.path(""), mode(0o777)).unwrap();
-        fs_err::copy(env!("CARGO_BIN_EXE_neurodocker"), bench.path("neurodocker")).unwrap();
+        nd_testkit::copy_program(env!("CARGO_BIN_EXE_neurodocker"), bench.path("neurodocker"));
         Self {
             user: Some(NOBODY),
             ..bench
@@ -103,11 +103,8 @@ impl Bench {
         ] {
             fs_err::create_dir_all(tree.join(dir)).unwrap();
         }
-        fs_err::copy(
-            nd_testkit::peer("busybox").unwrap(),
-            tree.join("bin/busybox"),
-        )
-        .unwrap();
+        let busybox = nd_testkit::peer("busybox").unwrap();
+        nd_testkit::copy_program(busybox, tree.join("bin/busybox"));
         for tool in ["sh", "cat", "ls", "sleep", "sort", "wc"] {
             symlink("busybox", tree.join("bin").join(tool)).unwrap();
         }
