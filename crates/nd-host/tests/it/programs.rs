@@ -62,7 +62,7 @@ fn a_program_that_takes_too_long_is_killed_with_its_children() {
     let mut child = String::new();
     let error = programs()
         .run(
-            &shell("sleep 60 & echo $!; echo waiting >&2; wait").limit(Duration::from_millis(200)),
+            &shell("sleep 60 & echo $!; echo waiting >&2; wait").limit(Duration::from_secs(2)),
             &mut |stream, line| {
                 if stream == Stream::Stdout {
                     child = String::from_utf8(line.to_vec()).unwrap();
@@ -76,7 +76,7 @@ fn a_program_that_takes_too_long_is_killed_with_its_children() {
     // Dying takes a moment, and the orphan is reaped by whoever adopts it; a zombie runs no more.
     let stat = format!("/proc/{child}/stat");
     while fs_err::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
-        assert!(begin.elapsed() < Duration::from_secs(10), "still there");
+        assert!(begin.elapsed() < Duration::from_secs(50), "still there");
         std::thread::yield_now();
     }
 }
@@ -84,9 +84,11 @@ fn a_program_that_takes_too_long_is_killed_with_its_children() {
 #[test]
 fn a_child_that_holds_the_output_open_is_not_waited_for() {
     let begin = Instant::now();
-    let finished = programs().check(&shell("sleep 5 & echo done")).unwrap();
-    assert_eq!(finished.text(), "done");
-    assert!(begin.elapsed() < Duration::from_secs(4));
+    let finished = programs().check(&shell("sleep 300 & echo $!")).unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(250));
+    let child = finished.text().parse().unwrap();
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
 }
 
 #[test]
