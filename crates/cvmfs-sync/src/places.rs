@@ -118,19 +118,3 @@ impl Source for HttpSource {
         self.0.size(path).map_err(failed(path))
     }
 }
-
-/// An error with what caused it, on one line.
-pub(crate) fn told_with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Errors that print their cause themselves would say it twice.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
-}

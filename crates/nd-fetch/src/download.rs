@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use nd_names::Sha256;
-use nd_report::{Cancel, Cancelled, Event, Reporter, StepId};
+use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, with_causes};
 use nd_store::{KeyLock, Partial, Store};
 use reqwest::{
     Client, Method, Response, StatusCode,
@@ -165,7 +165,7 @@ impl<'a> Job<'a> {
             let text = format!(
                 "`{}`: {}; asking {} again in {} s",
                 self.means.request.title(),
-                crate::error::Chain(&cause),
+                with_causes(&cause),
                 url,
                 wait.as_secs_f32()
             );

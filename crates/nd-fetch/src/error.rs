@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 use nd_names::Sha256;
-use nd_report::Cancelled;
+use nd_report::{Cancelled, with_causes};
 use nd_store::StoreError;
 
 use crate::SafeUrl;
@@ -112,23 +112,8 @@ impl fmt::Display for Tries<'_> {
                 "{join}from {} after {} attempt{plural}: {}",
                 tried.url,
                 tried.attempts,
-                Chain(&tried.cause)
+                with_causes(&tried.cause)
             )?;
-        }
-        Ok(())
-    }
-}
-
-/// An error with all its causes on one line.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(error) = next {
-            write!(f, ": {error}")?;
-            next = error.source();
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use nd_names::Sha256;
-use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, StepOutcome};
+use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, StepOutcome, with_causes};
 use nd_store::{Partial, Store, StoreError};
 use reqwest::Client;
 use sha2::Digest as _;
@@ -23,7 +23,6 @@ use crate::{
     Request, SafeUrl, Tried,
     client::client,
     download::{Given, Job, Means, Mirrored, Stop},
-    error::Chain,
     records::{Download, Validators},
 };
 
@@ -352,8 +351,9 @@ impl Fetcher {
                     continue;
                 };
                 let why = tried.iter().find(|tried| tried.url == *url);
-                let why =
-                    why.map_or_else(String::new, |tried| format!(": {}", Chain(&tried.cause)));
+                let why = why.map_or_else(String::new, |tried| {
+                    format!(": {}", with_causes(&tried.cause))
+                });
                 let text = format!(
                     "`{}`: the earlier download from {url} is used without knowing whether it has changed{why}",
                     request.title(),

@@ -5,6 +5,7 @@
 
 mod ascii;
 mod cancel;
+mod causes;
 mod diagnostic;
 mod explanation;
 mod fixes;
@@ -15,6 +16,7 @@ mod visible;
 
 pub use ascii::write_ascii_json;
 pub use cancel::{Cancel, Cancelled};
+pub use causes::{causes, with_causes};
 pub use diagnostic::{Code, Diagnostic, FileId, Fix, Hint, Label, Severity, Sink, Span};
 pub use explanation::Explanation;
 pub use fixes::{Fixed, apply_safe_fixes};

@@ -122,15 +122,13 @@ impl Failure {
         if let Some(report) = &self.report {
             let mut said = report.to_string();
             let _ = writeln!(text, "error: {said}");
-            let mut source = report.source();
-            while let Some(cause) = source {
+            for cause in nd_report::causes(&**report).skip(1) {
                 let line = cause.to_string();
                 // Errors that print their cause themselves would say it twice.
                 if !said.contains(&line) {
                     let _ = writeln!(text, "  because: {line}");
                     said = line;
                 }
-                source = cause.source();
             }
         }
         let mut told: Vec<&str> = Vec::new();
@@ -156,14 +154,9 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 
 /// The kind of the first I/O error in the chain.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        next = error.source();
-    }
-    None
+    nd_report::causes(error)
+        .find_map(|error| error.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
 }
 
 /// Turns any result into one with a [`Failure`].

@@ -11,10 +11,10 @@ use nd_cvmfs::{
     Source, StorageError, TrustError,
 };
 use nd_fetch::{FetchError, FetchOptions, ObjectClient, Retries, SafeUrl, Timeouts};
-use nd_report::Cancel;
+use nd_report::{Cancel, with_causes};
 
 use super::rank::{MOST_SERVERS, rank};
-use crate::{HttpSource, places::told_with_causes, server::ServerAddress};
+use crate::{HttpSource, server::ServerAddress};
 
 /// The largest manifest and the largest answer about distances, in bytes.
 const MAX_SMALL: usize = 1 << 20;
@@ -59,13 +59,13 @@ pub enum ProbeError {
     #[error("{}", cause(.0))]
     NoAnswer(FetchError),
     /// Its answer broke off.
-    #[error("{}", told_with_causes(.0))]
+    #[error("{}", with_causes(.0))]
     Broken(io::Error),
     /// It has no such repository.
     #[error("it does not have the repository")]
     NoRepository,
     /// What it gives is no manifest.
-    #[error("{}", told_with_causes(.0))]
+    #[error("{}", with_causes(.0))]
     Manifest(ReadError),
     /// It gives the manifest of another repository, or of one without a name.
     #[error("its manifest is that of `{0}`")]
@@ -74,7 +74,7 @@ pub enum ProbeError {
     #[error("it is not trusted: {0}")]
     Untrusted(TrustError),
     /// What proves its manifest could not be read.
-    #[error("{}", told_with_causes(.0))]
+    #[error("{}", with_causes(.0))]
     Proof(StorageError),
     /// The root catalogue is not what its name says, or not there.
     #[error("its root catalogue is missing or damaged")]
@@ -226,10 +226,10 @@ fn client(
 fn cause(error: &FetchError) -> String {
     match error {
         FetchError::NoSource { tried, .. } => match tried.last() {
-            Some(tried) => told_with_causes(&tried.cause),
+            Some(tried) => with_causes(&tried.cause),
             None => error.to_string(),
         },
-        other => told_with_causes(other),
+        other => with_causes(other),
     }
 }
 

@@ -219,7 +219,7 @@ impl Run<'_> {
                     report.done.push(step);
                 }
                 Err(Stop::Image(error)) => {
-                    let reason = chain(&*error);
+                    let reason = nd_report::with_causes(&*error);
                     self.say(&format!("{name}: {reason}"));
                     let now = self.clock.now();
                     self.state.memory.fail(name.clone(), reason.clone(), now);
@@ -522,29 +522,13 @@ fn below(index: &Index, dir: &str) -> Option<Index> {
     Index::from_entries(entries.collect()).ok()
 }
 
-/// An error with its causes, as one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
 fn is_full(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<io::Error>()
-            && matches!(
+    nd_report::causes(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| {
+            matches!(
                 error.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             )
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+        })
 }

@@ -286,12 +286,7 @@ fn a_server_that_stalls_is_waited_for_no_longer_than_was_said() {
         "{:?}",
         begun.elapsed()
     );
-    let first: &dyn std::error::Error = &refused;
-    let causes = std::iter::successors(Some(first), |cause| cause.source());
-    let said = causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ");
+    let said = nd_report::with_causes(&refused);
     assert!(said.contains("data/") && said.contains("no byte"), "{said}");
 }
 

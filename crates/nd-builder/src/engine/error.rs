@@ -58,12 +58,7 @@ impl EngineError {
 
     /// The error and its causes, outermost first.
     pub(crate) fn chain(&self) -> Vec<String> {
-        let mut out = vec![self.to_string()];
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            out.push(error.to_string());
-            next = error.source();
-        }
+        let mut out: Vec<String> = nd_report::causes(self).map(ToString::to_string).collect();
         out.dedup();
         out
     }

@@ -65,19 +65,23 @@ pub(crate) fn files_and_folders_arrive_as_docker_puts_them() {
         .plan(vec![stage(vec![copy(&["none"], "/x")])])
         .unwrap_err();
     assert_eq!(
-        chain(&error),
+        with_causes(&error),
         "recipes/x/build.yaml:10: cannot use an input: `none` does not exist in the build context"
     );
     let error = lab.try_build(vec![copy(&["tree"], "/old/a")]).unwrap_err();
     assert!(
-        chain(&error).contains("is no directory in the image"),
+        with_causes(&error).contains("is no directory in the image"),
         "{}",
-        chain(&error)
+        with_causes(&error)
     );
     let error = lab
         .try_build(vec![copy(&["tree/note"], "/old/a/b")])
         .unwrap_err();
-    assert!(chain(&error).contains("/old/a"), "{}", chain(&error));
+    assert!(
+        with_causes(&error).contains("/old/a"),
+        "{}",
+        with_causes(&error)
+    );
 }
 
 pub(crate) fn links_of_the_image_are_followed_inside_it() {
@@ -181,9 +185,9 @@ pub(crate) fn nothing_outside_of_the_context_is_copied() {
             .plan(vec![stage(vec![copy(&[source], "/x")])])
             .unwrap_err();
         assert!(
-            chain(&error).contains("does not exist in the build context"),
+            with_causes(&error).contains("does not exist in the build context"),
             "{}",
-            chain(&error)
+            with_causes(&error)
         );
     }
     // A link inside a folder is copied as a link.

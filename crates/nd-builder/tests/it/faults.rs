@@ -52,7 +52,11 @@ pub(crate) fn a_failing_step_says_where_and_what() {
     let mut empty = Lab::new();
     empty.base.layers.clear();
     let error = empty.try_build(vec![run("true")]).unwrap_err();
-    assert!(chain(&error).contains("/bin/sh"), "{}", chain(&error));
+    assert!(
+        with_causes(&error).contains("/bin/sh"),
+        "{}",
+        with_causes(&error)
+    );
     assert_eq!(empty.left_over(), Vec::<PathBuf>::new());
 }
 

@@ -16,7 +16,7 @@ fn exit_of(error: &BuildError) -> StepExit {
             assert_eq!(step.origin.as_ref().unwrap().line, 10);
             *exit
         }
-        other => panic!("{}", chain(other)),
+        other => panic!("{}", with_causes(other)),
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn what_is_not_there_is_named_with_its_place() {
     fs_err::write(lab.context.join("file"), "text").unwrap();
     let owned = copy_from(CopySource::Context, &["file"], "/x", Some("nobody-here"));
     let error = lab.try_build(vec![owned]).unwrap_err();
-    let text = chain(&error);
+    let text = with_causes(&error);
     assert!(text.starts_with(place), "{text}");
     assert!(
         text.contains("the image has no user `nobody-here`"),
@@ -108,7 +108,7 @@ pub(crate) fn what_is_not_there_is_named_with_its_place() {
     let error = lab
         .try_build_stages(vec![first, stage(vec![missing])])
         .unwrap_err();
-    let text = chain(&error);
+    let text = with_causes(&error);
     assert!(
         text.starts_with(place) && text.contains("`/not/there`"),
         "{text}"
@@ -118,7 +118,7 @@ pub(crate) fn what_is_not_there_is_named_with_its_place() {
     let error = lab
         .plan(vec![stage(vec![copy(&["not-there"], "/x")])])
         .unwrap_err();
-    let text = chain(&error);
+    let text = with_causes(&error);
     assert!(text.contains("not-there"), "{text}");
     assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
 }
@@ -158,7 +158,7 @@ pub(crate) fn layers_that_lie_or_explode_are_refused() {
         lab.base.layers.push(raw_layer(&lab, &tar));
         let error = lab.try_build(vec![run("true")]).unwrap_err();
         assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
-        chain(&error)
+        with_causes(&error)
     };
     let up = text(&[header("../../escaped", b'0', "", 0)]);
     assert!(up.contains("../../escaped"), "{up}");
@@ -191,7 +191,11 @@ pub(crate) fn layers_that_lie_or_explode_are_refused() {
     bytes[at] ^= 1;
     fs_err::write(&path, bytes).unwrap();
     let error = lab.try_build(vec![run("true")]).unwrap_err();
-    assert!(chain(&error).contains(&honest.hex()), "{}", chain(&error));
+    assert!(
+        with_causes(&error).contains(&honest.hex()),
+        "{}",
+        with_causes(&error)
+    );
     assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
 }
 
@@ -199,7 +203,7 @@ pub(crate) fn budgets_are_named_when_they_are_used_up() {
     let refused = |lab: &Lab| {
         let error = lab.try_build(vec![run("true")]).unwrap_err();
         assert_eq!(lab.left_over(), Vec::<PathBuf>::new());
-        chain(&error)
+        with_causes(&error)
     };
     let mut lab = Lab::new();
     // A hundred megabytes of nothing, which gzip makes a tenth of one.

@@ -69,9 +69,9 @@ pub(crate) fn users_are_those_of_the_image() {
         .try_build(vec![user("12"), user("14:nobody-knows"), run("true")])
         .unwrap_err();
     assert!(
-        chain(&error).contains("no group `nobody-knows`"),
+        with_causes(&error).contains("no group `nobody-knows`"),
         "{}",
-        chain(&error)
+        with_causes(&error)
     );
 }
 

@@ -18,6 +18,7 @@ use nd_instructions::{
 };
 use nd_names::{Architecture, Sha256};
 use nd_oci::{Compression, LayerContents, LayerOptions, Limits, UNREAD, write_layer};
+pub(crate) use nd_report::with_causes;
 use nd_report::{Cancel, Event, Reporter};
 use nd_rootfs::{
     Attr, CAPABILITY, ContentSink, Contents as _, Duplicates, Entry, Index, Kind, LayerEntry,
@@ -174,7 +175,7 @@ impl Lab {
 
     pub(crate) fn build(&self, ops: Vec<Op>) -> Built {
         let built = self.try_build(ops);
-        built.unwrap_or_else(|error| panic!("{}\n{:#?}", chain(&error), self.said.lines()))
+        built.unwrap_or_else(|error| panic!("{}\n{:#?}", with_causes(&error), self.said.lines()))
     }
 
     /// The merged tree of an image.
@@ -393,15 +394,4 @@ pub(crate) fn copy_from(from: CopySource, sources: &[&str], dest: &str, owner: O
         dest: dest.into(),
         owner: owner.map(Into::into),
     }
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut out = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        out = format!("{out}: {cause}");
-        next = cause.source();
-    }
-    out
 }

@@ -4,10 +4,10 @@ use std::{io, path::PathBuf};
 
 use nd_names::Sha256;
 use nd_oci::OciError;
-use nd_report::Cancelled;
+use nd_report::{Cancelled, with_causes};
 use nd_store::StoreError;
 
-use crate::{Cause, FetchError, SafeUrl, error::Chain};
+use crate::{Cause, FetchError, SafeUrl};
 
 /// Why an image could not be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum RegistryError {
         shown: bool,
     },
     /// No usable answer.
-    #[error("failed to ask {url}: {}", Chain(&**.cause))]
+    #[error("failed to ask {url}: {}", with_causes(&**.cause))]
     Answer {
         /// What was asked.
         url: SafeUrl,

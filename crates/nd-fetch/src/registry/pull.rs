@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use nd_names::{Architecture, Sha256};
 use nd_oci::{BlobSource as _, Image};
-use nd_report::Cancel;
+use nd_report::{Cancel, with_causes};
 use oci_spec::{
     distribution::Reference,
     image::{Descriptor, ImageIndex, ImageManifest},
@@ -16,7 +16,6 @@ use sha2::Digest as _;
 use super::{Registries, RegistryError, talk::Repository};
 use crate::{
     Cause, FetchError, Fetched, Network, Request,
-    error::Chain,
     fetcher::{blocking, until_cancelled},
 };
 
@@ -100,7 +99,7 @@ impl Registries {
                     let next = &places[n + 1];
                     self.fetcher.say(&format!(
                         "{}; trying `{}/{}`",
-                        Chain(&error),
+                        with_causes(&error),
                         next.registry,
                         next.repository
                     ));

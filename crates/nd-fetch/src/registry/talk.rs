@@ -12,11 +12,7 @@ use super::{
     Registries, RegistryError,
     challenge::{Challenge, parse},
 };
-use crate::{
-    Cause, Credential, SafeUrl,
-    error::{Chain, TransportError},
-    http, retry,
-};
+use crate::{Cause, Credential, SafeUrl, error::TransportError, http, retry};
 
 /// Documents above this size are refused, as registries do.
 pub(crate) const DOCUMENT: u64 = 4 << 20;
@@ -370,7 +366,7 @@ impl Registries {
         };
         self.fetcher.say(&format!(
             "{}; asking {url} again in {} s",
-            Chain(cause),
+            nd_report::with_causes(cause),
             wait.as_secs_f32()
         ));
         tokio::time::sleep(wait).await;

@@ -30,14 +30,7 @@ fn read(tar: &[u8], limits: Limits) -> Result<nd_oci::IndexedLayer, OciError> {
 }
 
 fn message(tar: &[u8], limits: Limits) -> String {
-    let mut error: &dyn std::error::Error = &read(tar, limits).unwrap_err();
-    let mut out = error.to_string();
-    while let Some(source) = error.source() {
-        out += ": ";
-        out += &source.to_string();
-        error = source;
-    }
-    out
+    nd_report::with_causes(&read(tar, limits).unwrap_err())
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The engine's side: runs one command after the other over the image's layers.
 
-use std::{error::Error, os::fd::OwnedFd, sync::Arc};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use nd_host::{RootDir, Stream};
 use nd_sandbox::{
@@ -39,7 +39,7 @@ fn serve(mut engine: Engine) -> u8 {
     let mut changes = match setup.keep_changes.then(MemoryChanges::new).transpose() {
         Ok(changes) => changes,
         Err(error) => {
-            engine.send(&Said::Ended(Ended::Refused(chain(&error))).encode());
+            engine.send(&Said::Ended(Ended::Refused(nd_report::with_causes(&error))).encode());
             return 1;
         }
     };
@@ -73,7 +73,7 @@ fn serve(mut engine: Engine) -> u8 {
                         recorder,
                         message.fds,
                     ),
-                    Err(error) => Ended::Refused(chain(&error)),
+                    Err(error) => Ended::Refused(nd_report::with_causes(&error)),
                 }
             }
             Err(name) => Ended::UnknownUser(name.clone()),
@@ -130,7 +130,7 @@ fn one(
             missing: source.kind() == std::io::ErrorKind::NotFound,
             reason: source.to_string(),
         },
-        Err(error) => Ended::Refused(chain(&error)),
+        Err(error) => Ended::Refused(nd_report::with_causes(&error)),
     }
 }
 
@@ -217,15 +217,4 @@ fn environment(
         }
     }
     env
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

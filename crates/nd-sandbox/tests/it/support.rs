@@ -135,23 +135,12 @@ fn role(engine: Engine) -> u8 {
             Ok(Exit::OutOfMemory) => Ok(SaidExit::OutOfMemory),
             Ok(Exit::DiskFull) => Ok(SaidExit::DiskFull),
             Ok(Exit::Cancelled) => Ok(SaidExit::Cancelled),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(nd_report::with_causes(&error)),
         };
         let said = Said::Exit(exit, enforcement);
         sender.send(&serde_json::to_vec(&said).unwrap());
     }
     7
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 fn spec(job: &Job, handles: &[Handle]) -> ProcessSpec {

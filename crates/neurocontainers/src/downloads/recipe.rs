@@ -117,14 +117,7 @@ pub fn fetch_files(
 }
 
 fn diagnostic(file: &DeclaredFile, error: &FetchError) -> Diagnostic {
-    let mut message = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(source) = next {
-        message.push_str(": ");
-        message.push_str(&source.to_string());
-        next = source.source();
-    }
-    let found = at(file, message);
+    let found = at(file, nd_report::with_causes(error));
     match error {
         FetchError::Offline { .. } => {
             found.hint("`neurocontainers fetch NAME` downloads it while there is a network")

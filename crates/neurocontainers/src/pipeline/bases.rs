@@ -74,7 +74,10 @@ pub(super) fn base(
                 (Err(error @ BaseError::Cancelled(_)), _) => Err(error.into()),
                 (first, Some(bootstrap)) => {
                     if let Err(error) = first {
-                        let text = format!("{}; bootstrapping it instead", chain(&error));
+                        let text = format!(
+                            "{}; bootstrapping it instead",
+                            nd_report::with_causes(&error)
+                        );
                         workshop.reporter.event(Event::Note { text: &text });
                     }
                     bootstrapped(workshop, prepared, wish, (reference, &bootstrap), emulator)
@@ -87,18 +90,6 @@ pub(super) fn base(
             }
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }
 
 /// Digest of the manifest that a lock promises for a base of a registry.

@@ -157,14 +157,8 @@ impl From<SourceError> for Attempt {
     }
 }
 
-fn next(error: &dyn std::error::Error) -> Attempt {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    Attempt::Next(text)
+fn next(error: &(dyn std::error::Error + 'static)) -> Attempt {
+    Attempt::Next(nd_report::with_causes(error))
 }
 
 /// Another image than the wanted one is none.

@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 use super::{Machine, OWN, StepError, io_at};
 use crate::{
     HttpSource,
-    places::told_with_causes,
     server::{
         content::Fit,
         description::Family,
@@ -298,14 +297,14 @@ impl Machine<'_> {
         };
         let source = match ObjectClient::new(options, url) {
             Ok(client) => HttpSource::new(client),
-            Err(error) => return pending(told_with_causes(&error)),
+            Err(error) => return pending(nd_report::with_causes(&error)),
         };
         match Repository::open(&source) {
             Ok(repository) => match &repository.manifest().name {
                 Some(name) if address.ends_with(&format!("/{name}")) => State::Done,
                 _ => pending("the manifest is that of another repository"),
             },
-            Err(error) => pending(told_with_causes(&error)),
+            Err(error) => pending(nd_report::with_causes(&error)),
         }
     }
 }

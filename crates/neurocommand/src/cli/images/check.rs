@@ -10,7 +10,7 @@ use nd_fetch::{
 };
 use nd_host::Environment;
 use nd_names::ImageName;
-use nd_report::{Cancel, Silent};
+use nd_report::{Cancel, Silent, with_causes};
 use nd_store::Store;
 use nd_terminal::{
     Align, Failure, FailureKind, OutputFormat, Printer, Table, cancel_when_interrupted,
@@ -57,7 +57,7 @@ impl Place {
             Self::Store(bucket) => {
                 let head = bucket.head(&key_of(image));
                 head.map(|found| found.map(|stored| Some(stored.bytes)))
-                    .map_err(|error| told(&error))
+                    .map_err(|error| with_causes(&error))
             }
             Self::Registry {
                 registries,
@@ -68,9 +68,9 @@ impl Place {
                     Ok(name) => {
                         let has = registries.has_blocking(&name, cancel);
                         has.map(|has| has.then_some(None))
-                            .map_err(|error| told(&error))
+                            .map_err(|error| with_causes(&error))
                     }
-                    Err(error) => Err(told(&error)),
+                    Err(error) => Err(with_causes(&error)),
                 }
             }
         };
@@ -80,15 +80,6 @@ impl Place {
             Err(reason) => Presence::Unknown { reason },
         }
     }
-}
-
-/// An error with its causes.
-pub(super) fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 pub(super) fn run(args: &CheckArgs, printer: &Printer) -> Result<(), Failure> {
