@@ -31,7 +31,7 @@ pub use plan::{
     plan, plan_native, source_script,
 };
 pub use policy::{
-    Gpu, Policy, RuntimeChoice, RuntimeFixed, SITE_POLICY, Temporary, WorkingDirectory,
+    Demand, Gpu, Policy, RuntimeChoice, RuntimeFixed, SITE_POLICY, Temporary, WorkingDirectory,
 };
 pub use script::script;
 

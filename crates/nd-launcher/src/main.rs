@@ -14,9 +14,10 @@ use std::{
 };
 
 use nd_launcher::{
-    Form, HostFiles, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, Note, PlanError, Policy,
-    RuntimeChoice, SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE, STATUS_NOT_FOUND, Start,
-    Text, VERBOSE_VARIABLE, What, find_command, own_account, plan, plan_native, read_file,
+    Demand, Files as _, Form, HostFiles, Kind, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, Note,
+    PlanError, Policy, RuntimeChoice, SITE_POLICY, STATUS_BROKEN, STATUS_CANNOT_EXECUTE,
+    STATUS_NOT_FOUND, Start, Text, VERBOSE_VARIABLE, What, find_command, own_account, plan,
+    plan_native, read_file,
 };
 use rustix::{
     fs::{Mode, OFlags, open, readlink},
@@ -237,29 +238,35 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// What programs ask for who start the launcher by its own name:
-    /// `nd-launcher exec RUNTIME FOLDER PROGRAM [ARGUMENT]...`, with the runtime as in a policy.
+    /// What programs ask for who start the launcher by its own name: `nd-launcher exec RUNTIME FOLDER
+    /// PROGRAM [ARGUMENT]...` or `nd-launcher shell RUNTIME FOLDER`, with the runtime as in a policy.
     fn parse(arguments: &'a [&'a OsStr]) -> Result<Self, Failed> {
         let usage = || {
             (
                 STATUS_BROKEN,
                 format!(
                     "`{LAUNCHER_PROGRAM}` is started under the name of a command; programs call \
-                     `{LAUNCHER_PROGRAM} exec RUNTIME FOLDER PROGRAM [ARGUMENT]...` or `{LAUNCHER_PROGRAM} probe`"
+                     `{LAUNCHER_PROGRAM} exec RUNTIME FOLDER PROGRAM [ARGUMENT]...`, `{LAUNCHER_PROGRAM} shell RUNTIME \
+                     FOLDER` or `{LAUNCHER_PROGRAM} probe`"
                 ),
             )
         };
-        let [_, verb, runtime, folder, program, arguments @ ..] = arguments else {
+        let [_, verb, runtime, folder, words @ ..] = arguments else {
             return Err(usage());
+        };
+        let (what, arguments) = match (verb.as_bytes(), words) {
+            (b"exec", [program, arguments @ ..]) => (What::Program(program), arguments),
+            (b"shell", []) => (What::Shell, words),
+            _ => return Err(usage()),
         };
         let runtime = RuntimeChoice::parse(Text::Borrowed(runtime)).ok_or_else(usage)?;
         let folder = Path::new(folder);
-        if *verb != "exec" || !folder.is_absolute() {
+        if !folder.is_absolute() {
             return Err(usage());
         }
         Ok(Self {
             folder,
-            what: What::Program(program),
+            what,
             arguments,
             runtime: Some(runtime),
         })
@@ -269,17 +276,22 @@ impl<'a> Asked<'a> {
 /// The image file, where the policy demands its digest.
 fn checked(start: &Start<'_>) -> Result<Option<enter::Checked>, Failed> {
     let launch = start.launch;
-    if !start.policy.demand_digest || launch.form == Form::Folder {
-        return Ok(None);
-    }
     let image = start.folder.join(&*launch.image);
+    let folder = launch.form == Form::Folder && HostFiles.kind(&image) == Some(Kind::Folder);
+    let (false, false, Some(recorded)) = (
+        start.policy.demand_digest == Demand::Nothing,
+        folder,
+        launch.sha256.as_deref(),
+    ) else {
+        // The plan says whether it may start nevertheless.
+        return Ok(None);
+    };
     let runtime = start
         .environment
         .iter()
         .find(|(name, _)| *name == "XDG_RUNTIME_DIR")
         .map(|(_, value)| Path::new(value));
-    let recorded = launch.sha256.as_deref().map(OsStr::as_bytes);
-    match enter::check(&image, recorded, runtime) {
+    match enter::check(&image, recorded.as_bytes(), runtime) {
         Ok(checked) => Ok(Some(checked)),
         Err(wrong) => Err((STATUS_BROKEN, format!("`{}`: {wrong}", image.display()))),
     }

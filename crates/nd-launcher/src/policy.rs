@@ -1,6 +1,9 @@
 //! The policy: what a site, or the owner of a prefix, decides for all containers.
 
-use std::{ffi::OsString, fmt};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+};
 
 use crate::{
     format::{FormatError, LIMIT, Problem, lines},
@@ -59,6 +62,30 @@ impl<'a> RuntimeChoice<'a> {
             _ => None,
         }
     }
+
+    /// The value of `runtime` that [`RuntimeChoice::parse`] reads back.
+    pub fn word(&self) -> &OsStr {
+        match self {
+            Self::Auto => OsStr::new("auto"),
+            Self::Native => OsStr::new("native"),
+            Self::Apptainer => OsStr::new("apptainer"),
+            Self::Singularity => OsStr::new("singularity"),
+            Self::Program(program) => program,
+        }
+    }
+}
+
+/// Which images start nothing unless they are what was recorded at their installation.
+///
+/// What one policy demands, another one that is read after it does not take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Demand {
+    /// None of them.
+    Nothing,
+    /// Image files: their bytes are compared. Folders start as they are.
+    Files,
+    /// All of them: image files are compared, and folders, which nothing compares, start nothing.
+    All,
 }
 
 /// The policy demands another runtime than the one that is asked for.
@@ -119,9 +146,8 @@ pub struct Policy<'a> {
     /// `keep SECONDS`: how long the mount of a SIF file waits for the next command, with the native
     /// runtime; `0` for a mount of its own for each.
     pub keep: u32,
-    /// `demand-digest on|off`: whether image files start nothing unless their bytes have the digest
-    /// that was recorded at installation, and images without one are left to the runtime.
-    pub demand_digest: bool,
+    /// `demand-digest off|files|on`; the strictest line counts.
+    pub demand_digest: Demand,
     /// `search FOLDER`: where the runtime is looked for after `PATH`.
     pub search: Vec<Text<'a>>,
     /// `gpu auto|off|nvidia|rocm`; what the launch file says when there is no such line, and
@@ -161,7 +187,7 @@ impl Default for Policy<'_> {
         Self {
             runtime: RuntimeChoice::Auto,
             keep: 60,
-            demand_digest: false,
+            demand_digest: Demand::Nothing,
             search: Vec::new(),
             gpu: None,
             device_root: None,
@@ -184,6 +210,11 @@ impl Default for Policy<'_> {
 const KEEP_AT_MOST: u32 = 86_400;
 
 const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
+const DEMANDS: &[(&str, Demand)] = &[
+    ("off", Demand::Nothing),
+    ("files", Demand::Files),
+    ("on", Demand::All),
+];
 
 impl<'a> Policy<'a> {
     /// Takes the runtime that the user asks for.
@@ -192,17 +223,15 @@ impl<'a> Policy<'a> {
     ///
     /// When this names Apptainer, Singularity or a program, and the user another.
     pub fn choose(&mut self, wanted: RuntimeChoice<'a>) -> Result<(), RuntimeFixed> {
-        let demanded = match &self.runtime {
-            RuntimeChoice::Auto | RuntimeChoice::Native => {
-                self.runtime = wanted;
-                return Ok(());
+        match &self.runtime {
+            RuntimeChoice::Auto | RuntimeChoice::Native => self.runtime = wanted,
+            fixed if *fixed == wanted => {}
+            fixed => {
+                let demanded = fixed.word().to_owned();
+                return Err(RuntimeFixed { demanded });
             }
-            fixed if *fixed == wanted => return Ok(()),
-            RuntimeChoice::Apptainer => "apptainer".into(),
-            RuntimeChoice::Singularity => "singularity".into(),
-            RuntimeChoice::Program(program) => program.clone().into_owned(),
-        };
-        Err(RuntimeFixed { demanded })
+        }
+        Ok(())
     }
 
     /// Reads another file over what is there: single values replace, lists grow. Keys that are not known
@@ -236,7 +265,9 @@ impl<'a> Policy<'a> {
                         .filter(|seconds| *seconds <= KEEP_AT_MOST)
                         .ok_or_else(|| line.error(Problem::Value))?;
                 }
-                b"demand-digest" => self.demand_digest = line.one_of(SWITCH)?,
+                b"demand-digest" => {
+                    self.demand_digest = self.demand_digest.max(line.one_of(DEMANDS)?);
+                }
                 b"search" => self.search.push(absolute()?),
                 b"gpu" => self.gpu = Some(line.one_of(GPU_WORDS)?),
                 b"device-root" => self.device_root = Some(absolute()?),

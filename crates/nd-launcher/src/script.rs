@@ -20,7 +20,7 @@ const FINISH: &str = include_str!("script/finish.sh");
 /// where it is installed; moved elsewhere, it finds the image beside itself.
 ///
 /// It reads the policies of the site and of the prefix when it runs, and decides as the launcher does,
-/// through a runtime always. A policy with escapes it refuses; sources of binds in variables that do not
+/// through a runtime always. A policy with escapes it refuses, and what has to be compared before it starts; sources of binds in variables that do not
 /// exist are the runtime's to complain about; and what options bind does not count when it asks whether the
 /// working directory is there. It calls no program but the runtime.
 pub fn script(launch: &LaunchFile<'_>, folder: &Path, command: &Command<'_>) -> Vec<u8> {

@@ -44,8 +44,6 @@ impl Checked {
 /// Why an image may start nothing.
 #[derive(Debug)]
 pub(crate) enum Wrong {
-    /// None was recorded.
-    Unrecorded,
     /// It cannot be read.
     Unreadable(Errno),
     /// It has another digest.
@@ -58,7 +56,6 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the policy demands the digest that was recorded at installation, and ")?;
         match self {
-            Self::Unrecorded => f.write_str("none was; install the image anew"),
             Self::Unreadable(errno) => write!(f, "the image cannot be read: {errno}"),
             Self::Digest(found) => write!(f, "that of the image is {found}; install it anew"),
             Self::Changed => f.write_str("the image changed while it was read"),
@@ -75,10 +72,9 @@ impl From<Errno> for Wrong {
 /// Opens the image, whose SHA-256 has to be `recorded`, and has to have been. `runtime` is the user's folder for sockets.
 pub(crate) fn check(
     image: &Path,
-    recorded: Option<&[u8]>,
+    recorded: &[u8],
     runtime: Option<&Path>,
 ) -> Result<Checked, Wrong> {
-    let recorded = recorded.ok_or(Wrong::Unrecorded)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = open(image, flags, Mode::empty())?;
     let before = fstat(&file)?;

@@ -19,7 +19,7 @@ pub use self::native::{
 };
 pub(crate) use self::{environment::GPU_VARIABLES, gpu::LIBRARIES as GPU_LIBRARIES};
 use crate::{
-    Files, Kind, LaunchFile, Policy, Temporary, WorkingDirectory,
+    Demand, Files, Form, Kind, LaunchFile, Policy, Temporary, WorkingDirectory,
     plan::{
         binds::{Binds, word_of},
         environment::Environment,
@@ -123,6 +123,16 @@ pub enum PlanError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The policy demands a digest, and none was recorded for the image.
+    NoDigest {
+        /// The image.
+        path: PathBuf,
+    },
+    /// The policy demands a digest, and the image is a folder, of which nothing compares one at a start.
+    FolderDigest {
+        /// The image.
+        path: PathBuf,
+    },
     /// There is no runtime.
     NoRuntime {
         /// The names that were looked for.
@@ -135,7 +145,10 @@ impl PlanError {
     pub fn status(&self) -> i32 {
         match self {
             Self::NoRuntime { .. } => crate::STATUS_NOT_FOUND,
-            Self::UnknownCommand { .. } | Self::NoImage { .. } => crate::STATUS_BROKEN,
+            Self::UnknownCommand { .. }
+            | Self::NoImage { .. }
+            | Self::NoDigest { .. }
+            | Self::FolderDigest { .. } => crate::STATUS_BROKEN,
         }
     }
 }
@@ -150,6 +163,18 @@ impl fmt::Display for PlanError {
                 container.display()
             ),
             Self::NoImage { path } => write!(f, "the image `{}` does not exist", path.display()),
+            Self::NoDigest { path } => write!(
+                f,
+                "`{}`: the policy demands the digest that was recorded at installation, and none was; install \
+                 the image anew",
+                path.display()
+            ),
+            Self::FolderDigest { path } => write!(
+                f,
+                "`{}`: the policy demands a digest, which nothing compares with a folder; install the image as \
+                 a file",
+                path.display()
+            ),
             Self::NoRuntime { names } => {
                 f.write_str("found no")?;
                 for (at, name) in names.iter().enumerate() {
@@ -201,6 +226,7 @@ fn decide(start: &Start<'_>, files: &dyn Files) -> Result<Decisions, PlanError> 
     if files.kind(&image).is_none() {
         return Err(PlanError::NoImage { path: image });
     }
+    demanded(start, &image, files)?;
     let environment = Environment(start.environment);
     let mut options = Options::default();
     options.extend(launch.options.iter().map(|word| word.clone().into_owned()));
@@ -241,6 +267,20 @@ fn decide(start: &Start<'_>, files: &dyn Files) -> Result<Decisions, PlanError> 
         passed,
         notes,
     })
+}
+
+/// Whether a start of `image` can meet what the policy demands. The bytes of a file are compared by whoever carries
+/// the start out.
+fn demanded(start: &Start<'_>, image: &Path, files: &dyn Files) -> Result<(), PlanError> {
+    let path = || image.to_owned();
+    // What is a file now is one, whatever it was.
+    let folder = start.launch.form == Form::Folder && files.kind(image) == Some(Kind::Folder);
+    let recorded = start.launch.sha256.is_some();
+    match (start.policy.demand_digest, folder, recorded) {
+        (Demand::All, true, _) => Err(PlanError::FolderDigest { path: path() }),
+        (Demand::All | Demand::Files, false, false) => Err(PlanError::NoDigest { path: path() }),
+        _ => Ok(()),
+    }
 }
 
 /// Decides what is called. Reads no file; asks `files` what paths are.

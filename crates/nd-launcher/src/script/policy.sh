@@ -2,7 +2,7 @@
 # What the site decides is read when the command starts.
 nl='
 '
-runtime=auto gpu='' root='' tmp=auto cwd_rule=bind x11=on wayland=on clean=on
+runtime=auto demand=off gpu='' root='' tmp=auto cwd_rule=bind x11=on wayland=on clean=on
 options='' binds='' variables='' covered=''
 stop() {
   echo "neurodesk: error: $1" >&2
@@ -19,6 +19,11 @@ read_policy() {
     case $value in *\\*) stop "$1: $key: a shell wrapper reads no escapes" ;; esac
     case $key in
     runtime) runtime=$value ;;
+    demand-digest)
+      one_of demand-digest "$value" 'off files on'
+      # What one policy demands, the next does not take back.
+      case $demand,$value in off,* | files,on) demand=$value ;; esac
+      ;;
     search) PATH=$PATH:$value ;;
     gpu) one_of gpu "$value" 'auto off nvidia rocm' && gpu=$value ;;
     device-root) root=$value ;;

@@ -2,6 +2,10 @@
 # Lists have one thing a line, and nothing in them is a pattern.
 set -f
 IFS=$nl
+if [ "$demand" = on ] || { [ "$demand" = files ] && [ ! -d "$image" ]; }; then
+  stop "$image: the policy demands a digest, which a shell wrapper does not compare; install with --wrapper-style launcher"
+fi
+
 case $runtime in
 auto | native) runtimes=apptainer${nl}singularity ;;
 *) runtimes=$runtime ;;

@@ -8,7 +8,7 @@ use std::{
 use nd_launcher::{Form, LaunchFile};
 use sha2::{Digest as _, Sha256};
 
-use crate::{fixture::Fixture, warm::Site};
+use crate::{fixture::Fixture, native::Pair, warm::Site};
 
 /// Longer than a file is young.
 const RIPE: Duration = Duration::from_millis(3100);
@@ -139,4 +139,60 @@ fn an_image_without_a_digest_starts_nothing() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn a_folder_starts_nothing_unless_the_policy_speaks_of_files_alone() {
+    let Some(pair) = Pair::new(Form::Folder) else {
+        return;
+    };
+    let start = |policy: &str| {
+        pair.seen(policy, &|command| {
+            command.args(["-c", "echo started"]);
+        })
+    };
+    for policy in ["runtime native", "runtime apptainer", "runtime auto"] {
+        let seen = start(&format!("demand-digest on\n{policy}\n"));
+        assert_eq!((seen.status, &*seen.text), (Some(125), ""), "{policy}");
+        let said = "the policy demands a digest, which nothing compares with a folder";
+        assert!(seen.said.contains(said), "{policy}: {}", seen.said);
+    }
+    for policy in ["runtime native", "runtime apptainer"] {
+        let seen = start(&format!("demand-digest files\n{policy}\n"));
+        assert_eq!((&*seen.text, &*seen.said), ("started\n", ""), "{policy}");
+    }
+    // A file in its place is none of the folders that the site trusts.
+    let Some(other) = Fixture::real(Form::Sif) else {
+        return;
+    };
+    let image = pair.fixture.folder.join("abc_1.0_20240131.simg");
+    fs_err::rename(&image, pair.fixture.path("image")).unwrap();
+    fs_err::copy(other.folder.join("abc_1.0_20240131.simg"), &image).unwrap();
+    let seen = start("demand-digest files\nruntime apptainer\n");
+    assert_eq!((seen.status, &*seen.text), (Some(125), ""), "{}", seen.said);
+    assert_eq!(start("runtime apptainer\n").text, "started\n");
+}
+
+#[test]
+fn programs_that_ask_for_a_shell_get_one_of_a_checked_image_alone() {
+    let Some(site) = Site::new(1) else { return };
+    let shell = || {
+        let launcher = env!("CARGO_BIN_EXE_nd-launcher");
+        let ran = site
+            .user
+            .program(&site.fixture, launcher)
+            .args(["shell", "auto"])
+            .arg(&site.fixture.folder)
+            .output()
+            .unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    record(&site.fixture, Form::Sif, Some(&digest_of(&site)));
+    demand(&site, "runtime auto");
+    let (status, said) = shell();
+    assert_eq!(status, Some(0), "{said}");
+    record(&site.fixture, Form::Sif, Some(&"0".repeat(64)));
+    let (status, said) = shell();
+    assert_eq!(status, Some(125), "{said}");
+    assert!(said.contains(REFUSED), "{said}");
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nd_launcher::{
-    Command, Form, Gpu, LaunchFile, Policy, Problem, RuntimeChoice, Temporary, Text,
+    Command, Demand, Form, Gpu, LaunchFile, Policy, Problem, RuntimeChoice, Temporary, Text,
     WorkingDirectory,
 };
 use proptest::prelude::*;
@@ -141,8 +141,16 @@ fn users_choose_a_runtime_where_the_policy_names_none() {
         assert_eq!(error.to_string(), expected);
     }
     let mut policy = Policy::default();
-    policy.read_more(b"keep 0\ndemand-digest on\n").unwrap();
-    assert_eq!((policy.keep, policy.demand_digest), (0, true));
+    policy.read_more(b"keep 0\ndemand-digest files\n").unwrap();
+    assert_eq!((policy.keep, policy.demand_digest), (0, Demand::Files));
+    // Nobody takes back what was demanded.
+    policy.read_more(b"demand-digest on\n").unwrap();
+    for less in ["files", "off"] {
+        let text = format!("demand-digest {less}\n");
+        let mut stricter = policy.clone();
+        stricter.read_more(text.as_bytes()).unwrap();
+        assert_eq!(stricter.demand_digest, Demand::All);
+    }
     for bad in [
         "keep -1\n",
         "keep 1h\n",

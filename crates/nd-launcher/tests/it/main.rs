@@ -17,4 +17,5 @@ mod room;
 mod root;
 mod scripts;
 mod user;
+mod vanish;
 mod warm;

@@ -124,6 +124,40 @@ fn errors_name_what_is_missing_and_have_the_statuses_of_shells() {
 }
 
 #[test]
+fn a_demanded_digest_is_one_that_can_be_compared() {
+    let image = "/sw/abc_1.0_20240131/abc_1.0_20240131.simg";
+    let path = || image.into();
+    let plan = |policy, form, kind, sha256: Option<&'static str>| {
+        let mut case = Case {
+            policy,
+            ..Case::default()
+        };
+        case.launch.form = form;
+        case.launch.sha256 = sha256.map(|text| OsStr::new(text).into());
+        case.files.put(image, kind);
+        case.plan().map(drop)
+    };
+    let (all, files) = ("demand-digest on", "demand-digest files");
+    for policy in [all, files] {
+        assert_eq!(plan(policy, Form::Sif, Kind::File, Some("00")), Ok(()));
+        // A file stays one, whatever the launch file says of it.
+        for form in [Form::Sif, Form::Folder] {
+            assert_eq!(
+                plan(policy, form, Kind::File, None),
+                Err(PlanError::NoDigest { path: path() })
+            );
+        }
+    }
+    let folder = |policy, sha256| plan(policy, Form::Folder, Kind::Folder, sha256);
+    assert_eq!(folder(files, None), Ok(()));
+    for sha256 in [None, Some("00")] {
+        let error = folder(all, sha256).unwrap_err();
+        assert_eq!(error, PlanError::FolderDigest { path: path() });
+        assert_eq!(error.status(), 125);
+    }
+}
+
+#[test]
 fn takes_singularity_with_its_own_variables_and_never_a_wrapper() {
     let mut case = Case::default();
     case.files.remove("/usr/bin/apptainer");
@@ -504,14 +538,6 @@ fn a_native_start_is_a_closed_list() {
         native(&case, command, 7),
         Err(Unfit::Variable("A-B".into()))
     );
-    let mut case = usual();
-    case.policy = "demand-digest on\n";
-    assert_eq!(native(&case, command, 7), Err(Unfit::FolderDigest));
-    case.launch.form = Form::Sif;
-    case.files.file("/usr/bin/squashfuse_ll");
-    assert_eq!(native(&case, command, 7), Err(Unfit::NoDigest));
-    case.launch.sha256 = Some(OsStr::new("00").into());
-    assert!(native(&case, command, 7).is_ok());
     // A SIF file needs a program that shows it.
     let mut case = usual();
     case.launch.form = Form::Sif;

@@ -161,6 +161,18 @@ fn a_script_follows_the_policy() {
     for bad in ["gpu maybe\n", "x11 perhaps\n", "tmp here\n", "bind a\\nb\n"] {
         assert_eq!(run(bad).status.code(), Some(125), "{bad}");
     }
+    // What is demanded is not left out because nothing here compares it.
+    for demanded in [
+        "demand-digest on\n",
+        "demand-digest files\n",
+        "demand-digest on\ndemand-digest off\n",
+    ] {
+        let ran = run(demanded);
+        assert_eq!(ran.status.code(), Some(125), "{demanded}");
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(said.contains("the policy demands a digest"), "{said}");
+    }
+    assert_eq!(run("demand-digest off\n").status.code(), Some(0));
     let none = run("runtime /no/such\n");
     assert_eq!(none.status.code(), Some(127));
     assert!(
@@ -177,6 +189,7 @@ fn the_real_runtime_runs_a_script() {
     };
     let bytes = fs_err::read(fixture.folder.join(LAUNCH_FILE)).unwrap();
     let launch = LaunchFile::parse(&bytes).unwrap();
+    fixture.policy("demand-digest files\n");
     let text = script(
         &launch,
         &fixture.folder,

@@ -7,9 +7,9 @@ use std::{
 
 use clap::Args;
 use nd_launcher::{
-    Call, HostFiles, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, MountKind, NativePlan, PlanError,
-    Policy, RuntimeChoice, SITE_POLICY, Start, VERBOSE_VARIABLE, What, own_account, plan,
-    plan_native,
+    Call, Demand, HostFiles, LAUNCH_FILE, LAUNCHER_PROGRAM, LaunchFile, MountKind, NativePlan,
+    PlanError, Policy, RuntimeChoice, SITE_POLICY, Start, VERBOSE_VARIABLE, What, own_account,
+    plan, plan_native,
 };
 use nd_terminal::{Failure, FailureKind, Verbosity};
 use serde_json::json;
@@ -55,7 +55,16 @@ pub struct ExplainArgs {
     pub image: Option<String>,
 }
 
-/// How something in an installation starts here and now.
+/// How something in an installation starts here and now, and by what the policy and the user say.
+struct Decided {
+    starting: Starting,
+    /// As `runtime` has it in a policy.
+    runtime: OsString,
+    /// Whether the image has to be what was installed, which the launcher asks.
+    demanded: bool,
+}
+
+/// How something starts.
 enum Starting {
     /// Without a runtime.
     Native(Box<NativePlan>),
@@ -76,7 +85,7 @@ fn starting(
     site: &Site,
     record: &InstallRecord,
     wanted: &Wanted<'_>,
-) -> Result<Starting, Failure> {
+) -> Result<Decided, Failure> {
     let folder = site.folder(record);
     let path = folder.join(LAUNCH_FILE);
     let bytes = fs_err::read(&path)?;
@@ -129,19 +138,24 @@ fn starting(
         };
         Failure::new(kind, error)
     };
+    let decided = |starting| Decided {
+        starting,
+        runtime: policy.runtime.word().to_owned(),
+        demanded: policy.demand_digest != Demand::Nothing,
+    };
     let mut reason = None;
     if policy.runtime == RuntimeChoice::Native {
         let ask = |table: &str, numbers: &[u32]| ask_names(context, table, numbers);
         match own_account(&ask) {
             None => reason = Some("nothing knows a name and a home for this account".to_owned()),
             Some(account) => match plan_native(&start, &account, &HostFiles).map_err(failed)? {
-                Ok(plan) => return Ok(Starting::Native(Box::new(plan))),
+                Ok(plan) => return Ok(decided(Starting::Native(Box::new(plan)))),
                 Err(unfit) => reason = Some(unfit.to_string()),
             },
         }
     }
     let call = plan(&start, &HostFiles).map_err(failed)?;
-    Ok(Starting::Call(call, reason))
+    Ok(decided(Starting::Call(call, reason)))
 }
 
 /// Lines of a table of names from the machine's name service.
@@ -171,18 +185,20 @@ fn become_call(context: &Context, call: &Call) -> Result<(), Failure> {
     ))
 }
 
-/// Becomes the launcher, which enters the image itself, or leaves it to a runtime and says so.
-fn become_launcher(context: &Context, folder: &Path, words: &[OsString]) -> Result<(), Failure> {
+/// Becomes the launcher, which compares the image where that is demanded, and enters it, or leaves it to a runtime and says so.
+fn become_launcher(
+    context: &Context,
+    verb: &str,
+    runtime: OsString,
+    folder: PathBuf,
+    words: &[OsString],
+) -> Result<(), Failure> {
     let launcher = super::install::launcher_path(&context.programs()).ok_or_else(|| {
         let text = format!("program `{LAUNCHER_PROGRAM}` is missing");
         Failure::new(FailureKind::Tool, text).hint("it belongs beside `transparent-singularity`")
     })?;
-    let mut argv: Vec<OsString> = vec![
-        LAUNCHER_PROGRAM.into(),
-        "exec".into(),
-        "native".into(),
-        folder.into(),
-    ];
+    let mut argv: Vec<OsString> =
+        vec![LAUNCHER_PROGRAM.into(), verb.into(), runtime, folder.into()];
     argv.extend_from_slice(words);
     let verbose = context.printer.verbosity() > Verbosity::Normal;
     let variables = context
@@ -207,13 +223,17 @@ pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<(), Failure> {
         arguments,
         runtime: args.runtime.as_deref(),
     };
-    match starting(context, &site, &record, &wanted)? {
-        Starting::Native(_) => become_launcher(context, &site.folder(&record), &args.words),
-        Starting::Call(call, reason) => {
+    let decided = starting(context, &site, &record, &wanted)?;
+    match decided.starting {
+        Starting::Call(call, reason) if !decided.demanded => {
             if let Some(reason) = reason {
                 context.printer.detail(&left(&call, &reason));
             }
             become_call(context, &call)
+        }
+        _ => {
+            let folder = site.folder(&record);
+            become_launcher(context, "exec", decided.runtime, folder, &args.words)
         }
     }
 }
@@ -230,12 +250,10 @@ pub(super) fn shell(context: &Context, args: &ShellArgs) -> Result<(), Failure> 
         arguments: &[],
         runtime: None,
     };
-    match starting(context, &site, &record, &wanted)? {
-        Starting::Call(call, _) => become_call(context, &call),
-        Starting::Native(_) => Err(Failure::new(
-            FailureKind::Internal,
-            "an interactive shell was planned without a runtime",
-        )),
+    let decided = starting(context, &site, &record, &wanted)?;
+    match decided.starting {
+        Starting::Call(call, _) if !decided.demanded => become_call(context, &call),
+        _ => become_launcher(context, "shell", decided.runtime, site.folder(&record), &[]),
     }
 }
 
@@ -252,7 +270,7 @@ pub(super) fn explain(context: &Context, args: &ExplainArgs) -> Result<(), Failu
         arguments: &arguments,
         runtime: args.runtime.as_deref(),
     };
-    let (call, reason) = match starting(context, &site, &record, &wanted)? {
+    let (call, reason) = match starting(context, &site, &record, &wanted)?.starting {
         Starting::Call(call, reason) => (call, reason),
         Starting::Native(plan) => return explain_native(context, &record, &plan),
     };

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod cluster;
+mod demanded;
 mod find;
 mod fixture;
 mod install;

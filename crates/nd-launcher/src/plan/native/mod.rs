@@ -134,10 +134,6 @@ impl fmt::Display for NativePlan {
 pub enum Unfit {
     /// Root has privileges, and no settings of the runtime say which of them a command keeps.
     Root,
-    /// The policy demands a digest of the image, and none is recorded.
-    NoDigest,
-    /// The policy demands a digest, and the image is a folder, of which nobody compares one at a start.
-    FolderDigest,
     /// Nothing shows a SIF file as a folder.
     NoServer,
     /// An interactive shell, which the runtime furnishes.
@@ -165,12 +161,6 @@ impl fmt::Display for Unfit {
         match self {
             Self::Root => f.write_str(
                 "no settings of the runtime say which capabilities of root's a command keeps",
-            ),
-            Self::NoDigest => {
-                f.write_str("no digest of the image is recorded, which the policy demands")
-            }
-            Self::FolderDigest => f.write_str(
-                "the policy demands a digest, which nothing compares with a folder at a start",
             ),
             Self::NoServer => f.write_str("found no `squashfuse_ll` for the image"),
             Self::Shell => f.write_str("an interactive shell is asked for"),
@@ -230,14 +220,6 @@ fn native(
         (What::Shell, _) | (_, None) => return Err(Unfit::Shell),
         (_, Some(target)) => target,
     };
-    if start.policy.demand_digest {
-        match (start.launch.form, &start.launch.sha256) {
-            (Form::Folder, _) => return Err(Unfit::FolderDigest),
-            (Form::Sif, None) => return Err(Unfit::NoDigest),
-            // Whoever carries the plan out compares it.
-            (Form::Sif, Some(_)) => {}
-        }
-    }
     if !start.policy.clean {
         return Err(Unfit::Environment);
     }

@@ -378,6 +378,7 @@ fn policy(context: &Context) -> Check {
         Path::new(nd_launcher::SITE_POLICY).to_owned(),
         context.site.state().join("launcher.conf"),
     ];
+    let mut demand = nd_launcher::Demand::Nothing;
     for path in places {
         let Ok(bytes) = fs_err::read(&path) else {
             continue;
@@ -399,6 +400,32 @@ fn policy(context: &Context) -> Check {
                 "launchers pass over it",
             );
         }
+        demand = demand.max(policy.demand_digest);
     }
-    good("policy", "can be read")
+    let unfit = undigested(context, demand);
+    if unfit.is_empty() {
+        return good("policy", "can be read");
+    }
+    other(
+        "policy",
+        State::Note,
+        format!(
+            "demands a digest, and has none to compare with: {}",
+            unfit.join(", ")
+        ),
+        "their commands start nothing; install image files instead of folders and links",
+    )
+}
+
+/// Images of which nothing can be compared that the policy demands to be compared.
+fn undigested(context: &Context, demand: nd_launcher::Demand) -> Vec<String> {
+    let fits = |site: &crate::Site, record: &crate::InstallRecord| match demand {
+        nd_launcher::Demand::Nothing => true,
+        nd_launcher::Demand::Files if site.image(record).is_dir() => true,
+        _ => record.source.sha256.is_some(),
+    };
+    (context.all().unwrap_or_default().into_iter())
+        .filter(|(site, record)| !fits(site, record))
+        .map(|(_, record)| record.image)
+        .collect()
 }
