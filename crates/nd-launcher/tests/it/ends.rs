@@ -4,7 +4,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
     process::{Child, Command},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nd_launcher::Form;
@@ -112,7 +112,7 @@ impl Terminal {
                 return;
             }
             assert!(
-                begin.elapsed() < Duration::from_secs(20),
+                begin.elapsed() < crate::warm::PATIENCE,
                 "{text}: {}",
                 self.seen
             );

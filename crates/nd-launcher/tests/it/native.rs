@@ -18,6 +18,7 @@ use nd_launcher::{Form, VERBOSE_VARIABLE};
 
 use crate::{
     fixture::{Fixture, program},
+    room::on_machine,
     user::User,
 };
 
@@ -410,23 +411,28 @@ fn without_a_runtime_the_reason_is_told() {
     assert!(seen.said.starts_with(expected), "{seen:?}");
 }
 
-/// What a start could leave: mounts, and programs of the user.
-fn left_over() -> (usize, usize) {
-    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
-    let of_the_user = fs_err::read_dir("/proc").unwrap().filter(|entry| {
+/// Marks what the test about leftovers starts.
+const LEAVER: &str = "ND_TEST_LEAVER";
+
+/// Programs that run with this value of the mark.
+fn left_over(value: &str) -> usize {
+    let mark = format!("{LEAVER}={value}\0");
+    let marked = fs_err::read_dir("/proc").unwrap().filter(|entry| {
         let path = entry.as_ref().unwrap().path();
-        // Tests run side by side: only what was started here counts.
         fs_err::read(path.join("environ")).is_ok_and(|variables| {
             variables
-                .windows(LEAVER.len())
-                .any(|part| part == LEAVER.as_bytes())
+                .windows(mark.len())
+                .any(|part| part == mark.as_bytes())
         })
     });
-    (mounts.lines().count(), of_the_user.count())
+    marked.count()
 }
 
-/// Marks what the tests about leftovers start.
-const LEAVER: &str = "ND_TEST_LEAVER=1";
+/// Runs the command where nobody else mounts anything, and says when it leaves mounts.
+const ALONE: &str = r#"mount --make-rprivate /
+before=$(cat /proc/self/mountinfo); PATH=$path "$@"
+[ "$before" = "$(cat /proc/self/mountinfo)" ] || echo "mounts are left"
+exit 0"#;
 
 #[test]
 fn many_starts_leave_nothing() {
@@ -434,21 +440,20 @@ fn many_starts_leave_nothing() {
         return;
     };
     pair.fixture.policy("runtime native\n");
-    let (mounts, _) = left_over();
     let slow = std::env::var_os("ND_SLOW_TESTS").is_some();
     let in_a_row = if slow { 10_000 } else { 100 };
     let script = format!(
         "i=0; while [ $i -lt 200 ]; do \"$0\" -c 'pwd' & i=$((i + 1)); done; wait\n\
          i=0; while [ $i -lt {in_a_row} ]; do \"$0\" -c 'pwd'; i=$((i + 1)); done"
     );
-    let (name, value) = LEAVER.split_once('=').unwrap();
-    let ran = pair
-        .user
-        .program(&pair.fixture, "sh")
+    // Tests run side by side: only what was started here counts.
+    let value = std::process::id().to_string();
+    let mut shell = pair.user.program(&pair.fixture, "sh");
+    shell
         .args(["-c", &script])
-        .arg(pair.fixture.folder.join("sh"))
-        .env(VERBOSE_VARIABLE, "1")
-        .env(name, value)
+        .arg(pair.fixture.folder.join("sh"));
+    let ran = on_machine(&pair.fixture, ALONE, &[], &shell)
+        .env(LEAVER, &value)
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
@@ -456,7 +461,8 @@ fn many_starts_leave_nothing() {
     let work = pair.fixture.path("work");
     let started = text.lines().filter(|line| Path::new(line) == work);
     assert_eq!(started.count(), 200 + in_a_row);
-    assert_eq!(left_over(), (mounts, 0));
+    assert!(!text.contains("mounts are left"));
+    assert_eq!(left_over(&value), 0);
 }
 
 #[test]
