@@ -6,6 +6,7 @@
 //! the signature, or not at all where everybody may do what is asked.
 
 mod error;
+mod remove;
 mod sign;
 mod talk;
 mod upload;
@@ -214,18 +215,6 @@ impl Bucket {
         let tag = etag(&answer);
         let tag = tag.ok_or_else(|| self.invalid("a written object has no entity tag"))?;
         Ok(Some(tag))
-    }
-
-    /// Removes an object; one that is not there is removed already.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not answer, or refuses.
-    pub fn delete(&self, key: &str) -> Result<(), S3Error> {
-        match self.ask(&Ask::new(Method::DELETE, key)) {
-            Err(error) if error.status() == Some(404) => Ok(()),
-            other => other.map(|_| ()),
-        }
     }
 
     fn document(&self, ask: &Ask<'_>) -> Result<Document, S3Error> {

@@ -115,6 +115,14 @@ fn objects_are_written_listed_in_pages_and_removed() {
     bucket.delete("a+b ü/1.simg").unwrap();
     bucket.delete("a+b ü/1.simg").unwrap();
     assert_eq!(bucket.head("a+b ü/1.simg").unwrap(), None);
+    bucket.put("a&<b> \"ü\"", b"text").unwrap();
+    // What is not there is removed already, and what was not named stays.
+    let mut keys: Vec<&str> = all[1..].iter().map(|one| one.key.as_str()).collect();
+    keys.splice(..2, ["a&<b> \"ü\"", "missing"]);
+    assert_eq!(bucket.delete_many(&keys).unwrap(), [""; 0]);
+    let left = bucket.list("").unwrap();
+    let left: Vec<&str> = left.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(left, ["many/0000", "many/0001"]);
 }
 
 #[test]
@@ -189,6 +197,10 @@ fn a_refusal_is_told_in_the_words_of_the_store() {
     let nowhere = bucket(&format!("http://{}/nowhere", store.address()));
     let error = nowhere.list("").unwrap_err().to_string();
     assert!(error.contains("404: NoSuchBucket: "), "{error}");
+    for removed in [nowhere.delete("a"), nowhere.delete_many(&["a"]).map(|_| ())] {
+        let error = removed.unwrap_err();
+        assert_eq!(error.code(), Some("NoSuchBucket"), "{error}");
+    }
     assert!(!error.contains("secret"), "{error}");
 }
 
