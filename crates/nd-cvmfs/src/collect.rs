@@ -11,7 +11,9 @@ use crate::{
     publish::{
         AtomicCounts, Begin, Head, PublishError, Published, Publisher, Revision, load_reflog,
     },
+    reflog::Reference,
     repository::{ReadError, Repository},
+    storage::{Storage, StorageError},
 };
 
 /// What is kept besides the current revision and all tags.
@@ -54,6 +56,13 @@ pub enum Action {
     Plan,
 }
 
+/// So many objects go until a wish to stop is heard; stores of objects remove as many by one request.
+const AT_ONCE: usize = 1000;
+
+/// Is there from before the first object goes until the last one is gone. Catalogues may name objects
+/// that are gone already then, and who comes upon one that nothing needed has to look.
+pub(crate) const COLLECTING: &str = "data/txn/collecting";
+
 /// An object by its name.
 type Object = (ObjectHash, ObjectKind);
 
@@ -88,7 +97,8 @@ pub fn collect(
             ObjectKind::History => manifest.history == Some(one.hash),
             _ => manifest.meta_info == Some(one.hash),
         };
-        if !current && one.timestamp <= since {
+        let is_old = one.timestamp <= since;
+        if !current && (is_old || is_elsewhere(begin.storage, one)?) {
             dropped.push(*one);
         } else if one.kind == ObjectKind::Catalog {
             if !current {
@@ -141,9 +151,19 @@ pub fn collect(
         Ok(garbage)
     };
     let remove = |objects: &[(Object, u64)]| -> Result<(), PublishError> {
-        for ((hash, kind), _) in objects {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        match begin.storage.put(COLLECTING, b"") {
+            // Where an empty file has no room, objects have to go first.
+            Err(error) if error.is_full() => {}
+            other => other?,
+        }
+        for objects in objects.chunks(AT_ONCE) {
             cancel.check()?;
-            begin.storage.remove(&hash.path(*kind))?;
+            let path = |((hash, kind), _): &(Object, u64)| hash.path(*kind);
+            let paths: Vec<String> = objects.iter().map(path).collect();
+            begin.storage.remove_all(&paths)?;
         }
         Ok(())
     };
@@ -186,8 +206,16 @@ pub fn collect(
     out.kept = wanted.len() as u64;
     if action == Action::Apply {
         remove(&rest)?;
+        begin.storage.remove(COLLECTING)?;
     }
     Ok(out)
+}
+
+/// Whether a revision is only where a copy was made from: a copy has the whole reference log, but only
+/// the revisions that were current or tagged.
+fn is_elsewhere(storage: &dyn Storage, one: &Reference) -> Result<bool, StorageError> {
+    let is_catalog = one.kind == ObjectKind::Catalog;
+    Ok(is_catalog && storage.size(&one.hash.path(one.kind))?.is_none())
 }
 
 /// Notes everything that a root catalogue leads to. Catalogues that another root shares are read
@@ -274,6 +302,12 @@ pub fn find_revision(repository: &Repository<'_>, target: &Target) -> Result<Tag
         };
         let revision = catalog.revision();
         if revision == number {
+            // What is forgotten is collected, or about to be.
+            let log = repository.reflog()?.map(|(log, _)| log.references());
+            let is_known = |log: &Vec<Reference>| log.iter().any(|one| one.hash == hash);
+            if log.transpose()?.is_some_and(|log| !is_known(&log)) {
+                break;
+            }
             let time = catalog.properties.get("last_modified");
             return Ok(Tag {
                 name: String::new(),

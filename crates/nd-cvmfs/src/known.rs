@@ -114,6 +114,19 @@ impl Known {
         (sum == size).then_some(Stored { size, pieces })
     }
 
+    /// What is known of contents; those that are not known are left out.
+    pub fn get_all<'a>(
+        &self,
+        algorithm: Algorithm,
+        contents: impl Iterator<Item = &'a Sha256>,
+    ) -> Vec<(Sha256, Stored)> {
+        // The file is locked and looked at once, not for each of them.
+        let _reading = self.connection.unchecked_transaction();
+        contents
+            .filter_map(|content| Some((*content, self.get(algorithm, content)?)))
+            .collect()
+    }
+
     /// For each content that is known, the digests of its objects one after the other.
     pub(crate) fn names(&self, algorithm: Algorithm) -> Result<HashSet<Vec<u8>>, rusqlite::Error> {
         let mut query = self

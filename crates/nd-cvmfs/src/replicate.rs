@@ -15,6 +15,7 @@ use nd_report::{Cancel, Cancelled};
 use crate::{
     MANIFEST, MAX_OBJECT, REFLOG, SMALL, WHITELIST,
     catalog::{Catalog, CatalogError},
+    collect::COLLECTING,
     hash::{ObjectHash, ObjectKind},
     keys::MasterPublicKey,
     manifest::Manifest,
@@ -141,6 +142,7 @@ fn replicate_once(
         copied_bytes: AtomicU64::new(0),
         known: AtomicU64::new(0),
         parallel: options.parallel,
+        is_torn: storage.size(COLLECTING)?.is_some(),
     };
     for (hash, kind) in [
         (manifest.certificate, ObjectKind::Certificate),
@@ -224,6 +226,8 @@ struct Copier<'a> {
     copied_bytes: AtomicU64,
     known: AtomicU64,
     parallel: Option<NonZeroUsize>,
+    /// Whether catalogues of the copy may name objects that a collection has deleted.
+    is_torn: bool,
 }
 
 impl Copier<'_> {
@@ -274,11 +278,8 @@ impl Copier<'_> {
             }
             catalogs.push(hash);
             // What is here was checked when it came, with all it names.
-            if self
-                .storage
-                .size(&hash.path(ObjectKind::Catalog))?
-                .is_some()
-            {
+            let path = hash.path(ObjectKind::Catalog);
+            if !self.is_torn && self.storage.size(&path)?.is_some() {
                 self.known.fetch_add(1, Ordering::Relaxed);
                 continue;
             }

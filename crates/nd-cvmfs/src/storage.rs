@@ -41,6 +41,11 @@ pub trait Storage: Source {
     /// Removes what is at `path`, if anything.
     fn remove(&self, path: &str) -> Result<(), StorageError>;
 
+    /// Removes what is at any of `paths`; after an error some of it is gone.
+    fn remove_all(&self, paths: &[String]) -> Result<(), StorageError> {
+        paths.iter().try_for_each(|path| self.remove(path))
+    }
+
     /// Calls `each` with path and size of everything below `data/`.
     fn list(&self, each: &mut dyn FnMut(&str, u64)) -> Result<(), StorageError>;
 
@@ -117,6 +122,9 @@ impl StorageError {
     }
 }
 
+/// What [`read_all`] has room for at first, in bytes.
+const PORTION: usize = 64 << 10;
+
 /// All bytes at `path`, no more than `limit`; `None` when there is nothing.
 pub fn read_all(
     source: &dyn Source,
@@ -126,7 +134,9 @@ pub fn read_all(
     let Some(bytes) = source.open(path)? else {
         return Ok(None);
     };
-    let mut out = Vec::new();
+    // As large as most objects are: grown from nothing, it would be read in tiny portions.
+    let mut out =
+        Vec::with_capacity(usize::try_from(limit).map_or(PORTION, |limit| limit.min(PORTION)));
     (bytes.take(limit.saturating_add(1)).read_to_end(&mut out))
         .map_err(|error| StorageError::io(path, error))?;
     if out.len() as u64 > limit {

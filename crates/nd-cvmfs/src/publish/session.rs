@@ -333,6 +333,11 @@ impl<'s> Publisher<'s> {
         out.ok_or_else(|| StorageError::Busy("the workers are gone".into()).into())
     }
 
+    /// The objects that hold a content, if [`Self::store`] or [`Self::store_stream`] met it.
+    pub fn stored(&self, content: &Sha256) -> Option<&Stored> {
+        self.stored.get(content)
+    }
+
     fn work(
         &mut self,
         known: &mut Known,
@@ -372,9 +377,7 @@ impl<'s> Publisher<'s> {
         options: &ObjectOptions,
     ) -> Result<HashMap<Sha256, Stored>, PublishError> {
         let (storage, algorithm) = (self.editor.storage(), self.editor.algorithm());
-        let hints: Vec<(Sha256, Stored)> = contents
-            .filter_map(|content| Some((*content, known.get(algorithm, content)?)))
-            .collect();
+        let hints = known.get_all(algorithm, contents);
         let part = hints.len().div_ceil(options.threads(storage)).max(1);
         let parts: Vec<Result<Vec<bool>, StorageError>> = std::thread::scope(|scope| {
             let running: Vec<_> = hints
