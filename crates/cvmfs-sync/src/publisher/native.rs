@@ -189,7 +189,6 @@ impl Publisher for NativePublisher {
         let mut session = Session::begin(begin).map_err(busy)?;
         let known = &mut self.known;
         let objects = ObjectOptions::default();
-        let algorithm = session.repository().manifest().root_catalog.algorithm;
         self.written.clear();
         for edit in change.edits {
             match edit {
@@ -206,7 +205,7 @@ impl Publisher for NativePublisher {
                         let tree = &mut part.tree;
                         session.store(&tree.index, &mut *tree.contents, known, &objects, cancel)?;
                         for (_, file) in Wanted::distinct(&tree.index).iter() {
-                            if let Some(stored) = known.get(algorithm, &file.content) {
+                            if let Some(stored) = session.stored(&file.content) {
                                 let names = stored.pieces.iter().map(|piece| piece.hash);
                                 self.written.insert(names.collect(), file.content);
                             }
