@@ -5,7 +5,10 @@ mod lease;
 use std::{
     io::{self, Read},
     num::NonZeroUsize,
-    sync::{Mutex, PoisonError, Weak},
+    sync::{
+        Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use nd_cvmfs::{Guard, MANIFEST, Source, Storage, StorageError, Version, read_all};
@@ -33,6 +36,8 @@ pub struct BucketStorage {
     /// What keys begin with: nothing, or a path that ends in a slash.
     prefix: String,
     lease: Mutex<Weak<Lease>>,
+    /// Whether the store has refused to remove many objects by one request.
+    one_by_one: AtomicBool,
 }
 
 impl BucketStorage {
@@ -83,6 +88,7 @@ impl BucketStorage {
             bucket: std::sync::Arc::new(bucket),
             prefix,
             lease: Mutex::default(),
+            one_by_one: AtomicBool::new(false),
         }
     }
 
@@ -93,6 +99,33 @@ impl BucketStorage {
     fn failed(&self, path: &str) -> impl FnOnce(S3Error) -> StorageError {
         let path = self.key(path);
         move |error| StorageError::io(path, io::Error::other(error))
+    }
+
+    fn delete(&self, key: &str) -> Result<(), StorageError> {
+        self.held()?;
+        let failed = |error| StorageError::io(key, io::Error::other(error));
+        self.bucket.delete(key).map_err(failed)
+    }
+
+    /// Removes objects by one request, and gives the keys of those that may still be there: all of them
+    /// where the store knows no such request.
+    fn remove_many(&self, paths: &[String]) -> Result<Vec<String>, StorageError> {
+        let keys: Vec<String> = paths.iter().map(|path| self.key(path)).collect();
+        if self.one_by_one.load(Ordering::Relaxed) {
+            return Ok(keys);
+        }
+        let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
+        match self.bucket.delete_many(&asked) {
+            Ok(left) => Ok(left.into_iter().map(str::to_owned).collect()),
+            Err(error)
+                if matches!(error.status(), Some(400 | 403 | 404 | 405 | 411 | 501))
+                    || matches!(error, S3Error::Xml { .. }) =>
+            {
+                self.one_by_one.store(true, Ordering::Relaxed);
+                Ok(keys)
+            }
+            Err(error) => Err(self.failed("")(error)),
+        }
     }
 
     /// Refuses when somebody else may have taken the lease meanwhile.
@@ -160,8 +193,19 @@ impl Storage for BucketStorage {
     }
 
     fn remove(&self, path: &str) -> Result<(), StorageError> {
-        self.held()?;
-        (self.bucket.delete(&self.key(path))).map_err(self.failed(path))
+        self.delete(&self.key(path))
+    }
+
+    fn remove_all(&self, paths: &[String]) -> Result<(), StorageError> {
+        for paths in paths.chunks(Bucket::MANY) {
+            self.held()?;
+            // What stays is removed alone, as long as the lease is ours: a store that cannot remove many
+            // does it so, and one that refuses an object says why.
+            for key in self.remove_many(paths)? {
+                self.delete(&key)?;
+            }
+        }
+        Ok(())
     }
 
     fn list(&self, each: &mut dyn FnMut(&str, u64)) -> Result<(), StorageError> {

@@ -105,19 +105,18 @@ impl Lease {
     }
 
     fn keep(&self) {
-        let mut state = self.state();
+        let goes_on = |state: &mut State| !(state.is_over || state.is_lost);
         loop {
-            let (again, _) = self
-                .stop
-                .wait_timeout(state, RENEW)
+            // It may be over before this is come to, and nobody says so again.
+            let (mut state, _) = (self.stop)
+                .wait_timeout_while(self.state(), RENEW, goes_on)
                 .unwrap_or_else(PoisonError::into_inner);
-            if again.is_over || again.is_lost {
+            if !goes_on(&mut state) {
                 return;
             }
-            drop(again);
+            drop(state);
             // What does not work this time may the next time; [`Self::check`] knows how long ago it did.
             let _ = self.renew();
-            state = self.state();
         }
     }
 }

@@ -1,86 +1,19 @@
 //! A repository in a bucket: who may write, kills, and stores that fail or that heed no condition.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    process::{Child, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::process::{Child, Stdio};
 
 use cvmfs_sync::BucketStorage;
 use nd_cvmfs::{
-    Begin, KeyFolder, Keys, MANIFEST, PublishError, Publisher, RepositoryName, Revision,
-    Storage as _, StorageError,
+    Begin, Keys, MANIFEST, PublishError, Publisher, RepositoryName, Revision, Storage as _,
+    StorageError,
 };
 
 use crate::{
-    kill::{Numbers, killed, tree},
+    between::{Between, Manner},
+    kill::{Numbers, tree},
     life::{Life, NAME},
-    place::{Place, storage, variables},
+    place::{Place, storage},
 };
-
-/// What stands between a program and the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// Every third request is answered with an error.
-    Fails,
-    /// No condition of a request reaches the store.
-    Heedless,
-}
-
-/// Passes requests on to the store at `to`, one for each connection.
-fn between(to: &str, manner: Manner) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, to) = (listener.local_addr().unwrap(), to.to_owned());
-    let count = Arc::new(AtomicUsize::new(0));
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let (to, count) = (to.clone(), count.clone());
-            std::thread::spawn(move || pass(client, &to, manner, &count));
-        }
-    });
-    address.to_string()
-}
-
-fn pass(mut client: TcpStream, to: &str, manner: Manner, count: &AtomicUsize) -> Option<()> {
-    let mut request = Vec::new();
-    let mut portion = vec![0; 64 << 10];
-    let end = loop {
-        let got = client.read(&mut portion).ok().filter(|got| *got > 0)?;
-        request.extend_from_slice(&portion[..got]);
-        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end;
-        }
-    };
-    let head = String::from_utf8_lossy(&request[..end]).into_owned();
-    let is = |line: &str, name: &str| line.to_ascii_lowercase().starts_with(name);
-    let length: usize = (head.lines().find(|line| is(line, "content-length:")))
-        .and_then(|line| line.split_once(':')?.1.trim().parse().ok())
-        .unwrap_or(0);
-    while request.len() < end + 4 + length {
-        let got = client.read(&mut portion).ok().filter(|got| *got > 0)?;
-        request.extend_from_slice(&portion[..got]);
-    }
-    if manner == Manner::Fails && count.fetch_add(1, Ordering::SeqCst) % 3 == 2 {
-        let answer = "HTTP/1.1 503 Slow Down\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        return client.write_all(answer.as_bytes()).ok();
-    }
-    let kept = head.lines().filter(|line| {
-        let conditional = is(line, "if-match:") || is(line, "if-none-match:");
-        !(is(line, "connection:") || manner == Manner::Heedless && conditional)
-    });
-    let kept: Vec<&str> = kept.chain(["Connection: close\r\n\r\n"]).collect();
-    let head = kept.join("\r\n");
-    let mut store = TcpStream::connect(to).ok()?;
-    store.write_all(head.as_bytes()).ok()?;
-    store.write_all(&request[end + 4..]).ok()?;
-    std::io::copy(&mut store, &mut client).ok()?;
-    Some(())
-}
 
 fn address(life: &Life) -> String {
     match &life.place {
@@ -98,12 +31,9 @@ struct Held {
 impl Held {
     /// What this process needs to publish to the repository of a test itself.
     fn new(life: &Life) -> Self {
-        let name: RepositoryName = NAME.parse().unwrap();
-        let folder = life.env.root().join("home/.local/share/cvmfs-sync/keys");
+        let (name, keys) = life.keys();
         Self {
-            keys: KeyFolder::new(folder.join(NAME), name.clone())
-                .load()
-                .unwrap(),
+            keys,
             name,
             storage: storage(&address(life)),
         }
@@ -175,8 +105,12 @@ fn a_manifest_that_was_changed_meanwhile_is_not_replaced() {
     storage.switch_manifest(Some(&before), &after).unwrap();
 }
 
-/// Starts the program with the place of `life`.
-fn start(life: &Life, words: &[&str]) -> Child {
+/// Starts the program with these variables besides.
+pub(crate) fn start(
+    life: &Life,
+    words: &[&str],
+    variables: impl IntoIterator<Item = (&'static str, String)>,
+) -> Child {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test runs programs beside each other"
@@ -184,11 +118,10 @@ fn start(life: &Life, words: &[&str]) -> Child {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cvmfs-sync"));
     command
         .args(words)
-        .args(["--repository", NAME, "--storage", &life.at])
         .env_clear()
         .env("HOME", life.env.root().join("home"))
         .env("ND_CACHE_DIR", life.env.cache())
-        .envs(life.place.variables())
+        .envs(variables)
         .current_dir(life.env.work())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -206,7 +139,9 @@ fn two_at_once_end_one_upon_the_other_or_refused() {
         let mut running = Vec::new();
         for side in ["left", "right"] {
             life.put(&format!("{side}/file"), format!("{side} {round}"));
-            running.push(start(&life, &["publish", side, "--at", side]));
+            let words = ["publish", side, "--at", side, "--repository", NAME];
+            let words = [&words[..], &["--storage", &life.at]].concat();
+            running.push(start(&life, &words, life.place.variables()));
         }
         for mut child in running {
             match child.wait().unwrap().code() {
@@ -235,9 +170,10 @@ fn a_kill_leaves_the_old_or_the_new_revision_in_a_bucket_too() {
     let publish = [&["publish", "tree", "--at", "t"][..], &at].concat();
     let gc = [&["gc", "--keep-hours", "0"][..], &at].concat();
     tree(&life, 0);
-    let started = std::time::Instant::now();
-    life.run(&publish);
-    let usual = started.elapsed().as_micros() as u64;
+    let well = Between::new(&address(&life), Manner::Well);
+    let whole = start(&life, &publish, well.variables());
+    well.kills(whole, usize::MAX);
+    let usual = well.requests().len() as u64;
     let rounds = match std::env::var_os("ND_SLOW_TESTS") {
         Some(_) => 20,
         None => 2,
@@ -248,13 +184,15 @@ fn a_kill_leaves_the_old_or_the_new_revision_in_a_bucket_too() {
         tree(&life, round);
         for words in [&publish, &gc] {
             let before = life.verify()["revision"].as_u64().unwrap();
-            let after = Duration::from_micros(numbers.below(usual));
-            early += u32::from(!killed(&life, words, after));
+            let after = usize::try_from(numbers.below(usual)).unwrap();
+            let between = Between::new(&address(&life), Manner::Silent(after));
+            let program = start(&life, words, between.variables());
+            early += u32::from(between.kills(program, after));
             let verified = life.verify();
             let revision = verified["revision"].as_u64().unwrap();
             assert!(
                 verified["good"] == true && (before..=before + 1).contains(&revision),
-                "{words:?} after {after:?}: {verified}"
+                "{words:?} after {after} requests: {verified}"
             );
         }
         // Whoever was killed on this machine keeps nobody out.
@@ -291,7 +229,7 @@ fn a_store_that_fails_every_third_request_loses_nothing() {
     for n in 0..4 {
         life.put(&format!("tree/{n}"), format!("number {n}"));
     }
-    let shaky = variables(&between(&address(&life), Manner::Fails));
+    let shaky = Between::new(&address(&life), Manner::Fails).variables();
     let at = ["--repository", NAME, "--storage", &life.at];
     for words in [
         &["publish", "tree", "--at", "tree"][..],
@@ -304,6 +242,56 @@ fn a_store_that_fails_every_third_request_loses_nothing() {
 }
 
 #[test]
+fn what_is_collected_goes_by_one_request_where_the_store_can() {
+    let Some(life) = Life::in_bucket() else {
+        return;
+    };
+    let odd = "<DeleteResult><Deleted><Key>other</Key></Deleted><Error><Key>x</Key>\
+        <Code>InternalError</Code></Error></DeleteResult>";
+    // How the store answers, how often it is asked, and whether objects go one by one.
+    for (manner, asked, alone) in [
+        (Manner::Well, 1, false),
+        (Manner::Removal(501, ""), 1, true),
+        (
+            Manner::Removal(403, "<Error><Code>AccessDenied</Code></Error>"),
+            1,
+            true,
+        ),
+        (Manner::Removal(200, "no document"), 1, true),
+        (Manner::Removal(200, odd), 1, true),
+    ] {
+        for n in 0..5 {
+            life.put(&format!("tree/{n}"), format!("{manner:?} {n}"));
+        }
+        life.write(&["publish", "tree", "--at", "tree"]);
+        life.write(&["remove", "tree"]);
+        // The revision before the current one has a tag.
+        life.put("other/file", format!("{manner:?}"));
+        life.write(&["publish", "other", "--at", "other"]);
+        let planned = life.write(&["gc", "--keep-hours", "0", "--dry-run"]);
+        let between = Between::new(&address(&life), manner);
+        let words = ["gc", "--keep-hours", "0", "--repository", NAME, "--storage"];
+        let mut command = life.command(&[&words[..], &[&life.at]].concat());
+        command.envs(between.variables()).assert().success();
+        let requests = between.requests();
+        let count = |is: &dyn Fn(&str) -> bool| requests.iter().filter(|one| is(one)).count();
+        let many = count(&|one| one.starts_with("POST") && one.contains("?delete"));
+        let single = count(&|one| one.starts_with("DELETE") && !one.contains("/data/txn/"));
+        let deleted = planned["deleted_objects"].as_u64().unwrap() as usize;
+        assert!(deleted >= 5, "{planned}");
+        let expected = if alone { deleted } else { 0 };
+        assert_eq!(
+            (many, single),
+            (asked, expected),
+            "{manner:?}: {requests:?}"
+        );
+        let left = life.write(&["gc", "--keep-hours", "0", "--dry-run"]);
+        assert_eq!(left["deleted_objects"], 0, "{manner:?}");
+        assert_eq!(life.verify()["good"], true);
+    }
+}
+
+#[test]
 fn a_store_that_heeds_no_condition_is_refused() {
     let Some(life) = Life::in_bucket() else {
         return;
@@ -311,8 +299,8 @@ fn a_store_that_heeds_no_condition_is_refused() {
     life.put("tree/file", "content");
     let words = ["publish", "tree", "--at", "tree", "--repository", NAME];
     let mut command = life.command(&[&words[..], &["--storage", &life.at]].concat());
-    let heedless = between(&address(&life), Manner::Heedless);
-    let output = command.envs(variables(&heedless)).output().unwrap();
+    let heedless = Between::new(&address(&life), Manner::Heedless);
+    let output = command.envs(heedless.variables()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         !output.status.success() && said.contains("heeds no"),

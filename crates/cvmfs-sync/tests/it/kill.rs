@@ -25,7 +25,7 @@ impl Numbers {
 }
 
 /// Runs a command and kills it after a while; says whether it was too late for that.
-pub(crate) fn killed(life: &Life, words: &[&str], after: Duration) -> bool {
+fn killed(life: &Life, words: &[&str], after: Duration) -> bool {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test kills a program that it started"

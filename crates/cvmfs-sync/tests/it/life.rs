@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use nd_cvmfs::{KeyFolder, Keys, RepositoryName};
 use nd_testkit::TestEnv;
 use serde_json::Value;
 
@@ -39,6 +40,14 @@ impl Life {
         };
         life.write(&["mkfs"]);
         life
+    }
+
+    /// The name of the repository, and its keys.
+    pub(crate) fn keys(&self) -> (RepositoryName, Keys) {
+        let name: RepositoryName = NAME.parse().unwrap();
+        let folder = self.env.root().join("home/.local/share/cvmfs-sync/keys");
+        let keys = KeyFolder::new(folder.join(NAME), name.clone()).load();
+        (name, keys.unwrap())
     }
 
     pub(crate) fn storage(&self) -> PathBuf {

@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod beside;
+mod between;
 mod bucket;
+mod copies;
 mod kill;
 mod life;
 mod machine;

@@ -1,11 +1,11 @@
 //! Where a repository of a test is: a folder, or a bucket of a real store. What is tested over one is
 //! tested over the other.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use cvmfs_sync::BucketStorage;
 use nd_fetch::{
-    FetchOptions,
+    FetchOptions, Retries,
     s3::{Bucket, S3Credentials},
 };
 use nd_testkit::{ObjectStore, TestEnv};
@@ -13,7 +13,7 @@ use nd_testkit::{ObjectStore, TestEnv};
 use crate::life::{NAME, put};
 
 /// The bucket of a test.
-const BUCKET: &str = "software";
+pub(crate) const BUCKET: &str = "software";
 
 /// A place for one repository.
 pub(crate) enum Place {
@@ -75,6 +75,11 @@ pub(crate) fn variables(address: &str) -> [(&'static str, String); 3] {
 
 /// The repository of a store, for the library.
 pub(crate) fn storage(address: &str) -> BucketStorage {
+    storage_at(address, &format!("cvmfs/{NAME}"))
+}
+
+/// The repository at a path of the bucket of a store, for the library.
+pub(crate) fn storage_at(address: &str, path: &str) -> BucketStorage {
     let credentials = S3Credentials {
         access_key: "key".into(),
         secret_key: "secret".into(),
@@ -82,6 +87,15 @@ pub(crate) fn storage(address: &str) -> BucketStorage {
         region: "us-east-1".into(),
     };
     let base = format!("http://{address}/{BUCKET}").parse().unwrap();
-    let bucket = Bucket::new(FetchOptions::default(), base, Some(credentials)).unwrap();
-    BucketStorage::new(bucket, &format!("cvmfs/{NAME}"))
+    // A store of a test that fails is good again at once.
+    let retries = Retries {
+        first_wait: Duration::from_millis(1),
+        ..Retries::default()
+    };
+    let options = FetchOptions {
+        retries,
+        ..FetchOptions::default()
+    };
+    let bucket = Bucket::new(options, base, Some(credentials)).unwrap();
+    BucketStorage::new(bucket, path)
 }
