@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     publisher::{Publisher, PublisherError, Transaction},
-    sync::Memory,
+    sync::{Memory, StoppedRun},
 };
 
 /// How a repository is.
@@ -28,6 +28,8 @@ pub struct Health {
     pub complete: Option<i64>,
     /// When a run last ended, in seconds since 1970.
     pub ended: Option<i64>,
+    /// What ended the last run early, if anything did.
+    pub stopped: Option<StoppedRun>,
 }
 
 /// From when on something is wrong.
@@ -80,6 +82,7 @@ impl Health {
                 .collect(),
             complete: memory.complete,
             ended: memory.ended,
+            stopped: memory.stopped.clone(),
         })
     }
 
@@ -93,6 +96,9 @@ impl Health {
         }
         if self.failed.len() > limits.failed {
             problems.push(format!("{} containers fail", self.failed.len()));
+        }
+        if let Some(stopped) = &self.stopped {
+            problems.push(format!("the last run ended early: {}", stopped.reason));
         }
         match self.complete.map(|then| (now.as_second() - then) / 3600) {
             None => problems.push("no run was complete yet".to_owned()),
@@ -150,6 +156,11 @@ impl Health {
             "When a run last ended.",
             self.ended,
         );
+        gauge(
+            "run_stopped",
+            "Whether the last run ended early.",
+            Some(i64::from(self.stopped.is_some())),
+        );
         out
     }
 }
@@ -183,8 +194,12 @@ mod tests {
             failed: vec![("a_1_20240101".into(), "no source".into())],
             complete: Some(1_700_000_000 - 25 * 3600),
             ended: None,
+            stopped: Some(StoppedRun {
+                reason: "no space is left".into(),
+                at: 1_700_000_000,
+            }),
         };
-        assert_eq!(health.problems(now, &Thresholds::default()).len(), 3);
+        assert_eq!(health.problems(now, &Thresholds::default()).len(), 4);
         let text = health.prometheus("x.org");
         assert!(
             text.contains("\ncvmfs_sync_revision{repository=\"x.org\"} 7\n"),
@@ -193,7 +208,9 @@ mod tests {
         assert!(text.contains("cvmfs_sync_whitelist_seconds{repository=\"x.org\"} 169200\n"));
         assert!(!text.contains("published_timestamp"));
         health.whitelist_hours = Some(48);
+        assert!(text.contains("cvmfs_sync_run_stopped{repository=\"x.org\"} 1\n"));
         health.failed.clear();
+        health.stopped = None;
         health.complete = Some(1_700_000_000);
         assert_eq!(health.problems(now, &Thresholds::default()), [""; 0]);
     }

@@ -21,7 +21,7 @@ use super::{
     menus::{Menu, MenuError, MenuStep},
     plan::{PlanOptions, Refusal, Stale, StepAction, SyncPlan, SyncStep},
     prepare::{Prepared, Preparer},
-    state::{State, StateError},
+    state::{State, StateError, StoppedRun},
     view::ViewError,
 };
 use crate::publisher::{ChangeSet, Edit, Message, Publisher, PublisherError};
@@ -180,6 +180,33 @@ impl Run<'_> {
         desired: &Desired,
         options: &PlanOptions,
     ) -> Result<RunReport, ApplyError> {
+        let done = self.carry_out(desired, options);
+        let memory = &mut self.state.memory;
+        match &done {
+            Ok(_) => memory.stopped = None,
+            // Somebody wants to go on later.
+            Err(
+                ApplyError::Cancelled(_)
+                | ApplyError::Publisher(PublisherError::Busy(_) | PublisherError::Cancelled(_)),
+            ) => {}
+            Err(error) => {
+                memory.stopped = Some(StoppedRun {
+                    reason: chain(error),
+                    at: self.clock.now().as_second(),
+                });
+            }
+        }
+        let saved = self.state.save();
+        let report = done?;
+        saved?;
+        Ok(report)
+    }
+
+    fn carry_out(
+        &mut self,
+        desired: &Desired,
+        options: &PlanOptions,
+    ) -> Result<RunReport, ApplyError> {
         let mut report = RunReport {
             recovered: self.publisher.recover()?,
             ..RunReport::default()
@@ -209,10 +236,7 @@ impl Run<'_> {
             let Some(image) = desired.images.iter().find(|image| image.name == step.image) else {
                 continue;
             };
-            if let Err(error) = self.room_for(&step) {
-                self.state.save()?;
-                return Err(error);
-            }
+            self.room_for(&step)?;
             match self.bring(image, (desired, &mut actual), options, &mut used) {
                 Ok(()) => {
                     self.state.memory.failed.remove(&name);
@@ -227,10 +251,7 @@ impl Run<'_> {
                     self.state.save()?;
                     report.failed.push((name, reason));
                 }
-                Err(Stop::Run(error)) => {
-                    self.state.save()?;
-                    return Err(error);
-                }
+                Err(Stop::Run(error)) => return Err(error),
             }
         }
         report.modules = reconcile_modules(self.publisher, desired, options, self.cancel)?;
@@ -245,7 +266,6 @@ impl Run<'_> {
         if report.is_complete() && options.only.is_empty() {
             self.state.memory.complete = Some(now);
         }
-        self.state.save()?;
         Ok(report)
     }
 

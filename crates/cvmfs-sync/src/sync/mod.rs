@@ -31,5 +31,5 @@ pub use plan::{
     Ceiling, Estimate, Pace, PlanOptions, Refusal, Stale, StepAction, SyncPlan, SyncStep,
 };
 pub use prepare::{PrepareError, Prepared, Preparer, Trial};
-pub use state::{FailedImage, Memory, State, StateError};
+pub use state::{FailedImage, Memory, State, StateError, StoppedRun};
 pub use view::{FolderView, RepositoryView, View, ViewError, ViewKind};

@@ -54,6 +54,15 @@ pub struct FailedImage {
     pub next: i64,
 }
 
+/// A run that could not go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedRun {
+    /// Why, with causes.
+    pub reason: String,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
 /// What is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Memory {
@@ -66,6 +75,9 @@ pub struct Memory {
     pub complete: Option<i64>,
     /// When a run last ended, in seconds since 1970.
     pub ended: Option<i64>,
+    /// What ended the last run early, if anything did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<StoppedRun>,
 }
 
 /// Version of the form.

@@ -109,6 +109,10 @@ fn tell(context: &Context, health: &Health) -> Result<(), Failure> {
     data(&format!("transaction    {transaction}"))?;
     data(&format!("last run       {}", when(health.ended)))?;
     data(&format!("last complete  {}", when(health.complete)))?;
+    if let Some(stopped) = &health.stopped {
+        let (at, reason) = (when(Some(stopped.at)), &stopped.reason);
+        data(&format!("ended early    {at}: {reason}"))?;
+    }
     for (image, reason) in &health.failed {
         data(&format!("failed         {image}: {reason}"))?;
     }

@@ -202,7 +202,13 @@ fn a_hostile_image_does_no_harm() {
 
 #[test]
 fn a_full_disk_publishes_nothing_and_loses_nothing() {
-    for kind in [Kind::Native, Kind::Directory] {
+    // Where it is full, and our exit code: `cvmfs_server` itself has but one for all errors.
+    for (kind, place, code) in [
+        (Kind::Native, "work/storage", 7),
+        (Kind::Directory, "work/site", 7),
+        (Kind::CvmfsServer, "host/spool", 7),
+        (Kind::CvmfsServer, "host/storage", 4),
+    ] {
         let case = Case::new(kind);
         case.image("a_1.0_20240101", "a");
         let mut random = 1u64;
@@ -216,17 +222,14 @@ fn a_full_disk_publishes_nothing_and_loses_nothing() {
             .collect();
         case.image_with("b_1.0_20240101", "b", &more);
         fs_err::write(case.env.work().join("log.txt"), LOG).unwrap();
-        let place = case.env.work().join(match kind {
-            Kind::Native => "storage",
-            _ => "site",
-        });
+        let place = case.env.root().join(place);
         fs_err::create_dir_all(&place).unwrap();
         let place = place.to_str().unwrap();
         // The storage as it is, on a disk of 2 MiB that grows afterwards.
         let script = format!(
             "cp -a '{place}' '{place}.old' && mount -t tmpfs -o size=2m none '{place}' && \
              cp -a '{place}.old/.' '{place}'\n\
-             \"$@\"; echo first $?\n\
+             \"$@\"; echo first $?; cp state/state.json stopped.json\n\
              mount -o remount,size=64m '{place}'\n\"$@\"; echo second $?\n\
              rm -rf '{place}.old'; cp -a '{place}' '{place}.new'\n"
         );
@@ -250,7 +253,16 @@ fn a_full_disk_publishes_nothing_and_loses_nothing() {
             .lines()
             .filter(|line| line.starts_with("first") || line.starts_with("second"))
             .collect();
-        assert_eq!(ends, ["first 7", "second 0"], "{kind:?}: {told}{said}");
+        let first = format!("first {code}");
+        assert_eq!(ends, [&first, "second 0"], "{kind:?}: {told}{said}");
+        let remembered = |path: &str| -> serde_json::Value {
+            let bytes = fs_err::read(case.env.work().join(path)).unwrap();
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        let reason = &remembered("stopped.json")["stopped"]["reason"];
+        assert!(reason.is_string(), "{kind:?}: {reason}");
+        assert!(remembered("state/state.json")["stopped"].is_null());
+        assert!(!case.host.is_open());
         // What was published before the disk was full is there, and not published again.
         assert!(
             !told.contains("\"add\",\"image\":\"a_1.0_20240101\""),

@@ -70,13 +70,15 @@ fn seen_is_whole(case: &Case) {
 
 /// Waits for what a killed run has started and nobody ended.
 fn settled(case: &Case) {
-    if case.kind != Kind::CvmfsServer {
-        return;
+    use std::os::unix::ffi::OsStrExt as _;
+    let program = case.host.program.as_os_str().as_bytes();
+    let is_started = |process: std::io::Result<fs_err::DirEntry>| {
+        let words = fs_err::read(process.unwrap().path().join("cmdline"));
+        words.is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word == program))
+    };
+    while fs_err::read_dir("/proc").unwrap().any(is_started) {
+        std::thread::sleep(Duration::from_millis(5));
     }
-    let lock = case.host.spool.join("is_publishing.lock");
-    // A shell that was just started has not come to its lock yet.
-    std::thread::sleep(Duration::from_millis(30));
-    drop(nd_host::FileLock::exclusive(&lock).unwrap());
 }
 
 #[test]

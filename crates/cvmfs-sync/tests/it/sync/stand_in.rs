@@ -31,6 +31,7 @@ struct Call {
     needs_not: Vec<String>,
     hold: Option<String>,
     sleep: Option<u32>,
+    empty: Vec<String>,
     copy: BTreeMap<String, String>,
     make: Vec<String>,
     publish: bool,
@@ -60,8 +61,8 @@ impl StandIn {
             program: at("stand-in"),
             repositories: at("repositories.d"),
             spool: at("spool"),
-            union: at("union"),
-            published: at("published"),
+            union: at("spool/union"),
+            published: at("storage/published"),
             fault: at("fault"),
         };
         let storage = at("storage");
@@ -161,6 +162,9 @@ fn entry(call: &Call, place: &dyn Fn(&str) -> String, out: &mut String) {
     }
     if let Some(seconds) = call.sleep {
         line(format!("sleep {seconds}"));
+    }
+    for folder in &call.empty {
+        line(format!("find {} -mindepth 1 -delete", place(folder)));
     }
     if let (Some(from), Some(to)) = (call.copy.get("from"), call.copy.get("to")) {
         let (from, to) = (place(from), place(to));
