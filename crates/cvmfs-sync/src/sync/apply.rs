@@ -191,7 +191,7 @@ impl Run<'_> {
             ) => {}
             Err(error) => {
                 memory.stopped = Some(StoppedRun {
-                    reason: chain(error),
+                    reason: nd_report::with_causes(error),
                     at: self.clock.now().as_second(),
                 });
             }
