@@ -14,6 +14,8 @@ use super::plan::{MenuPlan, PlannedFile};
 
 /// The list of files that the last plan wrote, below the prefix.
 const LIST: &str = ".menu-files.json";
+/// Who holds it changes the menu.
+const LOCK: &str = ".menu-lock";
 
 /// Why a menu could not be written or installed.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +77,11 @@ pub struct Applied {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct List {
     schema_version: u32,
+    /// Of the last plan, and of the one that is being written.
     files: BTreeSet<Utf8PathBuf>,
+    /// While one is being written, how many entries the last one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entries: Option<usize>,
 }
 
 /// Makes the folder of `plan` equal to it. Safe to be killed and run again: files get their names when
@@ -91,21 +97,30 @@ pub fn apply(plan: &MenuPlan, allow_shrink: bool) -> Result<Applied, MenuError> 
         return Err(MenuError::Outside { path: path.clone() });
     }
     fs_err::create_dir_all(prefix)?;
-    let _lock = FileLock::exclusive(prefix.join(".menu-lock").as_std_path())?;
-    let old = read_list(prefix)?;
+    let _lock = FileLock::exclusive(prefix.join(LOCK).as_std_path())?;
+    let List {
+        files: old,
+        entries: interrupted,
+        ..
+    } = read_list(prefix)?;
     let entries = |files: &mut dyn Iterator<Item = &Utf8PathBuf>| {
         files.filter(|path| path.starts_with("bin")).count()
     };
-    let (before, after) = (entries(&mut old.iter()), entries(&mut plan.files.keys()));
+    // What a killed run was about to write is no loss.
+    let before = interrupted.unwrap_or_else(|| entries(&mut old.iter()));
+    let after = entries(&mut plan.files.keys());
     if !allow_shrink && crate::catalogue::shrinks(before, after) {
         return Err(MenuError::Shrinks { before, after });
     }
     let new: BTreeSet<Utf8PathBuf> = plan.files.keys().cloned().collect();
-    write_list(prefix, old.union(&new).cloned().collect())?;
+    let both = old.union(&new).cloned().collect();
+    write_list(prefix, both, Some(before))?;
     let folders: BTreeSet<&Utf8Path> = plan.files.keys().filter_map(|path| path.parent()).collect();
     for folder in folders {
         fs_err::create_dir_all(prefix.join(folder))?;
+        nd_host::remove_abandoned(prefix.join(folder).as_std_path())?;
     }
+    nd_host::remove_abandoned(prefix.as_std_path())?;
     let mut applied = Applied::default();
     for (path, file) in &plan.files {
         if write(&prefix.join(path), file)? {
@@ -117,17 +132,19 @@ pub fn apply(plan: &MenuPlan, allow_shrink: bool) -> Result<Applied, MenuError> 
     for path in old.difference(&new) {
         applied.removed += usize::from(remove(&prefix.join(path))?);
     }
-    write_list(prefix, new)?;
+    write_list(prefix, new, None)?;
     Ok(applied)
 }
 
-/// Removes everything that [`apply`] wrote below `prefix`, and folders that are empty then.
+/// Removes everything that [`apply`] wrote below `prefix`, and folders that are empty then. The list goes last, so that
+/// the next run completes what a killed one began.
 pub fn clear(prefix: &Utf8Path) -> Result<Applied, MenuError> {
     let mut applied = Applied::default();
-    if !prefix.join(LIST).exists() {
+    if ![LIST, LOCK].iter().any(|name| prefix.join(name).exists()) {
         return Ok(applied);
     }
-    let files = read_list(prefix)?;
+    let _lock = FileLock::exclusive(prefix.join(LOCK).as_std_path())?;
+    let List { files, .. } = read_list(prefix)?;
     for path in &files {
         applied.removed += usize::from(remove(&prefix.join(path))?);
     }
@@ -139,12 +156,17 @@ pub fn clear(prefix: &Utf8Path) -> Result<Applied, MenuError> {
         .collect();
     folders.sort();
     folders.dedup();
-    for name in [LIST, ".menu-lock"] {
-        remove(&prefix.join(name))?;
-    }
     for folder in folders.iter().rev() {
+        let folder = prefix.join(folder);
         // Folders with something of others in them stay.
-        let _ = fs_err::remove_dir(prefix.join(folder));
+        if folder.is_dir() {
+            nd_host::remove_abandoned(folder.as_std_path())?;
+            let _ = fs_err::remove_dir(folder);
+        }
+    }
+    nd_host::remove_abandoned(prefix.as_std_path())?;
+    for name in [LIST, LOCK] {
+        remove(&prefix.join(name))?;
     }
     let _ = fs_err::remove_dir(prefix);
     Ok(applied)
@@ -183,25 +205,30 @@ fn is_below(path: &Utf8Path) -> bool {
             .all(|part| matches!(part, Utf8Component::Normal(_)))
 }
 
-fn read_list(prefix: &Utf8Path) -> Result<BTreeSet<Utf8PathBuf>, MenuError> {
+fn read_list(prefix: &Utf8Path) -> Result<List, MenuError> {
     let path = prefix.join(LIST);
     let text = match fs_err::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(List::default()),
         Err(error) => return Err(error.into()),
     };
     let list: List =
         serde_json::from_str(&text).map_err(|source| MenuError::List { path, source })?;
     match list.files.iter().find(|path| !is_below(path)) {
         Some(path) => Err(MenuError::Outside { path: path.clone() }),
-        None => Ok(list.files),
+        None => Ok(list),
     }
 }
 
-fn write_list(prefix: &Utf8Path, files: BTreeSet<Utf8PathBuf>) -> Result<(), MenuError> {
+fn write_list(
+    prefix: &Utf8Path,
+    files: BTreeSet<Utf8PathBuf>,
+    entries: Option<usize>,
+) -> Result<(), MenuError> {
     let list = List {
         schema_version: 1,
         files,
+        entries,
     };
     let text = serde_json::to_vec(&list).map_err(io::Error::from)?;
     let file = PlannedFile {

@@ -113,6 +113,7 @@ pub fn install(
     let mut record = read(prefix)?;
     let changed = match &installation.system_menu {
         Some(menu) => {
+            tidy_up(menu);
             let text = fs_err::read_to_string(menu)?;
             let new = with_merge_line(&text, &deployment.menu_file()).map_err(|source| {
                 MenuError::Merge {
@@ -138,12 +139,13 @@ pub fn install(
         } else {
             copy
         };
-        nd_host::write_atomic(copy.as_std_path(), text.as_bytes())?;
-        record.menus.insert(menu.clone(), copy);
+        record.menus.insert(menu.clone(), copy.clone());
         write(prefix, &record)?;
+        nd_host::write_atomic(copy.as_std_path(), text.as_bytes())?;
         nd_host::write_atomic(menu.as_std_path(), new.as_bytes())?;
+    } else {
+        write(prefix, &record)?;
     }
-    write(prefix, &record)?;
     for link in &links {
         if fs_err::read_link(&link.path).is_ok_and(|target| target == link.target) {
             continue;
@@ -168,19 +170,31 @@ pub fn uninstall(deployment: &Deployment, prefix: &Utf8Path) -> Result<Vec<Link>
         }
     }
     for (menu, copy) in record.menus {
+        tidy_up(&menu);
         let (Ok(now), Ok(before)) = (fs_err::read_to_string(&menu), fs_err::read_to_string(&copy))
         else {
             continue;
         };
         let ours = with_merge_line(&before, &deployment.menu_file());
-        if ours.is_ok_and(|ours| ours == now) {
+        let ours = ours.is_ok_and(|ours| ours == now);
+        if ours {
             nd_host::write_atomic(menu.as_std_path(), before.as_bytes())?;
+        }
+        // Given back just now, or by a run that was killed.
+        if ours || now == before {
             fs_err::remove_file(&copy)?;
         }
     }
     match fs_err::remove_file(prefix.join(RECORD)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(gone),
+    }
+}
+
+/// Removes what killed runs left beside the menu of a desktop, as far as that can be done now.
+fn tidy_up(menu: &Utf8Path) {
+    if let Some(folder) = menu.parent() {
+        let _ = nd_host::remove_abandoned(folder.as_std_path());
     }
 }
 

@@ -15,10 +15,40 @@ use crate::{
     support::files_below,
 };
 
-/// Kills; more where the environment asks for it.
-fn rounds() -> u32 {
-    let asked = std::env::var_os("ND_SLOW_TESTS").is_some();
-    if asked { 100 } else { 10 }
+/// Moments at which a run is killed: the first before it did anything, the others anywhere in it.
+pub(crate) struct Moments {
+    /// Microseconds that a run usually takes.
+    usual: u64,
+    random: u64,
+    first: bool,
+}
+
+impl Moments {
+    /// Of runs that take so long where nothing else is going on.
+    pub(crate) fn within(usual: Duration) -> Self {
+        Self {
+            usual: u64::try_from(usual.as_micros()).unwrap().max(1),
+            random: 42,
+            first: true,
+        }
+    }
+
+    /// Kills; more where the environment asks for it.
+    pub(crate) fn rounds() -> u32 {
+        let asked = std::env::var_os("ND_SLOW_TESTS").is_some();
+        if asked { 100 } else { 10 }
+    }
+
+    pub(crate) fn next(&mut self) -> Duration {
+        if std::mem::take(&mut self.first) {
+            return Duration::ZERO;
+        }
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_micros((self.random >> 33) % self.usual)
+    }
 }
 
 /// What the site holds by one lock, and by the other.
@@ -26,10 +56,9 @@ const ONE: [&str; 3] = ["a_1_20240101", "b_2.0_20240101", "d_1_20240101"];
 const TWO: [&str; 3] = ["a_1_20240202", "c_3_20240101", "d_1_20240101"];
 
 /// Runs the program and kills it after a while; says whether it was too late for that.
-fn killed(env: &TestEnv, words: &[&str], after: Duration) -> bool {
+pub(crate) fn killed(env: &TestEnv, words: &[&str], after: Duration) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_neurocommand"))
         .args(words)
-        .args(SITE)
         .current_dir(env.work())
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -88,25 +117,21 @@ fn a_site_is_whole_at_any_moment_of_a_change_and_the_next_run_completes_it() {
     fine(&env, &["sync", "one.lock"]);
     let began = Instant::now();
     fine(&env, &["sync", "two.lock"]);
-    let usual = u64::try_from(began.elapsed().as_micros()).unwrap();
-    let (mut early, mut random) = (0, 42_u64);
-    for round in 0..rounds() {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let after = Duration::from_micros((random >> 33) % usual);
+    let mut moments = Moments::within(began.elapsed());
+    for round in 0..Moments::rounds() {
+        let after = moments.next();
         let (from, to, file) = if round % 2 == 0 {
             (TWO, ONE, "one.lock")
         } else {
             (ONE, TWO, "two.lock")
         };
-        let was_early = !killed(&env, &["sync", file], after);
-        early += u32::from(was_early);
+        let was_early = !killed(&env, &[&["sync", file], &SITE[..]].concat(), after);
+        assert!(was_early || !after.is_zero());
         what_is_seen_is_whole(&env);
         match (round % 3, was_early) {
             // Somebody changes their mind, and is killed on the way back, too.
             (2, true) => {
-                killed(&env, &["rollback"], after);
+                killed(&env, &[&["rollback"], &SITE[..]].concat(), after);
                 what_is_seen_is_whole(&env);
                 // Killed before anything was noted, or on the way back: either way to a whole state.
                 fine(&env, &["sync", file]);
@@ -123,7 +148,6 @@ fn a_site_is_whole_at_any_moment_of_a_change_and_the_next_run_completes_it() {
         assert_eq!(there(&env), to);
         what_is_seen_is_whole(&env);
     }
-    assert!(early > 0);
     // Nothing of the killed ones stays.
     let left = files_below(&env.work().join("site/.state"));
     let staged = |path: &&String| path.contains("staging/") || path.contains(".tmp");

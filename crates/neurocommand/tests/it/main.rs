@@ -11,6 +11,7 @@ mod catalogue;
 mod finding;
 mod images;
 mod killed;
+mod killed_menu;
 mod menu;
 mod panel;
 mod running;
