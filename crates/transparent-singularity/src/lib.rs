@@ -57,7 +57,7 @@ pub use verify::{Depth, Finding, Repaired, digest_of, repair, verify};
 
 pub(crate) use install::share;
 pub(crate) use plan::{quoted, sha256};
-pub(crate) use site::remove_tree;
+pub(crate) use site::{SCRIPT, remove_tree};
 pub(crate) use source::room;
 
 /// The example of the README, which has to work.

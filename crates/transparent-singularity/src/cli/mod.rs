@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
         .as_deref()
         .and_then(|path| path.file_name())
         .and_then(|name| name.to_str());
-    if name == Some(upstream::PROGRAM) {
+    if name == Some(crate::SCRIPT) {
         return upstream::main();
     }
     nd_terminal::run(|cli: Cli| run(&cli))

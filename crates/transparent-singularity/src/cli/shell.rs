@@ -161,14 +161,21 @@ fn folder_text(site: &Site, record: &InstallRecord) -> Result<String, Failure> {
     })
 }
 
+/// Text that another program reads, as it is, or as a value.
+fn give(context: &Context, text: &str) -> Result<(), Failure> {
+    if context.is_json() {
+        let value = json!({"schema_version": 1, "text": text});
+        return context.printer.json(&value);
+    }
+    context.printer.data(text)
+}
+
 pub(super) fn activate(context: &Context, args: &ActivateArgs) -> Result<(), Failure> {
     let (site, record) = context.find(&args.name)?;
     let shell = args
         .shell
         .unwrap_or_else(|| ShellKind::of(&context.environment));
-    context
-        .printer
-        .data(&shell.activation(&folder_text(&site, &record)?))
+    give(context, &shell.activation(&folder_text(&site, &record)?))
 }
 
 pub(super) fn deactivate(context: &Context, args: &ActivateArgs) -> Result<(), Failure> {
@@ -176,10 +183,9 @@ pub(super) fn deactivate(context: &Context, args: &ActivateArgs) -> Result<(), F
     let shell = args
         .shell
         .unwrap_or_else(|| ShellKind::of(&context.environment));
-    context.printer.data(&shell.deactivation(
-        &folder_text(&site, &record)?,
-        context.environment.text("PATH").unwrap_or_default(),
-    ))
+    let path = context.environment.text("PATH").unwrap_or_default();
+    let text = shell.deactivation(&folder_text(&site, &record)?, path);
+    give(context, &text)
 }
 
 const BEGIN: &str = "# >>> neurodesk >>> written by `transparent-singularity shell-init`";
@@ -220,7 +226,7 @@ pub(super) fn shell_init(context: &Context, args: &ShellInitArgs) -> Result<(), 
         block += &shell.activation(&folder_text(&site, &record)?);
     }
     if !args.write && !args.remove {
-        return context.printer.data(&block);
+        return give(context, &block);
     }
     let file = shell.file(&context.environment);
     let file = file.ok_or_else(|| Failure::new(FailureKind::Failed, "`HOME` is not set"))?;
@@ -269,10 +275,14 @@ pub(super) fn export(context: &Context, verb: &ExportVerb) -> Result<(), Failure
         ExportVerb::Shpc { name, registry } => {
             let (site, record) = context.find(name)?;
             let Some(registry) = registry else {
-                return context.printer.data(&shpc::container_yaml(&record));
+                return give(context, &shpc::container_yaml(&record));
             };
             let registry = context.environment.absolute(registry);
             let entry = shpc::write_entry(&site, &record, &registry)?;
+            if context.is_json() {
+                return (context.printer)
+                    .json(&json!({"schema_version": 1, "registry": registry, "entry": entry}));
+            }
             context.printer.note(&format!(
                 "wrote the entry `{entry}` of `{}`",
                 registry.display()
@@ -282,9 +292,15 @@ pub(super) fn export(context: &Context, verb: &ExportVerb) -> Result<(), Failure
         ExportVerb::Tar { name, output } => {
             let (site, record) = context.find(name)?;
             let tree = crate::installed_tree(&site, &record)?;
-            let mut file = nd_host::AtomicFile::create(context.environment.absolute(output))?;
+            let path = context.environment.absolute(output);
+            let mut file = nd_host::AtomicFile::create(&path)?;
             tree.write_tar(&mut file)?;
             file.commit()?;
+            if context.is_json() {
+                return context
+                    .printer
+                    .json(&json!({"schema_version": 1, "image": record.image, "file": path}));
+            }
             Ok(())
         }
     }

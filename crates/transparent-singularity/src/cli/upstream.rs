@@ -12,10 +12,7 @@ use nd_names::ImageName;
 use nd_terminal::{Failure, FailureKind};
 
 use super::{Cli, Context, Verb, clean, install};
-use crate::{Site, WrapperStyle};
-
-/// The name of upstream's script.
-pub(super) const PROGRAM: &str = "run_transparent_singularity.sh";
+use crate::{SCRIPT, Site, WrapperStyle};
 
 /// The program under upstream's name: upstream's options, results and exit codes.
 pub(super) fn main() -> ExitCode {
@@ -25,7 +22,7 @@ pub(super) fn main() -> ExitCode {
             let mut stderr = std::io::stderr().lock();
             for line in failure.render().lines() {
                 let line = line.strip_prefix("error: ").unwrap_or(line);
-                let _ = writeln!(stderr, "[ERROR] {PROGRAM}: {line}");
+                let _ = writeln!(stderr, "[ERROR] {SCRIPT}: {line}");
             }
             // 2 is what upstream's callers look for, whatever went wrong.
             ExitCode::from(2)
@@ -86,8 +83,8 @@ fn base(environment: &Environment) -> Result<PathBuf, Failure> {
     let called = if called.components().count() > 1 {
         environment.absolute(called)
     } else {
-        let found = nd_host::Programs::find(&nd_host::SystemPrograms::new(environment), PROGRAM);
-        found.unwrap_or_else(|| environment.working_directory().join(PROGRAM))
+        let found = nd_host::Programs::find(&nd_host::SystemPrograms::new(environment), SCRIPT);
+        found.unwrap_or_else(|| environment.working_directory().join(SCRIPT))
     };
     let folder = called.parent().unwrap_or(Path::new("/"));
     Ok(fs_err::canonicalize(folder)?)

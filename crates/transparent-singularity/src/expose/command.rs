@@ -13,7 +13,7 @@ const OURS: [&str; 8] = [
     "container.yaml",
     "tests.json",
     "ts_uninstall.sh",
-    "run_transparent_singularity.sh",
+    crate::SCRIPT,
 ];
 
 /// A name that may become a file on somebody's search path: letters, digits and `._+@%:-`, not first

@@ -7,11 +7,14 @@ use nd_names::ImageName;
 use super::{InstallRecord, RecordedFile, Site, SiteError, SourceRecord, names_image};
 use crate::{COMMANDS, CommandName, ENV, EnvironmentSource, ModuleFile, Placement, WrapperStyle};
 
+/// The name of upstream's script.
+pub(crate) const SCRIPT: &str = "run_transparent_singularity.sh";
+
 /// What upstream's script puts beside its wrappers, or brings along.
 const UPSTREAM: [&str; 8] = [
     "README.md",
     "commands_raw.txt",
-    "run_transparent_singularity.sh",
+    SCRIPT,
     "ts_binaryFinder.sh",
     "ts_binaryFinderExcludes.txt",
     "ts_lua_extensions.sh",

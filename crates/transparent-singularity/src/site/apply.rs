@@ -14,7 +14,7 @@ use nd_host::{FileLock, write_atomic};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{InstallRecord, Site, SiteError};
-use crate::{COMMANDS, InstallPlan};
+use crate::{COMMANDS, InstallPlan, SCRIPT};
 
 /// A container that is being made.
 #[derive(Debug)]
@@ -114,13 +114,27 @@ impl Site {
     }
 
     /// As [`Site::commit`], into a folder that is there and whose other files stay: every file gets
-    /// its name by one rename, the list of commands last.
+    /// its name by one rename, the list of commands last. What an earlier installation had and this one has not goes
+    /// first, as long as somebody knows that it was one's.
     pub fn commit_in_place(
         &self,
         staged: &Staged,
         record: &InstallRecord,
     ) -> Result<Applied, SiteError> {
         let target = self.folder(record);
+        let old = match self.record(&record.image)? {
+            None if record.folder == record.image => self.adopt(&record.image)?,
+            old => old,
+        };
+        let old = old.filter(|old| old.folder == record.folder);
+        for file in old.into_iter().flat_map(|old| old.files) {
+            let stays = record.files.iter().any(|new| new.path == file.path);
+            // What upstream's script is called by may be the program that runs here.
+            if !stays && ![COMMANDS, SCRIPT].contains(&file.path.as_str()) {
+                let path = target.join(&file.path);
+                remove_if_there(&path).map_err(SiteError::io("remove", &path))?;
+            }
+        }
         let path = self.record_path(&record.image);
         write_atomic(&path, &record.to_json()).map_err(SiteError::io("write", &path))?;
         let image = format!("{}.simg", record.image);

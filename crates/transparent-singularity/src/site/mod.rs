@@ -17,7 +17,7 @@ use std::{
 use nd_host::FileLock;
 use nd_names::ImageName;
 
-pub(crate) use self::apply::remove_tree;
+pub(crate) use self::{adopt::SCRIPT, apply::remove_tree};
 pub use self::{
     apply::{Applied, Staged, place_image},
     record::{InstallRecord, RecordError, RecordedFile, SourceRecord},

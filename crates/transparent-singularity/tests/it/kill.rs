@@ -46,7 +46,8 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
     let usual = begun.elapsed().mul_f64(0.6);
     let mut seen = std::collections::BTreeSet::new();
     let mut current = OLD;
-    for round in 0..40_u32 {
+    let rounds = 40_u32;
+    for round in 0..rounds {
         let next = if current == OLD { NEW } else { OLD };
         let mut child = std::process::Command::new(PROGRAM)
             .env("PATH", search_path())
@@ -59,16 +60,23 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // From the first instruction to beyond the end of a run.
-        std::thread::sleep(usual / 40 * round);
-        child.kill().unwrap();
+        // From the first instruction to beyond the end of a run; the last one ends by itself, since how long it
+        // takes is the machine's business.
+        if round + 1 < rounds {
+            std::thread::sleep(usual / rounds * round);
+            child.kill().unwrap();
+        }
         child.wait().unwrap();
         let now = state(&desk);
         assert!([OLD, NEW].contains(&now.as_str()), "{now}");
         current = if now == OLD { OLD } else { NEW };
         seen.insert(now);
     }
-    assert_eq!(seen.len(), 2, "no kill came late enough, or all did");
+    assert_eq!(
+        seen.len(),
+        2,
+        "an install that was not killed changed nothing"
+    );
     desk.run(&["gc"]);
     desk.run(&["verify"]);
     let listed = desk.run(&["list", "--json"]);
@@ -205,9 +213,8 @@ fn a_kill_in_a_download_leaves_nothing_to_see_and_the_next_run_goes_on() {
     let image = Arc::new([bench.image.clone(), vec![7; 12 << 20]].concat());
     let sum = hex(&image);
     let sums = Server::start(move |_, _| plain(200, sum.clone()));
-    // Slow enough to be killed between pieces; where they start is written down.
-    let starts: Arc<Mutex<Vec<String>>> = Arc::default();
-    let giver = || {
+    // Whoever gives nothing from there on lets it be killed between pieces; where they start is written down.
+    let giver = |end: u64, starts: &Arc<Mutex<Vec<u64>>>| {
         let (image, starts) = (image.clone(), starts.clone());
         Server::start(move |_, headers| {
             let range = headers
@@ -215,15 +222,24 @@ fn a_kill_in_a_download_leaves_nothing_to_see_and_the_next_run_goes_on() {
                 .find_map(|line| line.strip_prefix("range: bytes="));
             let start = range
                 .and_then(|text| text.split_once('-'))
-                .map(|(start, _)| start);
-            starts.lock().unwrap().push(start.unwrap_or("0").to_owned());
-            std::thread::sleep(Duration::from_millis(120));
+                .map_or(0, |(start, _)| start.parse().unwrap());
+            starts.lock().unwrap().push(start);
+            if start >= end {
+                loop {
+                    std::thread::park();
+                }
+            }
             part(headers, &image)
         })
     };
-    let (first, second) = (giver(), giver());
     let checksum = format!("checksum = \"{}{{stem}}\"\n", sums.url());
-    bench.sources(&(objects("one", &first.url()) + &checksum + &objects("two", &second.url())));
+    let sources = |end| {
+        let starts = Arc::default();
+        let (first, second) = (giver(end, &starts), giver(end, &starts));
+        bench.sources(&(objects("one", &first.url()) + &checksum + &objects("two", &second.url())));
+        starts
+    };
+    sources(8 << 20);
     let start = || {
         let mut command = std::process::Command::new(PROGRAM);
         command
@@ -257,7 +273,7 @@ fn a_kill_in_a_download_leaves_nothing_to_see_and_the_next_run_goes_on() {
     let mut child = start();
     let begun = Instant::now();
     while came() < 1 << 20 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing comes");
+        assert!(begun.elapsed() < Duration::from_secs(180), "nothing comes");
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
@@ -268,16 +284,15 @@ fn a_kill_in_a_download_leaves_nothing_to_see_and_the_next_run_goes_on() {
         "the download was over before the kill"
     );
     assert_eq!(bench.desk.listing(), [""; 0]);
-    // What is still on its way to the servers is the first run's.
-    std::thread::sleep(Duration::from_millis(300));
-    starts.lock().unwrap().clear();
+    // Others, since what is still on its way to those is the first run's.
+    let starts = sources(u64::MAX);
     let (code, said) = bench.install(&[OLD]);
     assert_eq!(code, 0, "{said}");
     bench.desk.run(&["verify"]);
     let starts = starts.lock().unwrap();
     assert!(!starts.is_empty());
     for start in starts.iter() {
-        assert!(start.parse::<u64>().unwrap() >= left, "{start} of {left}");
+        assert!(*start >= left, "{start} of {left}");
     }
     bench.desk.run(&["uninstall", OLD]);
     assert_eq!(fs_err::read_dir(&bench.desk.prefix).unwrap().count(), 0);

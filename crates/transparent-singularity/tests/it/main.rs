@@ -16,6 +16,7 @@ mod itksnap;
 mod kill;
 mod mirrors;
 mod modules;
+mod operating;
 mod served;
 mod shells;
 mod shpc;

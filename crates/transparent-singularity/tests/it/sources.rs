@@ -352,8 +352,8 @@ fn a_registry_gives_its_sif_file_or_its_image() {
         .spawn()
         .unwrap();
     let up = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() && up.elapsed() < Duration::from_secs(20)
-    {
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(up.elapsed() < Duration::from_secs(120), "no registry");
         std::thread::sleep(Duration::from_millis(50));
     }
     let pushed = std::process::Command::new(skopeo)
@@ -400,23 +400,21 @@ fn a_registry_gives_its_sif_file_or_its_image() {
 #[test]
 fn a_source_that_stalls_is_given_up_for_the_next() {
     let Some(bench) = Bench::new() else { return };
+    // It says nothing for ever.
     let stalled = Server::start(|_, _| {
-        std::thread::sleep(Duration::from_secs(20));
-        plain(200, "")
+        loop {
+            std::thread::park();
+        }
     });
     let image = bench.image.clone();
     let good = Server::start(move |_, _| plain(200, image.clone()));
-    let patience = "[network]\nidle = 1\nattempts = 1\n".to_owned();
+    // The other one may be slow, too, on a machine with much to do.
+    let patience = "[network]\nidle = 3\nattempts = 1\n".to_owned();
     bench
         .sources(&(patience + &objects("stalled", &stalled.url()) + &objects("good", &good.url())));
-    let begun = Instant::now();
     let (code, said) = bench.install(&[STEM]);
     assert_eq!(code, 0, "{said}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(stalled.count() > 0);
 }
 
 #[test]

@@ -384,6 +384,10 @@ pub(super) fn uninstall(context: &Context, args: &UninstallArgs) -> Result<(), F
 
 pub(super) fn gc(context: &Context) -> Result<(), Failure> {
     if !context.site.state().is_dir() {
+        if context.is_json() {
+            let nothing = json!({"schema_version": 1, "items": 0, "bytes": 0, "locks": 0});
+            return context.printer.json(&nothing);
+        }
         context.printer.note("nothing is installed");
         return Ok(());
     }
