@@ -22,7 +22,9 @@ pub use programs::{
 };
 pub use root_dir::{Node, NodeKind, RootDir};
 pub use space::{free_bytes, reserve};
-pub use write::{AtomicFile, AtomicFolder, make_room, remove_abandoned, write_atomic};
+pub use write::{
+    AtomicFile, AtomicFolder, make_executable, make_room, remove_abandoned, write_atomic,
+};
 
 /// The example of the README, which has to work.
 #[cfg(doctest)]

@@ -20,6 +20,12 @@ const SUFFIX: &str = ".nd-part";
 /// What names of unfinished folders end in, after that of the file that is locked for each.
 const FOLDER: &str = ".d";
 
+/// Lets everybody run `file` who may read it. An image that may be run is a command under its own name.
+pub fn make_executable(file: &File) -> io::Result<()> {
+    let mode = file.metadata()?.permissions().mode();
+    file.set_permissions(std::fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
+}
+
 /// A file that gets its name only when it is complete: it is written under a hidden name in the
 /// same folder and renamed by [`AtomicFile::commit`]. Dropped before that, it goes away.
 ///

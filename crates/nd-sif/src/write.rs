@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::{
     SifError,
     format::{
-        DATA, DESCRIPTOR, DESCRIPTORS, DataType, Descriptor, Extra, FsType, HEADER, Header, LAUNCH,
-        Link, NAME, PARTITION_ALIGNMENT, PartType, TOTAL,
+        DATA, DESCRIPTOR, DESCRIPTORS, DataType, Descriptor, Extra, FsType, HEADER, Header,
+        INSPECT_METADATA, LAUNCH, Link, NAME, PARTITION_ALIGNMENT, PartType, TOTAL,
     },
 };
 
@@ -148,6 +148,18 @@ impl<'a, W: Write + Seek> SifWriter<'a, W> {
         });
         self.end = end;
         Ok(given)
+    }
+
+    /// Writes the two objects that runtimes look for besides the partition: the `definition`, and what
+    /// `inspect` tells (JSON).
+    pub fn put_about(&mut self, definition: &str, inspect: &str) -> Result<(), SifError> {
+        self.put(
+            ObjectSpec::new(DataType::DefFile, ""),
+            definition.as_bytes(),
+        )?;
+        let spec = ObjectSpec::new(DataType::GenericJson, INSPECT_METADATA);
+        self.put(spec, inspect.as_bytes())?;
+        Ok(())
     }
 
     /// Descriptors of the objects so far.

@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::{BufWriter, Write as _},
+    io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, symlink},
     path::Path,
     time::{Duration, Instant},
@@ -102,10 +102,9 @@ fn made(folder: &Path) -> Result<std::path::PathBuf, Failed> {
     }
     let image = folder.join("tool_1.0_20240131.simg");
     let (index, mut contents) = nd_oci::read_directory(&root)?;
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(&image)?);
+    let mut out = File::create(&image)?;
     let options = nd_squashfs::WriteOptions::default();
     nd_squashfs::write(&index, &mut contents, &mut out, &options)?;
-    out.flush()?;
     fs_err::remove_dir_all(&root)?;
     Ok(image)
 }

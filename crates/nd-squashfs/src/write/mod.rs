@@ -9,7 +9,7 @@ mod pipeline;
 mod tables;
 mod tree;
 
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 
 use nd_rootfs::{Contents, Index, Kind};
 
@@ -34,7 +34,7 @@ use crate::{
 /// from its current position on, and leaves the position at the end of the image.
 ///
 /// Contents are visited once, in their storage order, equal ones stored once. The superblock is
-/// written last: what a killed process leaves behind is no image.
+/// written last: what a killed process leaves behind is no image. `out` needs no buffer of its own.
 pub fn write(
     index: &Index,
     contents: &mut dyn Contents,
@@ -50,6 +50,7 @@ pub fn write(
             return Err(WriteError::Unread(entry.path.clone()));
         }
     }
+    let out = &mut BufWriter::with_capacity(BUFFER, out);
     let start = out.stream_position().map_err(WriteError::Output)?;
     let mut head = vec![0; SUPERBLOCK];
     let compressor = options.compression.options();
@@ -79,6 +80,9 @@ pub fn write(
         notes: superblock.1,
     })
 }
+
+/// What is gathered before it is written.
+const BUFFER: usize = 1 << 20;
 
 /// Both traits in one, for a closure.
 trait WriteSeek: Write + Seek {}

@@ -2,16 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Seek as _, SeekFrom, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
-use nd_host::{AtomicFile, AtomicFolder, make_room};
+use nd_host::{AtomicFile, AtomicFolder, make_executable, make_room};
 use nd_names::{Architecture, Sha256};
 use nd_oci::{Compression, Image, ImageSpec, LayerOptions, Layout, RuntimeFiles};
 use nd_report::Cancel;
 use nd_rootfs::{Contents, Index, Kind, LayerEntry, WithFiles};
-use nd_sif::{DataType, INSPECT_METADATA, Link, ObjectSpec, SifOptions, SifWriter, id_of};
+use nd_sif::{DataType, Link, ObjectSpec, SifOptions, SifWriter, id_of};
 use nd_squashfs::{Compressor, WriteOptions};
 use nd_store::Store;
 use serde_json::json;
@@ -225,7 +225,9 @@ fn rewrite_sif(
             extra: one.extra,
         };
         if one.id == old.partition.id {
-            sif.put_with::<_, MinifyError>(spec, |out| pack(out, index, contents, &packing, path))?;
+            sif.put_with(spec, |out| {
+                nd_squashfs::write(index, contents, out, &packing).map_err(MinifyError::from)
+            })?;
         } else {
             sif.put_with::<_, MinifyError>(spec, |out| {
                 copy_range(old.sif.file(), one.offset, one.size, out).map_err(fail())
@@ -275,15 +277,10 @@ fn write_sif(
     };
     let mut file = create(path)?;
     let mut sif = SifWriter::new(&mut file, options)?;
-    sif.put_with::<_, MinifyError>(ObjectSpec::squashfs(architecture), |out| {
-        pack(out, &index, &mut contents, &packing, path)
+    sif.put_with(ObjectSpec::squashfs(architecture), |out| {
+        nd_squashfs::write(&index, &mut contents, out, &packing).map_err(MinifyError::from)
     })?;
-    sif.put(
-        ObjectSpec::new(DataType::DefFile, ""),
-        definition.as_bytes(),
-    )?;
-    let inspect = ObjectSpec::new(DataType::GenericJson, INSPECT_METADATA);
-    sif.put(inspect, runtime.inspect_metadata().as_bytes())?;
+    sif.put_about(&definition, &runtime.inspect_metadata())?;
     finish(sif.finish()?, file, path)
 }
 
@@ -292,32 +289,10 @@ fn create(path: &Path) -> Result<AtomicFile, MinifyError> {
     AtomicFile::create(path).map_err(MinifyError::io(path))
 }
 
-fn pack(
-    out: &mut AtomicFile,
-    index: &Index,
-    contents: &mut dyn Contents,
-    packing: &WriteOptions<'_>,
-    path: &Path,
-) -> Result<(), MinifyError> {
-    let fail = || MinifyError::io(path);
-    let start = out.stream_position().map_err(fail())?;
-    let written = {
-        let mut buffered = io::BufWriter::with_capacity(1 << 20, &mut *out);
-        nd_squashfs::write(index, contents, &mut buffered, packing)?
-    };
-    out.seek(SeekFrom::Start(start + written.bytes))
-        .map_err(fail())?;
-    Ok(())
-}
-
 fn finish(bytes: u64, mut file: AtomicFile, path: &Path) -> Result<Written, MinifyError> {
-    use std::os::unix::fs::PermissionsExt as _;
     let fail = || MinifyError::io(path);
     file.flush().map_err(fail())?;
-    // Like any image that Apptainer writes: it can be run by its name.
-    let mode = file.file().metadata().map_err(fail())?.permissions().mode();
-    let permissions = std::fs::Permissions::from_mode(mode | (mode & 0o444) >> 2);
-    file.file().set_permissions(permissions).map_err(fail())?;
+    make_executable(file.file()).map_err(fail())?;
     file.commit().map_err(fail())?;
     Ok(Written {
         manifest: None,

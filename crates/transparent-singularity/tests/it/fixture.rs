@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    io::{BufWriter, Seek as _, SeekFrom},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command as Plain,
@@ -131,7 +130,7 @@ pub(crate) fn environment(root: &Path, path: &str, bins: &str, home: &str) {
 /// The squashfs image of a folder.
 pub(crate) fn squashfs(root: &Path, path: &Path) {
     let (index, mut contents) = nd_oci::read_directory(root).unwrap();
-    let mut out = BufWriter::new(File::create(path).unwrap());
+    let mut out = File::create(path).unwrap();
     nd_squashfs::write(&index, &mut contents, &mut out, &WriteOptions::default()).unwrap();
 }
 
@@ -157,15 +156,7 @@ pub(crate) fn sif_for(root: &Path, path: &Path, architecture: Architecture) {
     };
     let mut sif = SifWriter::new(&mut out, options).unwrap();
     sif.put_with::<_, nd_sif::SifError>(ObjectSpec::squashfs(architecture), |out| {
-        let start = out.stream_position().unwrap();
-        let written = nd_squashfs::write(
-            &index,
-            &mut contents,
-            &mut BufWriter::new(&mut *out),
-            &WriteOptions::default(),
-        )
-        .unwrap();
-        out.seek(SeekFrom::Start(start + written.bytes)).unwrap();
+        nd_squashfs::write(&index, &mut contents, out, &WriteOptions::default()).unwrap();
         Ok(())
     })
     .unwrap();
