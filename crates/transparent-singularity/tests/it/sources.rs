@@ -2,7 +2,6 @@
 
 use std::{
     io::Read as _,
-    net::{TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nd_testkit::peer;
+use nd_testkit::{Registry, peer, skopeo};
 
 use crate::{
     fixture::{PROGRAM, search_path},
@@ -324,7 +323,7 @@ fn a_registry_gives_its_sif_file_or_its_image() {
     bench.desk.run(&["uninstall", STEM]);
 
     // A real registry with the image alone, which is converted.
-    let (Some(registry), Some(skopeo)) = (peer("docker-registry"), peer("skopeo")) else {
+    let (Some(registry), Some(_)) = (Registry::start(), peer("skopeo")) else {
         return;
     };
     let work = bench.desk.env.work();
@@ -333,52 +332,13 @@ fn a_registry_gives_its_sif_file_or_its_image() {
         &work.join("layout"),
         &["PATH=/opt/tool/bin:/bin", "DEPLOY_PATH=/opt/tool/bin"],
     );
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let file = work.join("registry.yml");
-    let text = format!(
-        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-        work.join("registry")
-    );
-    fs_err::write(&file, text).unwrap();
-    let mut running = std::process::Command::new(registry)
-        .arg("serve")
-        .arg(&file)
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let up = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(up.elapsed() < Duration::from_secs(120), "no registry");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let pushed = std::process::Command::new(skopeo)
-        .args([
-            "copy",
-            "--quiet",
-            "--insecure-policy",
-            "--dest-tls-verify=false",
-        ])
-        .arg(format!("oci:{}", work.join("layout").display()))
-        .arg(format!(
-            "docker://127.0.0.1:{port}/neurodesk/tool:1.0_20240131"
-        ))
-        .output()
-        .unwrap();
-    bench.sources(&format!("[[source]]\nname = \"d\"\nkind = \"registry\"\nregistry = \"127.0.0.1:{port}/neurodesk\"\nplain_http = true\n"));
-    let result = bench.install(&[STEM, "--storage", "docker"]);
-    running.kill().unwrap();
-    running.wait().unwrap();
-    assert!(
-        pushed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&pushed.stderr)
-    );
-    assert_eq!(result.0, 0, "{}", result.1);
+    let registry = format!("{}/neurodesk", registry.address());
+    let image = format!("oci:{}", work.join("layout").display());
+    let to = format!("docker://{registry}/tool:1.0_20240131");
+    skopeo(&["copy", "--dest-tls-verify=false", &image, &to]);
+    bench.sources(&format!("[[source]]\nname = \"d\"\nkind = \"registry\"\nregistry = \"{registry}\"\nplain_http = true\n"));
+    let (code, said) = bench.install(&[STEM, "--storage", "docker"]);
+    assert_eq!(code, 0, "{said}");
     bench.desk.run(&["verify"]);
     let mut shown = String::new();
     let path = bench.desk.prefix.join(STEM).join("show");
