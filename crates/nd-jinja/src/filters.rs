@@ -152,7 +152,7 @@ fn write_json(
                 "-Infinity"
             }
             .to_owned(),
-            number => crate::python::float_repr(number),
+            number => nd_report::float_repr(number),
         }),
         ValueKind::String => write_json_text(value.as_str().unwrap_or_default(), out),
         ValueKind::Map => {
@@ -219,27 +219,16 @@ fn write_json_items(
     Ok(())
 }
 
+/// Text of JSON that may stand in HTML.
 fn write_json_text(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
+    let mut json = String::new();
+    nd_report::write_ascii_json(text, &mut json);
+    for c in json.chars() {
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\'' | '\0'..='\u{1f}' | '\u{7f}'.. => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    _ = write!(out, "\\u{unit:04x}");
-                }
-            }
+            '<' | '>' | '&' | '\'' => _ = write!(out, "\\u{:04x}", u32::from(c)),
             _ => out.push(c),
         }
     }
-    out.push('"');
 }
 
 /// `default(value='', boolean=false)`.

@@ -7,7 +7,7 @@ use minijinja::{
     value::{Kwargs, Value, ValueKind, from_args},
 };
 
-use crate::python::float_repr;
+use nd_report::float_repr;
 
 /// Widest field a template may ask for.
 const WIDEST: usize = 10_000;

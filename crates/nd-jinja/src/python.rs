@@ -4,6 +4,7 @@ use minijinja::{
     Error, Output, State, escape_formatter,
     value::{Value, ValueKind},
 };
+use nd_report::float_repr;
 
 /// Deepest value that is looked through.
 const DEEPEST: usize = 50;
@@ -87,29 +88,5 @@ fn write_repr(value: &Value, depth: usize, out: &mut String) {
             let list = Value::from(vec![value.clone()]).to_string();
             out.push_str(&list[1..list.len() - 1]);
         }
-    }
-}
-
-/// `repr` of a float: shortest digits that read back, an exponent from 1e16 up and below 1e-4.
-pub(crate) fn float_repr(value: f64) -> String {
-    if value.is_nan() {
-        return "nan".into();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "inf" } else { "-inf" }.into();
-    }
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..16).contains(&exponent) {
-        let text = format!("{value}");
-        if text.contains('.') {
-            text
-        } else {
-            text + ".0"
-        }
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{mantissa}e{sign}{:02}", exponent.abs())
     }
 }

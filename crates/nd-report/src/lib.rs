@@ -3,7 +3,6 @@
 //! Libraries never print. Problems *in the input* go to a [`Sink`] as [`Diagnostic`]s, all of
 //! them; what *happens* goes to a [`Reporter`]; the caller's wish to stop comes in as [`Cancel`].
 
-mod ascii;
 mod cancel;
 mod causes;
 mod diagnostic;
@@ -12,9 +11,9 @@ mod fixes;
 mod nearest;
 mod position;
 mod progress;
+mod python;
 mod visible;
 
-pub use ascii::write_ascii_json;
 pub use cancel::{Cancel, Cancelled};
 pub use causes::{causes, with_causes};
 pub use diagnostic::{Code, Diagnostic, FileId, Fix, Hint, Label, Severity, Sink, Span};
@@ -23,6 +22,7 @@ pub use fixes::{Fixed, apply_safe_fixes};
 pub use nearest::{edits, nearest};
 pub use position::{ColumnUnit, LineIndex, Position};
 pub use progress::{Event, Reporter, Silent, StepId, StepOutcome};
+pub use python::{float_repr, write_ascii_json};
 pub use visible::{is_invisible, visible};
 
 /// The example of the README, which has to work.

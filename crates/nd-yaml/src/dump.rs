@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::{
     node::{Entry, Node, Value},
-    python::{float_repr, python_str},
+    python::python_str,
     resolve::{Plain, plain},
 };
 
@@ -515,7 +515,7 @@ fn scalar_text(value: &Value) -> (String, bool) {
             if *value > 0.0 { ".inf" } else { "-.inf" }.into()
         }
         Value::Float(value) => {
-            let text = float_repr(*value);
+            let text = nd_report::float_repr(*value);
             if text.contains('.') {
                 text
             } else {

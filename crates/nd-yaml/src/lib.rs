@@ -27,7 +27,7 @@ mod tag;
 pub use dump::dump;
 pub use load::{Limits, parse};
 pub use node::{Date, DateTime, Entry, Map, Node, Style, Value};
-pub use python::{float_repr, python_repr, python_str};
+pub use python::{python_repr, python_str};
 
 /// The example of the README, which has to work.
 #[cfg(doctest)]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use nd_report::float_repr;
+
 use crate::node::{DateTime, Node, Value};
 
 /// `str(value)`: text as it is, everything else as [`python_repr`] but for dates.
@@ -80,38 +82,6 @@ fn write_list<'a, T: 'a>(
         write(item, out);
     }
     out.push(close);
-}
-
-/// `repr` of a float: shortest digits that read back, an exponent from 1e16 up and below 1e-4.
-pub fn float_repr(value: f64) -> String {
-    if value.is_nan() {
-        return "nan".into();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "inf" } else { "-inf" }.into();
-    }
-    if value == 0.0 {
-        return if value.is_sign_negative() {
-            "-0.0"
-        } else {
-            "0.0"
-        }
-        .into();
-    }
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..16).contains(&exponent) {
-        let text = format!("{value}");
-        if text.contains('.') {
-            text
-        } else {
-            text + ".0"
-        }
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{mantissa}e{sign}{:02}", exponent.abs())
-    }
 }
 
 fn date_time_str(time: &DateTime) -> String {

@@ -19,7 +19,7 @@ pub(super) fn text_of(value: &Value) -> String {
     match value.as_str() {
         Some(text) => text.to_owned(),
         None => match f64::try_from(value.clone()) {
-            Ok(number) if value.is_number() && !value.is_integer() => nd_yaml::float_repr(number),
+            Ok(number) if value.is_number() && !value.is_integer() => nd_report::float_repr(number),
             _ => value.to_string(),
         },
     }

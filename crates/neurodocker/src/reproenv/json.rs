@@ -1,6 +1,6 @@
 //! JSON as Python's `json.dumps` writes it, in one line.
 
-use nd_report::write_ascii_json;
+use nd_report::{float_repr, write_ascii_json};
 use serde_json::Value;
 
 /// One line: `", "` and `": "` between items, ASCII alone.
@@ -53,7 +53,7 @@ fn python_repr(value: &Value) -> String {
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
-            Some(float) => nd_yaml::float_repr(float),
+            Some(float) => float_repr(float),
             None => number.to_string(),
         },
         Value::String(text) => nd_yaml::python_repr(&nd_yaml::Value::Str(text.clone())),
