@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
 use nd_fetch::{
     FetchError, FetchOptions, Fetched, Fetcher, Mirrors, Request, SafeUrl,
-    registry::{Reference, Registries, RegistryError, RegistryOptions},
+    registry::{Reference, Registries, RegistryError, RegistryOptions, parse_reference},
 };
 use nd_names::{Architecture, ImageName, Sha256};
 use nd_oci::{ImageTree, Limits};
@@ -277,8 +277,7 @@ fn obtained(fetched: &Fetched, from: &str, verified: Option<String>) -> Obtained
 }
 
 fn reference_of(text: &str) -> Result<Reference, Attempt> {
-    text.parse()
-        .map_err(|_| Attempt::Next(format!("`{text}` is no reference")))
+    parse_reference(text).map_err(|_| Attempt::Next(format!("`{text}` is no reference")))
 }
 
 fn registries(downloads: &Downloads<'_>, reference: &Reference, plain: bool) -> Registries {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use nd_fetch::{
     FetchOptions, Fetcher,
-    registry::{Reference, Registries, RegistryOptions},
+    registry::{Registries, RegistryOptions, parse_reference},
     s3::Bucket,
 };
 use nd_host::Environment;
@@ -64,14 +64,10 @@ impl Place {
                 namespace,
             } => {
                 let name = format!("{namespace}/{}:{}_{}", image.app, image.version, image.date);
-                match name.parse::<Reference>() {
-                    Ok(name) => {
-                        let has = registries.has_blocking(&name, cancel);
-                        has.map(|has| has.then_some(None))
-                            .map_err(|error| with_causes(&error))
-                    }
-                    Err(error) => Err(with_causes(&error)),
-                }
+                parse_reference(&name)
+                    .and_then(|name| registries.has_blocking(&name, cancel))
+                    .map(|has| has.then_some(None))
+                    .map_err(|error| with_causes(&error))
             }
         };
         match found {
