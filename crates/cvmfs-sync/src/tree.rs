@@ -18,7 +18,6 @@ use nd_rootfs::{
 };
 use nd_sif::{Sif, SifError};
 use nd_squashfs::{Digests, FileRange, Reader};
-use sha2::Digest as _;
 
 use crate::publisher::TreeContents;
 
@@ -332,13 +331,12 @@ pub(crate) fn record(index: &Index) -> Result<Vec<(Entry, Vec<u8>)>, TreeError> 
 /// Small files with their names as entries.
 fn entries(files: Vec<(&str, Vec<u8>)>) -> Result<Vec<(Entry, Vec<u8>)>, TreeError> {
     let entries = files.into_iter().zip(0..).map(|((name, bytes), number)| {
-        let digest = sha2::Sha256::digest(&bytes);
         let entry = Entry {
             path: TreePath::new(name).map_err(|_| invalid(name))?,
             attr: Attr::new(0o644),
             kind: Kind::File {
                 size: bytes.len() as u64,
-                content: nd_names::Sha256::from_bytes(digest.into()),
+                content: nd_names::Sha256::of(&bytes),
                 at: Location::Host(number),
             },
             group: None,

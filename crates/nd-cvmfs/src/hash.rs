@@ -160,27 +160,6 @@ impl ObjectHash {
     }
 }
 
-/// Takes the SHA-256 of what is written to it.
-#[derive(Default)]
-pub(crate) struct ContentDigest(sha2::Sha256);
-
-impl ContentDigest {
-    pub(crate) fn finish(self) -> nd_names::Sha256 {
-        nd_names::Sha256::from_bytes(sha2::Digest::finalize(self.0).into())
-    }
-}
-
-impl std::io::Write for ContentDigest {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        sha2::Digest::update(&mut self.0, bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;

@@ -12,12 +12,12 @@ use std::{
     },
 };
 
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_report::Cancel;
 
 use crate::{
     catalog::{Catalog, Row, RowKind, flag},
-    hash::{ContentDigest, ObjectKind},
+    hash::ObjectKind,
     known::{Known, Piece, Stored},
     publish::PublishError,
     repository::Repository,
@@ -140,7 +140,7 @@ fn read(
 
 /// The content of a file, and the objects that hold it; `None` when it cannot be read.
 fn content(repository: &Repository<'_>, row: &Row) -> Option<(Sha256, Stored)> {
-    let mut digest = ContentDigest::default();
+    let mut digest = Sha256Hasher::default();
     let mut bytes = repository.read(row).ok()?;
     let size = std::io::copy(&mut bytes, &mut digest).ok()?;
     let plain = row.is_plain()?;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io::Read};
 
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_rootfs::{
     Attr, ContentSink, Contents, ContentsError, DeviceClass, Entry, Index, IndexError, Kind,
     LinkGroup, Location, TreePath, Wanted,
@@ -10,7 +10,6 @@ use nd_rootfs::{
 
 use crate::{
     catalog::{Catalog, Row, RowKind, flag, unpack_xattrs},
-    hash::ContentDigest,
     repository::{ReadError, Repository, shown},
 };
 
@@ -180,7 +179,7 @@ impl<'s> Repository<'s> {
     }
 
     fn hash_file(&self, path: &TreePath, row: &Row) -> Result<Sha256, TreeError> {
-        let mut digest = ContentDigest::default();
+        let mut digest = Sha256Hasher::default();
         if !row.has(flag::EXTERNAL) {
             let mut bytes = self.read(row)?;
             std::io::copy(&mut bytes, &mut digest).map_err(|source| TreeError::File {

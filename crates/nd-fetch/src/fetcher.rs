@@ -11,11 +11,10 @@ use std::{
     time::Duration,
 };
 
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_report::{Cancel, Cancelled, Event, Reporter, StepId, StepOutcome, with_causes};
 use nd_store::{Partial, Store, StoreError};
 use reqwest::Client;
-use sha2::Digest as _;
 use tokio::time::Instant;
 
 use crate::{
@@ -510,10 +509,10 @@ fn once(url: &SafeUrl, cause: Cause) -> Tried {
 
 /// The key of a partial and of its lock; keys of other things in the store are no digests of this.
 fn partial_key(of: &Sha256) -> Sha256 {
-    let mut hasher = sha2::Sha256::new();
+    let mut hasher = Sha256Hasher::default();
     hasher.update(b"nd-fetch partial\0");
     hasher.update(of.as_bytes());
-    Sha256::from_bytes(hasher.finalize().into())
+    hasher.finish()
 }
 
 /// Runs `work` until it ends or the caller wishes to stop; the bytes that came are in the partial.

@@ -7,10 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_report::{Cancel, Cancelled};
 use nd_store::{KeyLock, Partial, StoreError};
-use sha2::Digest as _;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::FetchError;
@@ -25,7 +24,7 @@ pub(crate) struct Kept(Arc<Mutex<Inner>>);
 
 struct Inner {
     partial: Partial,
-    hasher: sha2::Sha256,
+    hasher: Sha256Hasher,
     bytes: u64,
 }
 
@@ -34,7 +33,7 @@ impl Kept {
     pub(crate) fn new(partial: Partial) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             partial,
-            hasher: sha2::Sha256::new(),
+            hasher: Sha256Hasher::default(),
             bytes: 0,
         })))
     }
@@ -51,7 +50,7 @@ impl Kept {
 
     /// Digest of them.
     pub(crate) fn digest(&self) -> Sha256 {
-        Sha256::from_bytes(self.inner().hasher.clone().finalize().into())
+        self.inner().hasher.clone().finish()
     }
 
     /// Bytes in the partial.
@@ -90,7 +89,7 @@ impl Kept {
         let path = inner.partial.path().to_path_buf();
         let emptied = inner.partial.file().set_len(0);
         emptied.map_err(FetchError::io(path))?;
-        inner.hasher = sha2::Sha256::new();
+        inner.hasher = Sha256Hasher::default();
         inner.bytes = 0;
         Ok(())
     }

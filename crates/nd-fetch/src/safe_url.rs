@@ -2,8 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use nd_names::Sha256;
-use sha2::Digest as _;
+use nd_names::{Sha256, Sha256Hasher};
 use url::Url;
 
 /// A URL of scheme `http`, `https` or `file`. Its `Display` and `Debug` never show the user
@@ -49,10 +48,10 @@ impl SafeUrl {
     /// What a download from here is filed under: the digest of the URL without user information
     /// and fragment, so that whoever asks does not change what is asked for.
     pub fn key(&self) -> Sha256 {
-        let mut hasher = sha2::Sha256::new();
+        let mut hasher = Sha256Hasher::default();
         hasher.update(b"nd-fetch url\0");
         hasher.update(self.bare().as_str());
-        Sha256::from_bytes(hasher.finalize().into())
+        hasher.finish()
     }
 
     pub(crate) fn url(&self) -> &Url {

@@ -22,7 +22,6 @@ use std::{
 use nd_launcher::{Form, LAUNCH_FILE, LaunchFile};
 use nd_terminal::{Align, Table};
 use nd_testkit::{OrdinaryUser, UserProcess};
-use sha2::{Digest as _, Sha256};
 
 /// Starts of each kind for the medians.
 const ROUNDS: usize = 41;
@@ -182,7 +181,7 @@ fn build(root: &Path, launcher: &Path, apptainer: &Path) {
         launch.policy = Some(OsStr::new("policy").into());
         if demand {
             let bytes = fs_err::read(root.join(image)).unwrap();
-            let digest = nd_names::Sha256::from_bytes(Sha256::digest(bytes).into());
+            let digest = nd_names::Sha256::of(bytes);
             launch.sha256 = Some(std::ffi::OsString::from(digest.hex()).into());
         }
         launch.commands.push(nd_launcher::Command::new("true"));

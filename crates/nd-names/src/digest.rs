@@ -1,8 +1,13 @@
 //! SHA-256 digests as values.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
 /// A SHA-256 digest: 32 bytes, written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +23,34 @@ pub struct ParseDigestError {
 }
 
 impl Sha256 {
+    /// The digest of `bytes`.
+    ///
+    /// ```
+    /// let digest = nd_names::Sha256::of("abc").hex();
+    /// assert!(digest.starts_with("ba7816bf8f01cfea") && digest.ends_with("b410ff61f20015ad"));
+    /// ```
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest of all that `input` still gives.
+    ///
+    /// # Errors
+    ///
+    /// Those of `input`.
+    pub fn of_rest(mut input: impl Read) -> io::Result<Self> {
+        let mut hasher = Sha256Hasher::default();
+        let mut buffer = vec![0; PORTION];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Wraps 32 digest bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -41,6 +74,36 @@ impl Sha256 {
     /// The OCI form `sha256:<hex>`.
     pub fn oci(&self) -> String {
         format!("sha256:{}", self.hex())
+    }
+}
+
+/// What is read at a time.
+const PORTION: usize = 256 << 10;
+
+/// Takes the digest of bytes that come piece by piece, written or handed over.
+#[derive(Debug, Clone, Default)]
+pub struct Sha256Hasher(sha2::Sha256);
+
+impl Sha256Hasher {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
+    }
+}
+
+impl Write for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -103,6 +166,17 @@ mod tests {
         let digest: Sha256 = text.parse().unwrap();
         assert_eq!(digest.hex(), text);
         assert_eq!(digest.oci().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn pieces_and_what_is_read_give_the_digest_of_the_whole() {
+        let bytes: Vec<u8> = (0..=PORTION).map(|n| n as u8).collect();
+        let whole = Sha256::of(&bytes);
+        assert_eq!(Sha256::of_rest(&bytes[..]).unwrap(), whole);
+        let mut hasher = Sha256Hasher::default();
+        hasher.update(&bytes[..7]);
+        hasher.write_all(&bytes[7..]).unwrap();
+        assert_eq!(hasher.finish(), whole);
     }
 
     #[test]

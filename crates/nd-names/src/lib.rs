@@ -2,7 +2,7 @@
 //! digest.
 //!
 //! Every type has a private field and one validator: parsing text and deserialising data go
-//! through the same door. The crate does no I/O and knows no files.
+//! through the same door. The crate opens no files.
 
 mod architecture;
 mod digest;
@@ -10,7 +10,7 @@ mod image_name;
 mod word;
 
 pub use architecture::{Architecture, UnknownArchitecture};
-pub use digest::{ParseDigestError, Sha256};
+pub use digest::{ParseDigestError, Sha256, Sha256Hasher};
 pub use image_name::{ImageName, ImageNameError};
 pub use word::{AppName, AppVersion, BuildDate, NameError};
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     BlobSource, Image, Layout, OciError,
-    digest::{Hashing, sha256},
+    digest::Hashing,
     layout::{DOCUMENT_LIMIT, REF_NAME, canonical, load_image, own_architecture},
     tar::{Record, TarWriter},
 };
@@ -241,7 +241,7 @@ impl<W: Write> Tar<W> {
     }
 
     fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), OciError> {
-        self.stream(name, bytes.len() as u64, bytes, &sha256(bytes))
+        self.stream(name, bytes.len() as u64, bytes, &Sha256::of(bytes))
     }
 
     /// A file that must have exactly this length and digest.

@@ -2,14 +2,13 @@
 
 use std::io::{self, Read, Write};
 
-use nd_names::Sha256;
-use sha2::Digest as _;
+use nd_names::{Sha256, Sha256Hasher};
 
 /// Counts and hashes what passes through, reading or writing.
 #[derive(Debug)]
 pub(crate) struct Hashing<T> {
     inner: T,
-    hasher: sha2::Sha256,
+    hasher: Sha256Hasher,
     pub(crate) bytes: u64,
 }
 
@@ -17,18 +16,14 @@ impl<T> Hashing<T> {
     pub(crate) fn new(inner: T) -> Self {
         Self {
             inner,
-            hasher: sha2::Sha256::new(),
+            hasher: Sha256Hasher::default(),
             bytes: 0,
         }
     }
 
     /// The inner value, digest and count of what passed.
     pub(crate) fn finish(self) -> (T, Sha256, u64) {
-        (
-            self.inner,
-            Sha256::from_bytes(self.hasher.finalize().into()),
-            self.bytes,
-        )
+        (self.inner, self.hasher.finish(), self.bytes)
     }
 
     fn pass(&mut self, bytes: &[u8]) {
@@ -55,8 +50,4 @@ impl<W: Write> Write for Hashing<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     Compression, LayerBlob, LayerOptions, Limits, OciError, WrittenLayer,
-    digest::{Hashing, sha256},
+    digest::Hashing,
     platforms::chosen,
     tar::{HeaderKind, TarReader},
     write_layer::{descriptor, write_layer},
@@ -254,7 +254,7 @@ impl Layout {
             manifest["annotations"] = json!(spec.annotations);
         }
         let manifest = canonical("manifest", &manifest)?;
-        let digest = sha256(&manifest);
+        let digest = Sha256::of(&manifest);
         for layer in &spec.layers {
             let digest = digest_of(layer)?;
             let path = self.blob_path(&digest);
@@ -512,7 +512,7 @@ pub(crate) fn document(blobs: &dyn BlobSource, digest: Sha256) -> Result<Vec<u8>
             found: bytes.len() as u64,
         });
     }
-    let found = sha256(&bytes);
+    let found = Sha256::of(&bytes);
     if found == digest {
         Ok(bytes)
     } else {

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::{
     BlobSource, Image, Layout, OciError,
-    digest::sha256,
     layout::{canonical, digest_of, document, load_image, parse},
     write_layer::descriptor,
 };
@@ -45,7 +44,7 @@ impl PlatformIndex {
             "manifests": manifests,
         });
         let bytes = canonical("image index", &index)?;
-        let digest = sha256(&bytes);
+        let digest = Sha256::of(&bytes);
         Ok(Self { bytes, digest })
     }
 }

@@ -6,8 +6,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-use nd_names::Sha256;
-use sha2::{Digest as _, Sha256 as Hasher};
+use nd_names::{Sha256, Sha256Hasher};
 
 use crate::{
     Attr, CAPABILITY, DeviceClass, Entry, Index, Kind, TreePath,
@@ -134,14 +133,14 @@ fn split(index: &Index) -> (Entries<'_>, Entries<'_>) {
 /// One directory whose children are being hashed.
 struct Open<'a> {
     entry: Option<&'a Entry>,
-    hasher: Hasher,
+    hasher: Sha256Hasher,
 }
 
 /// Folds sorted entries; the first `skip` bytes of each path are the directory they are taken in.
 /// Open directories stand on a heap stack: depth is bounded by path length only.
 fn fold(entries: &[Cow<'_, Entry>], skip: usize, profile: Profile) -> TreeDigest {
     let start = || {
-        let mut hasher = Hasher::new();
+        let mut hasher = Sha256Hasher::default();
         hasher.update(profile.name());
         hasher.update([0]);
         hasher
@@ -149,7 +148,7 @@ fn fold(entries: &[Cow<'_, Entry>], skip: usize, profile: Profile) -> TreeDigest
     let mut root = start();
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut buffer = Vec::new();
-    let mut close = |open: &mut Vec<Open<'_>>, root: &mut Hasher| {
+    let mut close = |open: &mut Vec<Open<'_>>, root: &mut Sha256Hasher| {
         let Some(Open {
             entry: Some(entry),
             hasher,
@@ -160,7 +159,7 @@ fn fold(entries: &[Cow<'_, Entry>], skip: usize, profile: Profile) -> TreeDigest
         record_head(entry, profile, &mut buffer);
         let above = open.last_mut().map_or(root, |dir| &mut dir.hasher);
         above.update(&buffer);
-        above.update(hasher.finalize());
+        above.update(hasher.finish().as_bytes());
     };
     let mut leaf = Vec::new();
     for entry in entries {
@@ -189,7 +188,7 @@ fn fold(entries: &[Cow<'_, Entry>], skip: usize, profile: Profile) -> TreeDigest
     }
     TreeDigest {
         profile,
-        node: Sha256::from_bytes(root.finalize().into()),
+        node: root.finish(),
     }
 }
 

@@ -20,7 +20,6 @@ pub struct TreeRecord {
 impl TreeRecord {
     /// Makes the record of a tree, and its list.
     pub fn of(index: &Index) -> (Self, Vec<u8>) {
-        use sha2::Digest as _;
         let digests = digests(index);
         let list = write_list(index, &digests);
         let mut seen = std::collections::HashSet::new();
@@ -36,7 +35,7 @@ impl TreeRecord {
             digests,
             entries: index.len() as u64,
             bytes,
-            list: Sha256::from_bytes(sha2::Sha256::digest(&list).into()),
+            list: Sha256::of(&list),
         };
         (record, list)
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use nd_names::Sha256;
-use sha2::Digest as _;
 
 use crate::{
     Attr, ContentSink, Contents, ContentsError, Entry, Index, IndexError, Kind, Location, TreePath,
@@ -77,7 +76,7 @@ impl<C> WithFiles<C> {
             };
             let kind = Kind::File {
                 size: bytes.len() as u64,
-                content: Sha256::from_bytes(sha2::Sha256::digest(&bytes).into()),
+                content: Sha256::of(&bytes),
                 at: Location::Host(files.len() as u64),
             };
             files.push(bytes);

@@ -5,8 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
 };
 
-use nd_names::Sha256;
-use sha2::Digest as _;
+use nd_names::{Sha256, Sha256Hasher};
 
 use crate::{Store, StoreError, store::touch};
 
@@ -15,7 +14,7 @@ use crate::{Store, StoreError, store::touch};
 pub struct BlobWriter {
     store: Store,
     file: tempfile::NamedTempFile,
-    hasher: sha2::Sha256,
+    hasher: Sha256Hasher,
     size: u64,
 }
 
@@ -35,7 +34,7 @@ impl Write for BlobWriter {
 impl BlobWriter {
     /// Gives the blob its name. One that is already there stays.
     pub fn finish(self) -> Result<(Sha256, u64), StoreError> {
-        let digest = Sha256::from_bytes(self.hasher.finalize().into());
+        let digest = self.hasher.finish();
         let path = self.store.path("blobs", &digest);
         self.file
             .persist(&path)
@@ -50,7 +49,7 @@ impl Store {
         Ok(BlobWriter {
             store: self.clone(),
             file: self.new_blob_file()?,
-            hasher: sha2::Sha256::new(),
+            hasher: Sha256Hasher::default(),
             size: 0,
         })
     }
@@ -104,7 +103,7 @@ impl Store {
             blob.write_all(&buffer[..n])
                 .map_err(StoreError::io("write to", self.temporary()))?;
         }
-        let found = Sha256::from_bytes(blob.hasher.clone().finalize().into());
+        let found = blob.hasher.clone().finish();
         if let Some(expected) = expected.filter(|expected| **expected != found) {
             return Err(StoreError::Digest {
                 expected: *expected,

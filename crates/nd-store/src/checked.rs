@@ -1,18 +1,18 @@
 //! Small files that know whether they are whole: payload, then its SHA-256.
 
-use sha2::Digest as _;
+use nd_names::Sha256;
 
 /// Adds the checksum.
 pub(crate) fn seal(mut payload: Vec<u8>) -> Vec<u8> {
-    let sum = sha2::Sha256::digest(&payload);
-    payload.extend_from_slice(&sum);
+    let sum = Sha256::of(&payload);
+    payload.extend_from_slice(sum.as_bytes());
     payload
 }
 
 /// The payload, if the checksum is right.
 pub(crate) fn open(mut sealed: Vec<u8>) -> Option<Vec<u8>> {
     let at = sealed.len().checked_sub(32)?;
-    if sha2::Sha256::digest(&sealed[..at])[..] != sealed[at..] {
+    if Sha256::of(&sealed[..at]).as_bytes()[..] != sealed[at..] {
         return None;
     }
     sealed.truncate(at);

@@ -53,10 +53,10 @@ pub use source::{
     Published, SourceError, UnknownStorage, UnpackError, candidates, obtain, unpack_tree,
     write_sif,
 };
-pub use verify::{Depth, Finding, Repaired, digest_of, repair, verify};
+pub use verify::{Depth, Finding, Repaired, repair, verify};
 
 pub(crate) use install::share;
-pub(crate) use plan::{quoted, sha256};
+pub(crate) use plan::quoted;
 pub(crate) use site::{SCRIPT, remove_tree};
 pub(crate) use source::room;
 

@@ -6,11 +6,8 @@ use nd_host::write_atomic;
 use nd_modulefile::{Dialect, Folder, repoint};
 use nd_names::Sha256;
 use serde::Serialize;
-use sha2::Digest as _;
 
-use crate::{
-    COMMANDS, InstallRecord, OpenImage, Placement, Site, SiteError, WrapperStyle, plan::sha256,
-};
+use crate::{COMMANDS, InstallRecord, OpenImage, Placement, Site, SiteError, WrapperStyle};
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,23 +156,7 @@ fn has_digest(path: &Path, digest: &str) -> bool {
     let Ok(mut file) = fs_err::File::open(path) else {
         return false;
     };
-    digest_of(&mut file).is_ok_and(|found| found.to_string() == digest)
-}
-
-/// SHA-256 of all that is left to read.
-///
-/// # Errors
-///
-/// When it cannot be read.
-pub fn digest_of(input: &mut impl io::Read) -> io::Result<Sha256> {
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match input.read(&mut buffer)? {
-            0 => return Ok(Sha256::from_bytes(hasher.finalize().into())),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
+    Sha256::of_rest(&mut file).is_ok_and(|found| found.to_string() == digest)
 }
 
 /// A recorded module as it is for a folder that may have moved.
@@ -222,7 +203,7 @@ pub fn repair(site: &Site, record: &InstallRecord, launcher: &[u8]) -> Result<Re
                 let path = folder.join(name);
                 write_with_mode(&path, &bytes, &record, name)
                     .map_err(SiteError::io("write", &path))?;
-                let digest = sha256(&bytes).to_string();
+                let digest = Sha256::of(&bytes).to_string();
                 if let Some(file) = record.files.iter_mut().find(|file| file.path == *name) {
                     rewritten |= file.sha256 != digest;
                     file.sha256 = digest;
@@ -259,7 +240,7 @@ pub fn repair(site: &Site, record: &InstallRecord, launcher: &[u8]) -> Result<Re
                 crate::deactivation(&image, text),
             ),
         ] {
-            let digest = sha256(script.as_bytes()).to_string();
+            let digest = Sha256::of(script.as_bytes()).to_string();
             let Some(at) = record.files.iter().position(|file| file.path == name) else {
                 continue;
             };

@@ -4,7 +4,6 @@ use std::{io, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::server::ServerAddress;
 
@@ -108,7 +107,7 @@ pub fn network_of(routes: &str, neighbours: &str) -> String {
     });
     // What is kept does not say where the machine was.
     let told = format!("{address} {}", device.unwrap_or("unknown"));
-    nd_names::Sha256::from_bytes(Sha256::digest(told).into()).hex()
+    nd_names::Sha256::of(told).hex()
 }
 
 #[cfg(test)]

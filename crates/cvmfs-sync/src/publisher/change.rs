@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr};
 
 use nd_rootfs::{Attr, Contents, Entry, Index, IndexError, Kind, Location, TreePath};
-use sha2::Digest as _;
 
 /// Edits that become visible together.
 #[derive(Debug)]
@@ -135,7 +134,7 @@ pub(super) fn single(name: &[u8], bytes: &[u8], mode: u16) -> Result<Index, Inde
         attr: Attr::new(mode),
         kind: Kind::File {
             size: bytes.len() as u64,
-            content: nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into()),
+            content: nd_names::Sha256::of(bytes),
             at: Location::Host(0),
         },
         group: None,

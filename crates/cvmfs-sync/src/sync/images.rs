@@ -2,8 +2,9 @@
 
 use std::{io, path::PathBuf};
 
+use nd_names::Sha256;
 use transparent_singularity::{
-    Content, FetchContext, Settings, SourceError, UnknownStorage, candidates, digest_of, obtain,
+    Content, FetchContext, Settings, SourceError, UnknownStorage, candidates, obtain,
 };
 
 use super::desired::DesiredImage;
@@ -111,7 +112,7 @@ fn given(path: PathBuf, image: &DesiredImage) -> Result<GivenImage, ImagesError>
         return Ok(GivenImage { path, bytes: 0 });
     }
     if let Some(recorded) = &image.recorded.sha256 {
-        let found = fs_err::File::open(&path).and_then(|mut file| digest_of(&mut file));
+        let found = fs_err::File::open(&path).and_then(|mut file| Sha256::of_rest(&mut file));
         let found = found.map_err(io)?.hex();
         if found != *recorded {
             return Err(ImagesError::Digest {

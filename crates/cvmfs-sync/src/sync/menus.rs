@@ -13,7 +13,6 @@ use neurocommand::{
     menu::{Icons, PlannedFile, plan},
 };
 use serde::Serialize;
-use sha2::Digest as _;
 
 use super::view::{View, ViewError};
 use crate::{
@@ -148,7 +147,7 @@ fn entry(path: &str, file: &PlannedFile, number: u64) -> Result<Entry, PathError
         attr: Attr::new(u16::try_from(file.mode & 0o7777).unwrap_or(0o644)),
         kind: Kind::File {
             size: file.bytes.len() as u64,
-            content: Sha256::from_bytes(sha2::Sha256::digest(&file.bytes).into()),
+            content: Sha256::of(&file.bytes),
             at: Location::Host(number),
         },
         group: None,

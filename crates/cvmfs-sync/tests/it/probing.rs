@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use nd_cvmfs::{Algorithm, Directory, KeyFolder, NewRepository, RepositoryName, create};
 use nd_testkit::{TestEnv, peer};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     life::{NAME, put},
@@ -32,8 +31,7 @@ impl Sites {
         // Names that no compression makes short: a root catalogue that is worth a transfer.
         for number in 0..files {
             let hex = |part: u32| {
-                let digest = Sha256::digest([number, part].map(u32::to_le_bytes).concat());
-                nd_names::Sha256::from_bytes(digest.into()).hex()
+                nd_names::Sha256::of([number, part].map(u32::to_le_bytes).concat()).hex()
             };
             let name = [0, 1, 2].map(hex).concat();
             put(&sites.env.work().join("tree").join(name), b"");

@@ -17,7 +17,6 @@ use cvmfs_sync::HttpSource;
 use nd_fetch::{FetchOptions, ObjectClient};
 use nd_report::Cancel;
 use nd_testkit::peer;
-use sha2::Digest as _;
 
 use crate::life::Life;
 
@@ -337,14 +336,12 @@ fn the_independent_reader_reads_every_file_with_equal_bytes() {
                 }
                 let below = path.strip_prefix(&root).unwrap().display().to_string();
                 let bytes = fs_err::read(&path).unwrap();
-                let digest = nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into());
+                let digest = nd_names::Sha256::of(bytes);
                 expected.insert(format!("{at}/{below}"), digest.hex());
             }
         }
     }
-    let empty = nd_names::Sha256::from_bytes(
-        sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new()).into(),
-    );
+    let empty = nd_names::Sha256::of(b"");
     expected.insert("/containers/one/.cvmfscatalog".into(), empty.hex());
     assert_eq!(found, expected);
 }

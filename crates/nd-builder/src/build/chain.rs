@@ -1,8 +1,7 @@
 //! A stack of layers and the names of their trees in the store.
 
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_sandbox::IdMode;
-use sha2::Digest as _;
 
 use crate::plan::ImageLayer;
 
@@ -35,11 +34,11 @@ impl Chain {
 
     /// The key that the tree of `diff_id` has on top.
     pub(crate) fn key_of(&self, diff_id: &Sha256, ids: IdMode) -> Sha256 {
-        let mut hasher = sha2::Sha256::new();
+        let mut hasher = Sha256Hasher::default();
         hasher.update(format!("tree {TREE_VERSION} {ids:?} "));
         hasher.update(self.tip().map_or([0; 32], |tip| *tip.as_bytes()));
         hasher.update(diff_id.as_bytes());
-        Sha256::from_bytes(hasher.finalize().into())
+        hasher.finish()
     }
 
     pub(crate) fn push(&mut self, layer: ImageLayer, ids: IdMode) {
@@ -50,9 +49,9 @@ impl Chain {
     /// The key of one tree of the lowest `count` layers.
     pub(crate) fn flat_key(&self, count: usize) -> Option<Sha256> {
         let tip = self.keys.get(count.checked_sub(1)?)?;
-        let mut hasher = sha2::Sha256::new();
+        let mut hasher = Sha256Hasher::default();
         hasher.update(format!("flat tree {TREE_VERSION} "));
         hasher.update(tip.as_bytes());
-        Some(Sha256::from_bytes(hasher.finalize().into()))
+        Some(hasher.finish())
     }
 }

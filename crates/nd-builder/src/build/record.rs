@@ -4,7 +4,6 @@ use nd_names::Sha256;
 use nd_oci::Compression;
 use nd_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 use super::{StepName, StepResult};
 use crate::plan::{Action, ImageLayer, Step, StepKey, compression_word};
@@ -131,5 +130,5 @@ fn slot_key(steps: &[Step]) -> Sha256 {
         },
         None => String::new(),
     };
-    Sha256::from_bytes(sha2::Sha256::digest(text).into())
+    Sha256::of(text)
 }

@@ -11,13 +11,14 @@ use std::{
     path::Path,
 };
 
+use nd_names::Sha256;
 use nd_oci::{Compression, EntryReader, Ids, LayerOptions, Upper, write_layer};
 use nd_rootfs::{Attr, Entry, Kind, LayerEntry, TreePath};
 use nd_store::encode_layer_index;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT};
 
 use super::{error::EngineError, message::DoneLayer};
-use crate::{plan::content, scrub};
+use crate::scrub;
 
 /// What to seal and where to.
 pub(crate) struct Seal<'a> {
@@ -126,8 +127,8 @@ impl Seal<'_> {
                 if new != old {
                     return Ok(true);
                 }
-                let ours = upper.open(entry).and_then(content).map_err(read)?;
-                let theirs = content(lower.open(&entry.path)?).map_err(read)?;
+                let ours = upper.open(entry).and_then(Sha256::of_rest).map_err(read)?;
+                let theirs = Sha256::of_rest(lower.open(&entry.path)?).map_err(read)?;
                 Ok(ours != theirs)
             }
             (new, old) => Ok(new != old),

@@ -1,7 +1,7 @@
 //! What the host gives to a build: contexts, by name, and digests of what lies in them.
 
 use std::{
-    io::{self, Read},
+    io,
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::MetadataExt as _,
@@ -11,11 +11,10 @@ use std::{
 
 use indexmap::IndexMap;
 use nd_host::{Clock as _, NodeKind, RootDir, SystemClock};
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_oci::{Ids, Upper, UpperError};
 use nd_rootfs::{Entry, Kind, LayerEntry};
 use nd_store::Store;
-use sha2::Digest as _;
 
 /// Name of the context that `Copy` takes its sources from.
 pub const MAIN_CONTEXT: &str = "";
@@ -140,10 +139,10 @@ impl Contexts {
     }
 
     /// The digest of a file, read or remembered.
-    fn content(&self, file: std::fs::File) -> io::Result<[u8; 32]> {
+    fn content(&self, file: std::fs::File) -> io::Result<Sha256> {
         let meta = file.metadata()?;
         let Some(store) = self.memory.as_ref().filter(|_| meta.len() >= LARGE) else {
-            return content(file);
+            return Sha256::of_rest(file);
         };
         let identity = format!(
             "{} {} {} {} {} {} {}",
@@ -155,17 +154,17 @@ impl Contexts {
             meta.ctime(),
             meta.ctime_nsec()
         );
-        let key = Sha256::from_bytes(sha2::Sha256::digest(identity).into());
+        let key = Sha256::of(identity);
         let known = store.record(MEMORY, &key).ok().flatten();
         if let Some(known) = known.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
-            return Ok(known);
+            return Ok(Sha256::from_bytes(known));
         }
         // A file that was just changed may change again without the file system's clock showing it.
         let settled = SystemClock.now().as_second() - meta.ctime() > SETTLED;
-        let digest = content(file)?;
+        let digest = Sha256::of_rest(file)?;
         if settled {
             // What cannot be remembered is read again.
-            let _ = store.put_record(MEMORY, &key, &digest);
+            let _ = store.put_record(MEMORY, &key, digest.as_bytes());
         }
         Ok(digest)
     }
@@ -213,7 +212,7 @@ impl Contexts {
         }
     }
 
-    fn record(&self, all: &mut sha2::Sha256, entry: &Entry, upper: &Upper) -> io::Result<()> {
+    fn record(&self, all: &mut Sha256Hasher, entry: &Entry, upper: &Upper) -> io::Result<()> {
         match &entry.kind {
             Kind::Dir { .. } => all.update(b"d"),
             Kind::Symlink { target } => {
@@ -227,7 +226,7 @@ impl Contexts {
                 } else {
                     b'x'
                 }]);
-                all.update(self.content(upper.open(entry)?)?);
+                all.update(self.content(upper.open(entry)?)?.as_bytes());
             }
             Kind::Fifo | Kind::Socket | Kind::Device { .. } => all.update(b"?"),
         }
@@ -256,11 +255,12 @@ impl Inputs for Contexts {
             path: path.into(),
             source,
         };
-        let mut all = sha2::Sha256::new();
+        let mut all = Sha256Hasher::default();
         match self.open(context, path)? {
             Found::File { file, executable } => {
                 all.update([if executable { b'x' } else { b'f' }]);
-                all.update(self.content(file).map_err(|e| read(path, e))?);
+                let content = self.content(file).map_err(|e| read(path, e))?;
+                all.update(content.as_bytes());
             }
             Found::Tree(upper) => {
                 all.update(b"d");
@@ -276,20 +276,6 @@ impl Inputs for Contexts {
                 }
             }
         }
-        Ok(Sha256::from_bytes(all.finalize().into()))
-    }
-}
-
-/// SHA-256 of what `input` gives.
-pub(crate) fn content(mut input: impl Read) -> io::Result<[u8; 32]> {
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize().into()),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+        Ok(all.finish())
     }
 }

@@ -4,7 +4,6 @@ use std::{fmt, str::FromStr};
 
 use nd_names::{Architecture, ParseDigestError, Sha256};
 use serde::{Deserialize, Serialize};
-use sha2::Digest;
 
 use super::{Action, PLAN_SCHEMA};
 
@@ -39,7 +38,7 @@ impl StepKey {
         // Plain data without maps of unordered keys or non-string keys: it always serialises,
         // and always to the same text.
         let text = serde_json::to_vec(value).unwrap_or_default();
-        Self(Sha256::from_bytes(sha2::Sha256::digest(&text).into()))
+        Self(Sha256::of(&text))
     }
 }
 

@@ -14,8 +14,8 @@ use nd_instructions::{Network, Origin};
 use nd_names::{Architecture, Sha256};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use inputs::Found;
 pub use inputs::{Contexts, InputError, Inputs, MAIN_CONTEXT};
-pub(crate) use inputs::{Found, content};
 pub use key::StepKey;
 pub use layer::{ImageLayer, UnknownCompression};
 pub(crate) use layer::{compression_of_word, compression_word};

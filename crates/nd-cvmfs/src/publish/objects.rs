@@ -10,10 +10,9 @@ use std::{
     },
 };
 
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_report::Cancel;
 use nd_rootfs::{ContentSink, Location};
-use sha2::Digest as _;
 
 use crate::{
     chunk::{ChunkSizes, Chunker},
@@ -218,7 +217,7 @@ impl Feeder<'_> {
         let file = self.next;
         self.next += 1;
         let mut chunker = Chunker::new(self.chunks);
-        let mut digest = sha2::Sha256::new();
+        let mut digest = Sha256Hasher::default();
         let (mut piece, mut number, mut size) = (Vec::new(), 0, 0u64);
         let mut portion = std::mem::take(&mut self.portion);
         portion.resize(PORTION, 0);
@@ -247,7 +246,7 @@ impl Feeder<'_> {
         };
         self.portion = portion;
         self.read_bytes += size;
-        let content = Sha256::from_bytes(digest.finalize().into());
+        let content = digest.finish();
         // What was sent in part has to be sent to its end.
         if number == 0 && self.is_known(&content)? {
             return Ok(content);

@@ -9,14 +9,13 @@ use std::{
     },
 };
 
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_report::Cancel;
-use sha2::Digest as _;
 
 use super::{Depth, Finding, Object, VerifyError, VerifyOptions, Walk};
 use crate::{
     compress::Inflater,
-    hash::{ContentDigest, ObjectHash},
+    hash::ObjectHash,
     repository::{ObjectStream, ReadError, shown},
     storage::{Source, StorageError, read_all},
 };
@@ -142,7 +141,7 @@ impl Looker<'_> {
         if bytes.len() as u64 != *size {
             return Ok(Err(format!("it has {} bytes, not {size}", bytes.len())));
         }
-        let digest = || Sha256::from_bytes(sha2::Sha256::digest(bytes).into());
+        let digest = || Sha256::of(bytes);
         Ok(Ok(self.hash_contents.then(digest)))
     }
 
@@ -155,7 +154,7 @@ impl Looker<'_> {
             Err(ReadError::Storage(error)) => return Err(error),
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let mut digest = ContentDigest::default();
+        let mut digest = Sha256Hasher::default();
         Ok(match std::io::copy(&mut bytes, &mut digest) {
             Ok(_) => Ok(self.hash_contents.then(|| digest.finish())),
             Err(error) => Err(error.to_string()),

@@ -9,7 +9,6 @@ use nd_rootfs::{
     Location, TreePath, Wanted, digests,
 };
 use proptest::prelude::*;
-use sha2::Digest as _;
 
 use crate::fixture::Fixture;
 
@@ -38,7 +37,7 @@ impl Contents for Memory {
 pub(crate) fn file(memory: &mut Memory, bytes: Vec<u8>) -> Kind {
     let kind = Kind::File {
         size: bytes.len() as u64,
-        content: Sha256::from_bytes(sha2::Sha256::digest(&bytes).into()),
+        content: Sha256::of(&bytes),
         at: Location::Host(memory.0.len() as u64),
     };
     memory.0.push(bytes);
@@ -203,12 +202,10 @@ fn a_tree_with_everything_comes_back() {
     // What was read is what was written, by the contents too.
     // The marker of the catalogue is a file too.
     memory.0.push(Vec::new());
-    let all = memory.0.iter().map(|bytes| {
-        (
-            Sha256::from_bytes(sha2::Sha256::digest(bytes).into()),
-            bytes.clone(),
-        )
-    });
+    let all = memory
+        .0
+        .iter()
+        .map(|bytes| (Sha256::of(bytes), bytes.clone()));
     let mut compare = Compare(all.collect(), 0);
     contents
         .visit(&Wanted::distinct(&back), &mut compare)

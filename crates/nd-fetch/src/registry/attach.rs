@@ -10,7 +10,7 @@ use oci_spec::{distribution::Reference, image::MediaType};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{Registries, RegistryError, pull::sha256, referrers::INDEX, talk::Repository};
+use super::{Registries, RegistryError, referrers::INDEX, talk::Repository};
 use crate::{
     body::Source,
     fetcher::{blocking, until_cancelled},
@@ -89,7 +89,7 @@ impl Registries {
         let kind = image.manifest.media_type().clone();
         let kind = kind.unwrap_or(MediaType::ImageManifest).to_string();
         let nothing = Bytes::from_static(b"{}");
-        let empty = sha256(&nothing);
+        let empty = Sha256::of(&nothing);
         self.put_blob(&repository, empty, Source::Memory(nothing), None)
             .await?;
         let body = Source::File(artifact.file.clone(), size);
@@ -111,7 +111,7 @@ impl Registries {
             "annotations": annotations,
         });
         let bytes = text(&manifest);
-        let digest = sha256(&bytes);
+        let digest = Sha256::of(&bytes);
         let size = bytes.len();
         self.put_manifest(&repository, &digest.oci(), MANIFEST, bytes)
             .await?;

@@ -11,7 +11,6 @@ use oci_spec::{
 };
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
-use sha2::Digest as _;
 
 use super::{Registries, RegistryError, talk::Repository};
 use crate::{
@@ -239,7 +238,7 @@ impl Registries {
             let file = store.open(&digest)?;
             let read =
                 std::io::Read::read_to_end(&mut std::io::Read::take(file, 8 << 20), &mut bytes);
-            if read.is_ok() && sha256(&bytes) == digest {
+            if read.is_ok() && Sha256::of(&bytes) == digest {
                 return Ok(Manifest {
                     bytes,
                     digest,
@@ -268,7 +267,7 @@ impl Registries {
         let document = document.ok_or_else(|| RegistryError::NotFound {
             reference: name.to_owned(),
         })?;
-        let found = sha256(&document.bytes);
+        let found = Sha256::of(&document.bytes);
         let text = |header: &str| document.headers.get(header)?.to_str().ok();
         // What the registry announces must be what it gives, too.
         let announced = text("docker-content-digest").and_then(|text| text.parse().ok());
@@ -310,11 +309,7 @@ fn offline(name: &str) -> RegistryError {
 }
 
 fn name_key(name: &str) -> Sha256 {
-    sha256(format!("nd-fetch image name\0{name}").as_bytes())
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+    Sha256::of(format!("nd-fetch image name\0{name}").as_bytes())
 }
 
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Registries, RegistryError,
-    pull::{PARALLEL, sha256},
+    pull::PARALLEL,
     talk::{DOCUMENT, Repository, unexpected},
 };
 use crate::{
@@ -221,7 +221,7 @@ impl Registries {
         bytes: Bytes,
     ) -> Result<(), RegistryError> {
         let url = repository.url(&format!("manifests/{name}"))?;
-        let digest = sha256(&bytes);
+        let digest = Sha256::of(&bytes);
         let body = Source::Memory(bytes);
         let mut failures = 0;
         loop {
@@ -423,7 +423,7 @@ fn manifest(blobs: &dyn BlobSource, image: &Image) -> Result<Vec<u8>, RegistryEr
             path: image.digest.oci().into(),
             source,
         })?;
-    let found = sha256(&bytes);
+    let found = Sha256::of(&bytes);
     if found == image.digest {
         Ok(bytes)
     } else {

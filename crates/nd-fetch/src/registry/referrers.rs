@@ -217,7 +217,7 @@ impl Registries {
         let Some(document) = self.document(repository, &url, &headers).await? else {
             return Ok(None);
         };
-        let found = super::pull::sha256(&document.bytes);
+        let found = Sha256::of(&document.bytes);
         let announced = document.headers.get("docker-content-digest");
         let announced = announced.and_then(|text| text.to_str().ok()?.parse().ok());
         for expected in expected.into_iter().chain(announced) {

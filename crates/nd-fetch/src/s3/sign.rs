@@ -6,7 +6,6 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use nd_host::Environment;
 use nd_names::Sha256;
-use sha2::Digest as _;
 
 /// Who asks a store, and where it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,7 +80,7 @@ pub(super) fn authorization(
     let names: Vec<&str> = request.headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
     let _ = write!(canonical, "\n{names}\n{}", request.payload.hex());
-    let digest = Sha256::from_bytes(sha2::Sha256::digest(canonical.as_bytes()).into());
+    let digest = Sha256::of(canonical.as_bytes());
     let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", digest.hex());
     let secret = format!("AWS4{}", credentials.secret_key);
     let parts = [day, &credentials.region, "s3", "aws4_request", &text];
@@ -135,7 +134,7 @@ mod tests {
             session_token: None,
             region: "us-east-1".into(),
         };
-        let payload = Sha256::from_bytes(sha2::Sha256::digest(b"").into());
+        let payload = Sha256::of(b"");
         let mut headers = vec![
             ("host", "examplebucket.s3.amazonaws.com".to_owned()),
             ("x-amz-content-sha256", payload.hex()),

@@ -1,12 +1,11 @@
 //! One request to a store: signed, tried again, its refusal in words.
 
-use std::{io::Read as _, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use nd_host::{Clock as _, SystemClock};
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use reqwest::{Client, Method, Response};
-use sha2::Digest as _;
 use tokio::runtime::Runtime;
 
 use super::{
@@ -178,7 +177,7 @@ impl Bucket {
             .collect();
         let query = query.join("&");
         url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
-        let payload = Sha256::from_bytes(sha2::Sha256::digest(&ask.body).into());
+        let payload = Sha256::of(&ask.body);
         let mut headers = ask.headers.clone();
         if let Some(credentials) = &self.credentials {
             let stamp = stamp(SystemClock.now());
@@ -269,20 +268,12 @@ impl Bucket {
     /// The digest and the bytes of an object, read from the store.
     pub(super) fn digest(&self, key: &str) -> Result<(Sha256, u64), S3Error> {
         let answer = self.ask(&Ask::new(Method::GET, key))?;
-        let mut body = self.body(answer);
-        let (mut hasher, mut bytes) = (sha2::Sha256::new(), 0);
-        let mut portion = vec![0; 256 << 10];
-        loop {
-            let read = body.read(&mut portion).map_err(|source| S3Error::Body {
-                url: self.base.clone(),
-                source,
-            })?;
-            if read == 0 {
-                return Ok((Sha256::from_bytes(hasher.finalize().into()), bytes));
-            }
-            hasher.update(&portion[..read]);
-            bytes += read as u64;
-        }
+        let mut hasher = Sha256Hasher::default();
+        let bytes = std::io::copy(&mut self.body(answer), &mut hasher).map_err(|source| {
+            let url = self.base.clone();
+            S3Error::Body { url, source }
+        })?;
+        Ok((hasher.finish(), bytes))
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::{
 };
 
 use nd_fetch::{FetchError, FileUrls, Freshness, Network, Origin, Request};
+use nd_names::Sha256;
 
 use crate::{
     server::{Server, empty, head, whole},
-    support::{Bench, body, causes, request, sha256, url, verified},
+    support::{Bench, body, causes, request, url, verified},
 };
 
 /// Serves version `n` of a body with an entity tag, and 304 to who has it.
@@ -41,7 +42,7 @@ fn a_download_is_reported_used_revalidated_replaced_and_used_stale() {
     };
     let first = ask(Freshness::Revalidate).unwrap();
     assert_eq!(first.origin, Origin::Network);
-    assert_eq!((first.bytes, first.digest), (1001, sha256(&body(1001))));
+    assert_eq!((first.bytes, first.digest), (1001, Sha256::of(body(1001))));
     assert_eq!(fs_err::read(&first.path).unwrap(), body(1001));
     assert_eq!(first.etag.as_deref(), Some("\"v1\""));
     assert_eq!(ask(Freshness::Any).unwrap().origin, Origin::Cache);
@@ -121,7 +122,10 @@ fn files_of_this_machine_only_where_the_caller_allows_it() {
     bench.options.file_urls = FileUrls::Allow;
     bench.options.network = Network::Off;
     assert_eq!(bench.fetch(&verified(&text, b"abc")).unwrap().bytes, 3);
-    assert_eq!(bench.fetch(&request(&text)).unwrap().digest, sha256(b"abc"));
+    assert_eq!(
+        bench.fetch(&request(&text)).unwrap().digest,
+        Sha256::of(b"abc")
+    );
     for odd in ["file:///dev/zero", "file:///", "file:///absent"] {
         assert_eq!(causes(bench.fetch(&request(odd))).len(), 1, "{odd}");
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nd_fetch::{Cause, Downgrade, FetchError, Request};
+use nd_names::Sha256;
 use nd_report::Cancel;
 
 use crate::{
@@ -67,7 +68,7 @@ fn the_next_mirror_is_asked_and_nobody_listening_is_a_reason() {
     let closed = Server::start(|_, _| Ok(())).url("/f");
     let server = Server::start(|_, out| whole(out, &body(10), &[]));
     let bench = Bench::new();
-    for sha256 in [None, Some(crate::support::sha256(&body(10)))] {
+    for sha256 in [None, Some(Sha256::of(body(10)))] {
         let fetched = bench.fetch(&Request {
             urls: vec![
                 url("http://127.0.0.1:1/f"),

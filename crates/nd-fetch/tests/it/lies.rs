@@ -11,12 +11,13 @@ use nd_fetch::{
     Cause, FetchError,
     registry::{Pushed, Quota, RegistryError},
 };
+use nd_names::Sha256;
 
 use crate::{
     push::{push, stored},
     registry::{Sample, count, pull},
     server::{Asked, Server, cut, empty, head, part, stall, whole},
-    support::{Bench, sha256},
+    support::Bench,
 };
 
 /// One wrong answer.
@@ -130,7 +131,7 @@ impl Liar {
         let image = Sample::new("amd64", &[120_000]);
         let mut blobs: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for blob in image.layers.iter().chain([&image.config]) {
-            blobs.insert(sha256(blob).oci(), blob.clone());
+            blobs.insert(Sha256::of(blob).oci(), blob.clone());
         }
         let manifest = image.manifest.clone();
         let Lies { of, ever } = lies.clone();
@@ -179,7 +180,7 @@ impl Liar {
                     empty(out, "202 Accepted", &[&to])
                 }
                 _ => {
-                    let has = format!("Docker-Content-Digest: {}", sha256(&asked.body).oci());
+                    let has = format!("Docker-Content-Digest: {}", Sha256::of(&asked.body).oci());
                     empty(out, "201 Created", &[&has])
                 }
             }
@@ -212,7 +213,7 @@ fn a_pull_comes_through_everything_that_passes() {
         remaining: 7,
     };
     assert_eq!(pulled.quota, Some(left));
-    let layer = fs_err::read(bench.store.blob_path(&sha256(&liar.image.layers[0])));
+    let layer = fs_err::read(bench.store.blob_path(&Sha256::of(&liar.image.layers[0])));
     assert_eq!(layer.unwrap(), liar.image.layers[0]);
     assert_eq!(count(&liar.server, "/token"), 1);
     let said = bench.said();
@@ -277,7 +278,7 @@ fn a_pull_ends_at_what_does_not_pass_and_keeps_nothing_wrong() {
             let error = pull(&bench, &liar.server).unwrap_err();
             assert_eq!(reason(&error), expected, "{kind}, {lie:?}: {error:?}");
             for blob in liar.image.layers.iter().chain([&liar.image.config]) {
-                let kept = bench.store.blob(&sha256(blob)).unwrap();
+                let kept = bench.store.blob(&Sha256::of(blob)).unwrap();
                 assert!(kept.is_none(), "{kind}, {lie:?}");
             }
             let shown = format!("{error} {error:?} {}", bench.said());
@@ -363,7 +364,7 @@ fn a_registry_that_stores_something_else_or_gives_no_address_is_told_of() {
     });
     let bench = Bench::new();
     let stored = stored(&bench, &image);
-    let other = sha256(b"other").oci();
+    let other = Sha256::of(b"other").oci();
     let ends = |location, digest: &str| {
         *said.lock().unwrap() = (location, format!("Docker-Content-Digest: {digest}"));
         push(&bench, &server, &stored, "group/app:1", None)

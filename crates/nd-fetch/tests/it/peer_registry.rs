@@ -4,8 +4,9 @@ use std::path::Path;
 
 use nd_fetch::{
     Network, Retries,
-    registry::{Pushed, RegistryError},
+    registry::{Pushed, RegistryError, parse_reference},
 };
+use nd_names::Sha256;
 use nd_oci::{ImageSpec, Layout};
 use nd_report::Cancel;
 use nd_testkit::{Registry, RegistrySettings, skopeo};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     registry::{Sample, ask, basic, registries},
-    support::{Bench, sha256},
+    support::Bench,
     tls::Authority,
 };
 
@@ -94,7 +95,7 @@ fn what_skopeo_pushes_is_pulled_and_is_what_skopeo_pulls() {
         let to = format!("dir:{}", peer.display());
         skopeo(&["copy", "--src-tls-verify=false", &from, &to]).unwrap();
         let manifest = fs_err::read(peer.join("manifest.json")).unwrap();
-        assert_eq!(sha256(&manifest), pulled.digest);
+        assert_eq!(Sha256::of(&manifest), pulled.digest);
         for layer in &pulled.image.layers {
             let ours = fs_err::read(bench.store.blob_path(&layer.digest)).unwrap();
             assert_eq!(ours, fs_err::read(peer.join(layer.digest.hex())).unwrap());
@@ -171,9 +172,9 @@ fn what_is_pushed_is_what_skopeo_pulls_and_only_what_is_missing_is_sent() {
             return;
         }
         let manifest = fs_err::read(peer.join("manifest.json")).unwrap();
-        assert_eq!(sha256(&manifest), image.digest);
+        assert_eq!(Sha256::of(&manifest), image.digest);
         for layer in &sample.layers {
-            let theirs = fs_err::read(peer.join(sha256(layer).hex())).unwrap();
+            let theirs = fs_err::read(peer.join(Sha256::of(layer).hex())).unwrap();
             assert_eq!(&theirs, layer);
         }
     }
@@ -190,7 +191,7 @@ fn a_file_is_attached_to_its_image_once_and_found_again() {
     let bench = Bench::new();
     let registries = registries(&bench, &running.host, None);
     let name = format!("{}/group/app:1", running.host);
-    let reference: nd_fetch::registry::Reference = name.parse().unwrap();
+    let reference = parse_reference(&name).unwrap();
     let cancel = Cancel::default();
     registries
         .push_blocking(&layout, &image, &reference, None, &cancel)
@@ -201,7 +202,7 @@ fn a_file_is_attached_to_its_image_once_and_found_again() {
         let artifact = nd_fetch::registry::Artifact {
             kind: kind.into(),
             file: fs_err::File::open(&path).unwrap().into_file().into(),
-            digest: sha256(bytes),
+            digest: Sha256::of(bytes),
             title: "a file".into(),
             created: "2026-01-02T00:00:00Z".into(),
         };

@@ -11,12 +11,13 @@ use std::{
 };
 
 use nd_fetch::{Fetcher, Freshness, Request};
+use nd_names::Sha256;
 use nd_report::{Cancel, Silent};
 use nd_store::{ItemKind, Store};
 
 use crate::{
     server::{Server, cut, part, stall, whole},
-    support::{Bench, body, fetch, options, request, sha256, verified},
+    support::{Bench, body, fetch, options, request, verified},
 };
 
 /// Not a test of its own: the process that the others start.
@@ -55,7 +56,7 @@ fn start(bench: &Bench, url: &str, digest: Option<String>) -> Child {
 
 #[test]
 fn eight_processes_ask_and_the_server_sees_one_download() {
-    for digest in [None, Some(sha256(&body(400_000)).hex())] {
+    for digest in [None, Some(Sha256::of(body(400_000)).hex())] {
         let server = Server::start(|_, out| {
             // Long enough for all of them to come and wait.
             std::thread::sleep(Duration::from_millis(700));
@@ -86,7 +87,7 @@ fn after_a_kill_the_download_goes_on_at_the_byte_it_had_reached() {
             _ => part(asked, out, &body(N), &["ETag: \"one\""]),
         });
         let bench = Bench::new();
-        let digest = known.then(|| sha256(&body(N)).hex());
+        let digest = known.then(|| Sha256::of(body(N)).hex());
         let mut child = start(&bench, &server.url("/f"), digest);
         let reached = || {
             let items = bench.store.list().unwrap();

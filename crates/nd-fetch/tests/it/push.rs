@@ -6,13 +6,14 @@ use nd_fetch::{
     Cause,
     registry::{Pushed, RegistryError},
 };
+use nd_names::Sha256;
 use nd_oci::Image;
 use nd_report::Cancel;
 
 use crate::{
     registry::{Sample, basic, registries},
     server::{Asked, Server, empty, stall, whole},
-    support::{Bench, sha256},
+    support::Bench,
 };
 
 /// The sample in the store of the bench.
@@ -93,7 +94,7 @@ fn a_blob_goes_where_the_registry_says_without_the_credential_and_again_when_tha
     let bodies: Vec<_> = puts.iter().map(|asked| &asked.body).collect();
     assert_eq!(bodies, [&sample.config, &sample.config, &sample.layers[0]]);
     for Asked { target, body, .. } in &puts {
-        let digest = sha256(body).oci().replace(':', "%3A");
+        let digest = Sha256::of(body).oci().replace(':', "%3A");
         assert_eq!(target, &format!("/put?sig=SECRET&digest={digest}"));
     }
     assert!(
@@ -110,8 +111,8 @@ fn a_blob_goes_where_the_registry_says_without_the_credential_and_again_when_tha
 #[test]
 fn what_is_there_is_not_sent_and_what_is_elsewhere_is_mounted() {
     let sample = Sample::new("amd64", &[1000, 2000]);
-    let there = format!("/v2/a/blobs/{}", sha256(&sample.layers[0]).oci());
-    let elsewhere = sha256(&sample.layers[1]).hex();
+    let there = format!("/v2/a/blobs/{}", Sha256::of(&sample.layers[0]).oci());
+    let elsewhere = Sha256::of(&sample.layers[1]).hex();
     let server = Server::start(move |asked, out| match &asked.method[..] {
         "HEAD" if asked.target == there => empty(out, "200 OK", &[]),
         "HEAD" => empty(out, "404 Not Found", &[]),
@@ -134,7 +135,7 @@ fn what_is_there_is_not_sent_and_what_is_elsewhere_is_mounted() {
         "{posts:?}"
     );
     assert_eq!(targets(&server, "PUT").len(), 2);
-    let name = format!("a@{}", sha256(b"another").oci());
+    let name = format!("a@{}", Sha256::of(b"another").oci());
     let error = push(&bench, &server, &image, &name, None).unwrap_err();
     assert!(matches!(error, RegistryError::OtherImage { .. }), "{error}");
 }

@@ -8,7 +8,9 @@ use std::{
 
 use nd_fetch::{
     Cause, Credential, FetchError, Network,
-    registry::{Credentials, Pulled, Quota, Reference, Registries, RegistryError, RegistryOptions},
+    registry::{
+        Credentials, Pulled, Quota, Registries, RegistryError, RegistryOptions, parse_reference,
+    },
 };
 use nd_names::{Architecture, Sha256};
 use nd_report::Cancel;
@@ -16,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     server::{Asked, Server, cut, empty, part, whole},
-    support::{Bench, body, sha256},
+    support::{Bench, body},
 };
 
 /// The documents and blobs of an image, by digest.
@@ -43,14 +45,14 @@ impl Sample {
             "config": {},
             "rootfs": {
                 "type": "layers",
-                "diff_ids": plain.iter().map(|bytes| sha256(bytes).oci()).collect::<Vec<_>>(),
+                "diff_ids": plain.iter().map(|bytes| Sha256::of(bytes).oci()).collect::<Vec<_>>(),
             },
         });
         let config = serde_json::to_vec(&config).unwrap();
         let blob = |kind: &str, bytes: &[u8]| {
             json!({
                 "mediaType": format!("application/vnd.oci.image.{kind}"),
-                "digest": sha256(bytes).oci(),
+                "digest": Sha256::of(bytes).oci(),
                 "size": bytes.len(),
             })
         };
@@ -68,7 +70,7 @@ impl Sample {
     }
 
     pub(crate) fn digest(&self) -> Sha256 {
-        sha256(&self.manifest)
+        Sha256::of(&self.manifest)
     }
 
     /// An index of images.
@@ -100,7 +102,7 @@ impl Shelf {
         for image in images {
             shelf.manifest("latest", &image.manifest);
             for blob in image.layers.iter().chain([&image.config]) {
-                let name = format!("/v2/group/app/blobs/{}", sha256(blob).oci());
+                let name = format!("/v2/group/app/blobs/{}", Sha256::of(blob).oci());
                 shelf.0.insert(name, blob.clone());
             }
         }
@@ -108,7 +110,7 @@ impl Shelf {
     }
 
     fn manifest(&mut self, tag: &str, bytes: &[u8]) {
-        for name in [tag, &sha256(bytes).oci()] {
+        for name in [tag, &Sha256::of(bytes).oci()] {
             let name = format!("/v2/group/app/manifests/{name}");
             self.0.insert(name, bytes.to_vec());
         }
@@ -136,7 +138,7 @@ pub(crate) fn registries(bench: &Bench, host: &str, credential: Option<Credentia
 }
 
 pub(crate) fn ask(registries: &Registries, name: &str) -> Result<Pulled, RegistryError> {
-    let reference: Reference = name.parse().unwrap();
+    let reference = parse_reference(name).unwrap();
     registries.pull_blocking(&reference, Architecture::X86_64, &Cancel::default())
 }
 
@@ -188,7 +190,7 @@ fn an_image_is_pulled_once_and_then_there_without_a_network() {
         })
     );
     for layer in &image.layers {
-        let path = bench.store.blob_path(&sha256(layer));
+        let path = bench.store.blob_path(&Sha256::of(layer));
         assert_eq!(&fs_err::read(path).unwrap(), layer);
     }
     // Two layers are equal, and nothing is asked for twice.
@@ -220,7 +222,7 @@ fn the_architecture_is_chosen_and_what_is_missing_is_named() {
     let pulled = pull(&bench, &server).unwrap();
     assert_eq!(
         (pulled.digest, pulled.image.digest),
-        (sha256(&index), intel.digest())
+        (Sha256::of(&index), intel.digest())
     );
     let host = server.authority();
     let registries = registries(&bench, &host, None);
@@ -313,7 +315,7 @@ fn blobs_come_from_elsewhere_without_the_credential_and_go_on_after_a_cut() {
     });
     let shelf = Shelf::of(&[&image]);
     let target = format!("Location: {}", storage.url("/x?sig=SECRET"));
-    let digest = sha256(&image.layers[0]).oci();
+    let digest = Sha256::of(&image.layers[0]).oci();
     let server = Server::start(move |asked, out| {
         if asked.header("authorization").is_none() {
             let challenge = "WWW-Authenticate: Basic realm=\"r\"";
@@ -344,7 +346,7 @@ fn what_is_not_what_its_digest_says_is_refused() {
     let mut wrong = Shelf::of(&[&image]);
     let name = format!("/v2/group/app/manifests/{}", image.digest().oci());
     wrong.0.insert(name, other.manifest.clone());
-    let layer = format!("/v2/group/app/blobs/{}", sha256(&image.layers[0]).oci());
+    let layer = format!("/v2/group/app/blobs/{}", Sha256::of(&image.layers[0]).oci());
     let mut same_size = image.layers[0].clone();
     same_size[20] ^= 1;
     wrong.0.insert(layer.clone(), same_size);

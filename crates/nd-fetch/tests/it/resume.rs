@@ -1,6 +1,7 @@
 //! Going on after a cut, with servers that know how and servers that do not.
 
 use nd_fetch::{Cause, Origin, Rate, Request};
+use nd_names::Sha256;
 use nd_store::ItemKind;
 
 use crate::{
@@ -92,7 +93,7 @@ fn after_a_restart_of_the_machine_only_a_digest_makes_a_part_trusted() {
         let mut bench = Bench::new();
         bench.options.retries.attempts = 1;
         let mut asked = request(&server.url("/f"));
-        asked.sha256 = known.then(|| crate::support::sha256(&body(N)));
+        asked.sha256 = known.then(|| Sha256::of(body(N)));
         causes(bench.fetch(&asked));
         let items = bench.store.list().unwrap();
         let left = items

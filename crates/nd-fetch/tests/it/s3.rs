@@ -14,11 +14,10 @@ use nd_fetch::{
     FetchOptions, Retries,
     s3::{Bucket, Condition, Described, S3Credentials, S3Error, Upload, Uploaded},
 };
+use nd_names::Sha256;
 use nd_report::{Cancel, Silent, StepId};
 use nd_testkit::ObjectStore;
 use tempfile::TempDir;
-
-use crate::support::sha256;
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -57,7 +56,7 @@ fn upload(bucket: &Bucket, key: &str, file: &(PathBuf, Vec<u8>)) -> Result<Uploa
     bucket.upload(&Upload {
         key,
         file: &file.0,
-        sha256: sha256(&file.1),
+        sha256: Sha256::of(&file.1),
         told: (Arc::new(Silent), StepId(0)),
         cancel: &Cancel::default(),
     })
@@ -150,7 +149,7 @@ fn an_upload_that_was_cut_goes_on_where_it_was_and_never_replaces_another_object
     let stored = whole.head("large.simg").unwrap().unwrap();
     assert_eq!(
         (stored.bytes, stored.sha256),
-        (50 * MEBIBYTE, Some(sha256(&large.1)))
+        (50 * MEBIBYTE, Some(Sha256::of(&large.1)))
     );
 
     // The same once more is no error, another file is.

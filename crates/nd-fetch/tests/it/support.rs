@@ -12,7 +12,6 @@ use nd_fetch::{
 use nd_names::Sha256;
 use nd_report::{Cancel, Event, Reporter};
 use nd_store::{ItemKind, Store};
-use sha2::Digest as _;
 use tempfile::TempDir;
 
 /// Keeps the notes.
@@ -103,13 +102,9 @@ pub(crate) fn request(text: &str) -> Request {
 
 pub(crate) fn verified(text: &str, body: &[u8]) -> Request {
     Request {
-        sha256: Some(sha256(body)),
+        sha256: Some(Sha256::of(body)),
         ..request(text)
     }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
 }
 
 /// Bytes that differ everywhere, so that no part can stand for another.

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nd_names::Sha256Hasher;
 use rustix::{
     fs::{
         AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, open, openat, statat,
@@ -20,7 +21,6 @@ use rustix::{
     process::getuid,
     time::{ClockId, clock_gettime},
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{file_state, holder::own_folder};
 
@@ -130,25 +130,21 @@ fn compare(
 
 /// The name under which it is remembered that a file had a digest.
 fn name(about: &Stat, recorded: &[u8]) -> String {
-    let mut hasher = Sha256::new();
+    let mut hasher = Sha256Hasher::default();
     for number in file_state(about) {
         hasher.update(number.to_le_bytes());
     }
     hasher.update(recorded.to_ascii_lowercase());
-    hex(hasher)
-}
-
-fn hex(hasher: Sha256) -> String {
-    nd_names::Sha256::from_bytes(hasher.finalize().into()).hex()
+    hasher.finish().hex()
 }
 
 fn digest(file: &OwnedFd) -> Result<String, Errno> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Sha256Hasher::default();
     let mut part = vec![0; PART];
     let mut at = 0;
     loop {
         match rustix::io::pread(file, &mut part, at) {
-            Ok(0) => return Ok(hex(hasher)),
+            Ok(0) => return Ok(hasher.finish().hex()),
             Ok(count) => {
                 hasher.update(&part[..count]);
                 at += count as u64;

@@ -6,7 +6,6 @@ use std::{
 };
 
 use nd_launcher::{Form, LaunchFile};
-use sha2::{Digest as _, Sha256};
 
 use crate::{fixture::Fixture, native::Pair, warm::Site};
 
@@ -25,7 +24,7 @@ fn record(fixture: &Fixture, form: Form, sha256: Option<&str>) {
 
 fn digest_of(site: &Site) -> String {
     let bytes = fs_err::read(site.image()).unwrap();
-    nd_names::Sha256::from_bytes(Sha256::digest(bytes).into()).hex()
+    nd_names::Sha256::of(bytes).hex()
 }
 
 fn demand(site: &Site, policy: &str) {

@@ -97,11 +97,10 @@ impl ContentSink for Collect {
         content: &Sha256,
         bytes: &mut dyn Read,
     ) -> io::Result<()> {
-        use sha2::Digest as _;
         let mut all = Vec::new();
         bytes.read_to_end(&mut all)?;
         assert_eq!(all.len() as u64, size);
-        assert_eq!(sha2::Sha256::digest(&all)[..], content.as_bytes()[..]);
+        assert_eq!(Sha256::of(&all), *content);
         self.0.push((at, all));
         Ok(())
     }

@@ -5,14 +5,13 @@ use nd_rootfs::{
     Attr, CAPABILITY, DeviceClass, Entry, Index, Kind, LayerEntry, LayerIndex, Location, TreePath,
 };
 use proptest::prelude::*;
-use sha2::Digest as _;
 
 pub(crate) fn path(text: impl AsRef<[u8]>) -> TreePath {
     TreePath::new(text).unwrap()
 }
 
 pub(crate) fn sha(bytes: &[u8]) -> Sha256 {
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+    Sha256::of(bytes)
 }
 
 pub(crate) fn entry(at: impl AsRef<[u8]>, mode: u16, kind: Kind) -> Entry {

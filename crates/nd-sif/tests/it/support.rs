@@ -100,8 +100,7 @@ pub(crate) fn system(busybox: &[u8]) -> (Index, Memory) {
 }
 
 fn digest(bytes: &[u8]) -> Sha256 {
-    use sha2::Digest as _;
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+    Sha256::of(bytes)
 }
 
 /// Packs a system around `busybox` into a SIF file.

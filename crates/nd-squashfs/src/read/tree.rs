@@ -9,13 +9,12 @@ use std::{
     },
 };
 
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_report::Cancel;
 use nd_rootfs::{
     ContentSink, Contents, ContentsError, DeviceClass, Entry, Index, Kind, LinkGroup, Location,
     TreePath, Wanted,
 };
-use sha2::Digest as _;
 
 use super::{
     ReadAt, ReadError, Reader, check_class, device_class,
@@ -321,7 +320,7 @@ impl<S: ReadAt> Reader<S> {
             }
             let Some(unpack) = scratch else { break };
             let mut bytes = FileBytes::new(self, files[number].file, unpack);
-            let mut hasher = sha2::Sha256::new();
+            let mut hasher = Sha256Hasher::default();
             let mut buf = [0; 16 * 1024];
             loop {
                 cancel.check().map_err(|error| stop(error.into()))?;
@@ -331,7 +330,7 @@ impl<S: ReadAt> Reader<S> {
                     Err(error) => return Err(stop(unwrap(error))),
                 }
             }
-            digests.push(Sha256::from_bytes(hasher.finalize().into()));
+            digests.push(hasher.finish());
         }
         Ok(digests)
     }
@@ -430,7 +429,7 @@ impl<S: ReadAt> Contents for ImageContents<S> {
             };
             let mut bytes = Hashing {
                 inner: FileBytes::new(&self.reader, file, unpack),
-                hasher: sha2::Sha256::new(),
+                hasher: Sha256Hasher::default(),
                 passed: 0,
             };
             sink.file(at, file.size, &wanted.content, &mut bytes)
@@ -439,9 +438,7 @@ impl<S: ReadAt> Contents for ImageContents<S> {
                     content: wanted.content,
                     source,
                 })?;
-            if bytes.passed == file.size
-                && bytes.hasher.finalize()[..] != wanted.content.as_bytes()[..]
-            {
+            if bytes.passed == file.size && bytes.hasher.finish() != wanted.content {
                 return Err(changed);
             }
         }
@@ -451,7 +448,7 @@ impl<S: ReadAt> Contents for ImageContents<S> {
 
 struct Hashing<R> {
     inner: R,
-    hasher: sha2::Sha256,
+    hasher: Sha256Hasher,
     passed: u64,
 }
 

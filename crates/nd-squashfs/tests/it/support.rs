@@ -16,7 +16,6 @@ use nd_rootfs::{
 use nd_squashfs::{
     Digests, ImageContents, Limits, ReadError, Reader, WriteOptions, Written, write,
 };
-use sha2::Digest as _;
 
 /// Contents in memory, handed over in the order of their locations.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +73,7 @@ impl TreeBuilder {
     pub(crate) fn file(&mut self, at: impl AsRef<[u8]>, bytes: &[u8]) -> &mut Entry {
         let place = Location::Host(self.contents.0.len() as u64);
         self.contents.0.insert(place, bytes.to_vec());
-        let content = Sha256::from_bytes(sha2::Sha256::digest(bytes).into());
+        let content = Sha256::of(bytes);
         let size = bytes.len() as u64;
         self.put(
             at,
@@ -167,7 +166,7 @@ impl ContentSink for Checked {
         let mut all = Vec::new();
         bytes.read_to_end(&mut all)?;
         assert_eq!(all.len() as u64, size);
-        assert_eq!(sha2::Sha256::digest(&all)[..], content.as_bytes()[..]);
+        assert_eq!(Sha256::of(&all), *content);
         self.0 += 1;
         Ok(())
     }

@@ -13,7 +13,6 @@ use serde_json::json;
 use transparent_singularity::{
     Given, InstallRecord, InstallWish, Placement, Site,
     cli::{Installer, InstallerOptions},
-    digest_of,
 };
 
 use super::{
@@ -134,7 +133,7 @@ fn export(args: &ExportArgs, printer: &Printer) -> Result<(), Failure> {
 /// Copies an image unless its very bytes are there; how many bytes were written.
 fn copy(from: &Path, to: &Path, sha256: &Sha256) -> Result<u64, Failure> {
     let there = match fs_err::File::open(to) {
-        Ok(mut file) => Some(digest_of(&mut file)?),
+        Ok(mut file) => Some(Sha256::of_rest(&mut file)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error.into()),
     };
@@ -143,7 +142,7 @@ fn copy(from: &Path, to: &Path, sha256: &Sha256) -> Result<u64, Failure> {
     }
     let mut file = AtomicFile::create(to)?;
     let bytes = io::copy(&mut fs_err::File::open(from)?, &mut file)?;
-    if digest_of(&mut fs_err::File::open(file.path())?)? != *sha256 {
+    if Sha256::of_rest(fs_err::File::open(file.path())?)? != *sha256 {
         let message = format!("`{}` is not what was installed", from.display());
         return Err(Failure::new(FailureKind::Failed, message)
             .hint("`transparent-singularity verify` says more"));

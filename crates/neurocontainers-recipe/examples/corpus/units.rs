@@ -5,12 +5,12 @@ use std::path::Path;
 use indexmap::IndexMap;
 use nd_instructions::{Op, Script, install_script};
 use nd_jinja::{Engine, Undefined};
+use nd_names::Sha256;
 use nd_report::{FileId, Sink, Span};
 use nd_yaml::{Entry, Limits, Map, Node, Value as Yaml, dump, python_str};
 use neurocontainers_recipe::{guest_filename, split_words};
 use neurodocker::{Argument, Call, Strictness, Templates, normalise_run, save_command};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     directory::read_json,
@@ -200,8 +200,7 @@ fn install(row: &Value, out: &mut Vec<Difference>) {
 
 fn yaml_dump(row: &Value, out: &mut Vec<Difference>) {
     let found = dump(&node(&row["value"]));
-    let digest = Sha256::digest(found.as_bytes());
-    let hex = nd_names::Sha256::from_bytes(digest.into()).hex();
+    let hex = Sha256::of(&found).hex();
     report::value("yaml", &row["yaml"], &json!(found), out);
     report::value(
         "cache_id",

@@ -2,9 +2,9 @@
 
 use nd_instructions::{BindMount, Network, Op, Script};
 use nd_jinja::Value;
+use nd_names::Sha256;
 use nd_report::Span;
 use nd_yaml::Node;
-use sha2::{Digest as _, Sha256};
 
 use crate::codes;
 
@@ -98,7 +98,6 @@ impl Compiler<'_, '_> {
 /// The cache id of a directive and the text it is the digest of.
 fn cache_id(directive: &Node) -> (String, String) {
     let text = nd_yaml::dump(directive);
-    let digest = Sha256::digest(text.as_bytes());
-    let hex = nd_names::Sha256::from_bytes(digest.into()).hex();
+    let hex = Sha256::of(&text).hex();
     (format!("h{}", &hex[..8]), text)
 }

@@ -196,7 +196,7 @@ impl World {
             return source.to_owned();
         }
         // Upstream takes the path of the download in the user's cache.
-        let digest = sha2::Sha256::digest_hex(source.as_bytes());
+        let digest = nd_names::Sha256::of(source);
         format!(
             "{}/.cache/neurocontainers/{digest}",
             self.fixed.upstream_home
@@ -217,18 +217,6 @@ impl World {
             run.locals.push(key.to_owned());
         }
         Ok(format!("{LOCAL_ROOT}/{key}"))
-    }
-}
-
-/// Hexadecimal digests of bytes.
-trait HexDigest {
-    fn digest_hex(bytes: &[u8]) -> String;
-}
-
-impl HexDigest for sha2::Sha256 {
-    fn digest_hex(bytes: &[u8]) -> String {
-        use sha2::Digest as _;
-        nd_names::Sha256::from_bytes(Self::digest(bytes).into()).hex()
     }
 }
 

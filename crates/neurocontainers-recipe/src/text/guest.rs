@@ -1,6 +1,6 @@
 //! Names of declared files inside the image.
 
-use sha2::{Digest as _, Sha256};
+use nd_names::Sha256;
 
 /// The name a declared file has inside a mount and in the build context: the last part of its
 /// URL, percent-decoded, or `name` where there is no URL or the part is no file name.
@@ -69,8 +69,7 @@ fn percent_decode(text: &str) -> String {
 
 /// `name` with twelve digits of the digest of `source` before its last extension.
 pub(crate) fn with_digest(name: &str, source: &str) -> String {
-    let digest = Sha256::digest(source.as_bytes());
-    let hex = nd_names::Sha256::from_bytes(digest.into()).hex();
+    let hex = Sha256::of(source).hex();
     let hex = &hex[..12];
     let (folder, file) = match name.rfind('/') {
         Some(at) => name.split_at(at + 1),

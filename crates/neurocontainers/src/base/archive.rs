@@ -4,9 +4,8 @@ use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
 use nd_host::{Invocation, ProgramError, Programs, Stream};
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_report::Cancel;
-use sha2::Digest as _;
 
 use super::BaseError;
 use crate::machine::{AptSource, parse_list};
@@ -85,7 +84,7 @@ pub(super) fn ask(
         package: "apt",
     })?;
     let folder = tempfile::tempdir_in(temporary).map_err(BaseError::io(temporary))?;
-    let mut digest = sha2::Sha256::new();
+    let mut digest = Sha256Hasher::default();
     let mut state = ArchiveState {
         digest: Sha256::from_bytes([0; 32]),
         date: 0,
@@ -117,7 +116,7 @@ pub(super) fn ask(
         state.date = state.date.max(release_date(&bytes).unwrap_or(0));
         state.sources.push(source.clone());
     }
-    state.digest = Sha256::from_bytes(digest.finalize().into());
+    state.digest = digest.finish();
     Ok(Ok(state))
 }
 

@@ -9,14 +9,13 @@ use std::{
 
 use jiff::Timestamp;
 use nd_host::{Clock, Programs};
-use nd_names::{Architecture, Sha256};
+use nd_names::{Architecture, Sha256, Sha256Hasher};
 use nd_oci::{Compression, Image};
 use nd_report::{Cancel, Event, Reporter, StepId, StepOutcome};
 use nd_sandbox::{Emulator, IdMode};
 use nd_store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::Digest as _;
 
 use super::{
     Base, BaseArchives, BaseError, BaseKind, BaseOrigin,
@@ -251,7 +250,7 @@ impl Bootstrapper<'_> {
     }
 
     fn key(&self, words: &[&str]) -> Sha256 {
-        let mut hash = sha2::Sha256::new();
+        let mut hash = Sha256Hasher::default();
         let ids = self.ids.name();
         hash.update(format!(
             "base {} {:?} {ids}",
@@ -262,7 +261,7 @@ impl Bootstrapper<'_> {
             hash.update((word.len() as u64).to_le_bytes());
             hash.update(word);
         }
-        Sha256::from_bytes(hash.finalize().into())
+        hash.finish()
     }
 
     fn latest(&self, key: &Sha256) -> Result<Option<Latest>, BaseError> {

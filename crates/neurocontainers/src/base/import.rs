@@ -6,7 +6,6 @@ use nd_host::Programs;
 use nd_names::{Architecture, Sha256};
 use nd_oci::{BlobSource as _, Image, ImageTree, Layout, Limits};
 use nd_store::Store;
-use sha2::Digest as _;
 
 use super::{Base, BaseArchives, BaseError, BaseKind, BaseOrigin, archive, facts::Facts, sif};
 
@@ -150,7 +149,7 @@ fn remembered(
         meta.len(),
         i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
     );
-    let key = Sha256::from_bytes(sha2::Sha256::digest(identity).into());
+    let key = Sha256::of(identity);
     if let Some(known) = store.record(ARCHIVES, &key)?
         && let Some(digest) = String::from_utf8(known)
             .ok()

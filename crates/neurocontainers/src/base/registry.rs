@@ -8,7 +8,6 @@ use nd_fetch::registry::{
 use nd_names::{Architecture, Sha256};
 use nd_report::Event;
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 use super::{Base, BaseError, BaseKind, import::described};
 use crate::{downloads::with_registries, pipeline::Workshop};
@@ -225,7 +224,7 @@ impl FromRegistry<'_> {
 
     fn key(&self, image: &Sha256) -> Sha256 {
         let text = format!("{}\0{}", self.reference, image.hex());
-        Sha256::from_bytes(sha2::Sha256::digest(text).into())
+        Sha256::of(text)
     }
 
     fn failed(&self, source: RegistryError) -> BaseError {

@@ -14,7 +14,6 @@ use neurocontainers_recipe::{
     Compat, LoadOptions,
     fulltest::{Suite, check_contract, parse_suite},
 };
-use sha2::Digest as _;
 
 use super::{CheckError, deploy_check, suite::SuiteRun};
 use crate::{
@@ -191,7 +190,7 @@ impl Tests<'_> {
             return Ok(Vec::new());
         };
         let text = fs_err::read(&path).map_err(CheckError::io(&path))?;
-        let digest = Sha256::from_bytes(sha2::Sha256::digest(&text).into());
+        let digest = Sha256::of(&text);
         let mut sink = Sink::new();
         let text = String::from_utf8_lossy(&text);
         let suite = parse_suite(&text, FileId(0), &LoadOptions::default(), &mut sink);

@@ -8,7 +8,6 @@ use nd_instructions::Op;
 use nd_oci::{Image, Layout};
 use nd_report::{Event, Reporter, StepId, StepOutcome};
 use neurodocker::{ApptainerOptions, render_apptainer};
-use sha2::Digest as _;
 
 use super::{Base, Engine, EngineError, EngineKind, Inputs, Job, commands, stubs::without_stubs};
 use crate::{
@@ -346,7 +345,7 @@ fn image_word(name: &str) -> String {
 /// Builds of other folders have other names.
 fn key(job: &Job<'_>) -> String {
     let path = job.planned.folder.as_os_str().as_encoded_bytes();
-    let digest = nd_names::Sha256::from_bytes(sha2::Sha256::digest(path).into());
+    let digest = nd_names::Sha256::of(path);
     digest.hex()[..16].to_owned()
 }
 

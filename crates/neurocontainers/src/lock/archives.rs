@@ -7,7 +7,7 @@ use std::{
 };
 
 use nd_fetch::{Freshness, Request, SafeUrl};
-use nd_names::{Architecture, Sha256};
+use nd_names::{Architecture, Sha256, Sha256Hasher};
 use nd_report::{Event, Reporter};
 use neurocontainers_recipe::lock::{LockedArchive, LockedFile, LockedPackage};
 
@@ -49,10 +49,9 @@ impl Archives {
         public: &[AptSource],
         architecture: Architecture,
     ) -> Result<Self, PipelineError> {
-        use sha2::Digest as _;
         let mirrors = Mirrors::find(public, workshop.machine.sources());
         let mut out = Self::default();
-        let mut state = sha2::Sha256::new();
+        let mut state = Sha256Hasher::default();
         for (number, source) in public.iter().enumerate() {
             let address = source.in_release();
             let request = Request {
@@ -90,7 +89,7 @@ impl Archives {
                 files,
             });
         }
-        out.state = Some(Sha256::from_bytes(state.finalize().into()));
+        out.state = Some(state.finish());
         out.read_lists(workshop, &mirrors)?;
         Ok(out)
     }

@@ -1,13 +1,13 @@
 //! Delivering an image that exists to further places.
 
 use std::{
-    io::{self, BufWriter, Read as _, Write as _},
+    io::{self, BufWriter, Write as _},
     path::Path,
     sync::Arc,
 };
 
 use nd_fetch::registry::{Artifact, RegistryError, RegistryOptions, parse_reference};
-use nd_host::{AtomicFile, AtomicFolder, make_room};
+use nd_host::{AtomicFile, AtomicFolder, make_executable, make_room};
 use nd_names::Sha256;
 use nd_oci::{BlobSource, Image, Layout, PlatformIndex};
 use nd_store::Store;
@@ -89,7 +89,9 @@ pub fn deliver(
                 let mut from = fs_err::File::open(sif).map_err(fail())?;
                 io::copy(&mut from, out).map_err(fail()).map(drop)
             })?;
-            super::sif::make_executable_at(path).map_err(OutputError::io(path))?;
+            fs_err::File::open(path)
+                .and_then(|written| make_executable(written.file()))
+                .map_err(OutputError::io(path))?;
             Ok(delivered)
         }
         ImagePlace::Oci(path) => {
@@ -179,19 +181,9 @@ fn file<E: Into<OutputError>>(
 
 /// SHA-256 and length of a file.
 pub(crate) fn file_digest(path: &Path) -> io::Result<(Sha256, u64)> {
-    use sha2::Digest as _;
-    let mut file = fs_err::File::open(path)?;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok((Sha256::from_bytes(hasher.finalize().into()), bytes));
-        }
-        hasher.update(&buffer[..n]);
-        bytes += n as u64;
-    }
+    let file = fs_err::File::open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok((Sha256::of_rest(file)?, bytes))
 }
 
 /// A folder that is written beside its place, which holds nothing, or what `is_ours` knows.

@@ -8,7 +8,6 @@ use nd_builder::{ImageLayer, ImageState};
 use nd_names::{Architecture, ImageName, Sha256};
 use nd_rootfs::TreeDigests;
 use serde::Serialize;
-use sha2::Digest as _;
 
 use crate::base::BaseOrigin;
 
@@ -112,5 +111,5 @@ impl ImageDescription {
 /// SHA-256 of a value's JSON.
 pub(crate) fn digest_of(value: &impl Serialize) -> Result<Sha256, serde_json::Error> {
     let bytes = serde_json::to_vec(value)?;
-    Ok(Sha256::from_bytes(sha2::Sha256::digest(bytes).into()))
+    Ok(Sha256::of(bytes))
 }

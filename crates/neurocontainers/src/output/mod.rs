@@ -21,9 +21,3 @@ pub use record::release_json;
 pub use sif::{Compression, SifInputs, WrittenSif, write_sif};
 pub use tree::{TreeFacts, tree_facts};
 pub(crate) use tree::{indexes, merged};
-
-/// SHA-256 of bytes in memory.
-pub(crate) fn sha256(bytes: &[u8]) -> nd_names::Sha256 {
-    use sha2::Digest as _;
-    nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
-}

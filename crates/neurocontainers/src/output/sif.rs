@@ -1,20 +1,19 @@
 //! The SIF file: written straight from the layers, without an unpacked copy.
 
 use std::{
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
-use nd_host::{AtomicFile, make_room};
+use nd_host::{AtomicFile, make_executable, make_room};
 use nd_names::Sha256;
 use nd_oci::RuntimeFiles;
 use nd_report::{Cancel, Reporter, StepId};
 use nd_rootfs::{TreeDigests, WithFiles};
-use nd_sif::{DataType, INSPECT_METADATA, ObjectSpec, SifOptions, SifWriter, id_of};
+use nd_sif::{DataType, ObjectSpec, SifOptions, SifWriter, id_of};
 use nd_squashfs::{Progress, WriteOptions};
 use nd_store::Store;
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 use super::{ImageDescription, OutputError, TreeFacts, tree::merged};
 
@@ -100,7 +99,6 @@ pub fn write_sif(
         time: image.epoch,
     };
     let mut sif = SifWriter::new(&mut file, options)?;
-    let definition = ObjectSpec::new(DataType::DefFile, "");
     let packing = WriteOptions {
         compression: inputs.compression.squashfs(),
         epoch: Some(image.epoch),
@@ -111,17 +109,12 @@ pub fn write_sif(
     let partition = ObjectSpec::squashfs(image.architecture);
     let partition = sif.put_with::<_, OutputError>(partition, |out| {
         let start = out.stream_position().map_err(fail())?;
-        let written = {
-            let mut buffered = io::BufWriter::with_capacity(1 << 20, &mut *out);
-            nd_squashfs::write(&index, &mut contents, &mut buffered, &packing)?
-        };
+        let written = nd_squashfs::write(&index, &mut contents, out, &packing)?;
         // The superblock is written last, so the bytes are complete only now.
         out.seek(SeekFrom::Start(start)).map_err(fail())?;
-        hash(out, written.bytes).map_err(fail())
+        Sha256::of_rest(out.take(written.bytes)).map_err(fail())
     })?;
-    sif.put(definition, inputs.definition.as_bytes())?;
-    let inspect = ObjectSpec::new(DataType::GenericJson, INSPECT_METADATA);
-    sif.put(inspect, runtime.inspect_metadata().as_bytes())?;
+    sif.put_about(inputs.definition, &runtime.inspect_metadata())?;
     let config = image.config_digest()?;
     let document = inputs
         .facts
@@ -138,43 +131,8 @@ pub fn write_sif(
     let bytes = sif.finish()?;
     file.flush().map_err(fail())?;
     file.seek(SeekFrom::Start(0)).map_err(fail())?;
-    let digest = hash(&mut file, bytes).map_err(fail())?;
-    make_executable(&file).map_err(fail())?;
+    let digest = Sha256::of_rest(&mut file).map_err(fail())?;
+    make_executable(file.file()).map_err(fail())?;
     file.rename().map_err(fail())?;
     Ok(WrittenSif { digest, bytes })
-}
-
-/// Like any image that Apptainer writes: it can be run by its name.
-fn make_executable(file: &AtomicFile) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.file().metadata()?.permissions().mode();
-    let readable = (mode & 0o444) >> 2;
-    let permissions = std::fs::Permissions::from_mode(mode | readable);
-    file.file().set_permissions(permissions)
-}
-
-/// The same for a file that has its name.
-pub(super) fn make_executable_at(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs_err::metadata(path)?.permissions().mode();
-    let permissions = std::fs::Permissions::from_mode(mode | ((mode & 0o444) >> 2));
-    fs_err::set_permissions(path, permissions)
-}
-
-fn hash(input: &mut impl Read, length: u64) -> io::Result<Sha256> {
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut left = length;
-    while left > 0 {
-        let wanted = buffer
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
-        let n = input.read(&mut buffer[..wanted])?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        hasher.update(&buffer[..n]);
-        left -= n as u64;
-    }
-    Ok(Sha256::from_bytes(hasher.finalize().into()))
 }

@@ -47,7 +47,7 @@ pub(super) fn write(
         release: OutputFile {
             path: shown(&outputs.release),
             bytes: release.len() as u64,
-            digest: crate::output::sha256(&release).oci(),
+            digest: nd_names::Sha256::of(&release).oci(),
             cached: outputs.release_cached,
         },
         outputs: Vec::new(),

@@ -5,7 +5,6 @@ use std::{fmt::Write as _, path::Path, sync::Arc};
 use nd_report::{ColumnUnit, FileId, LineIndex, Severity, Sink};
 use neurocontainers_recipe::Compat;
 use neurodocker::Templates;
-use sha2::{Digest as _, Sha256};
 
 /// Largest template that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -73,7 +72,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 fn is_repaired(name: &str, bytes: &[u8]) -> bool {
     let known = REPAIRED.iter().find(|(known, _)| *known == name);
     known.is_some_and(|(_, digest)| {
-        let found = nd_names::Sha256::from_bytes(Sha256::digest(bytes).into());
+        let found = nd_names::Sha256::of(bytes);
         found.hex().starts_with(digest)
     })
 }

@@ -2,18 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    io::Read,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use nd_host::{NodeKind, RootDir};
-use nd_names::Sha256;
+use nd_names::{Sha256, Sha256Hasher};
 use neurocontainers_recipe::{
     Compiled, is_confined,
     resolved::{DeclaredFile, FileSource},
 };
-use sha2::Digest as _;
 
 use super::{CACHE_FOLDER, OUTPUT_FOLDER, StageError};
 use crate::downloads::Downloads;
@@ -71,7 +69,7 @@ impl StagePlan {
             items: BTreeMap::new(),
             recipe,
             sources,
-            identity: sha2::Sha256::new(),
+            identity: Sha256Hasher::default(),
         };
         planner.identity.update(VERSION.to_le_bytes());
         planner.plan(compiled)?;
@@ -97,7 +95,7 @@ impl StagePlan {
         Ok(Self {
             items,
             recipe,
-            digest: Sha256::from_bytes(identity.finalize().into()),
+            digest: identity.finish(),
         })
     }
 
@@ -111,7 +109,7 @@ struct Planner<'a> {
     items: BTreeMap<String, Item>,
     recipe: RootDir,
     sources: &'a StageSources<'a>,
-    identity: sha2::Sha256,
+    identity: Sha256Hasher,
 }
 
 impl Planner<'_> {
@@ -201,7 +199,7 @@ impl Planner<'_> {
             Item::Download { sha256, .. } => sha256.hex(),
             item => format!("{item:?}"),
         };
-        let digest = Sha256::from_bytes(sha2::Sha256::digest(what).into()).hex();
+        let digest = Sha256::of(what).hex();
         let (stem, suffix) = match guest.rfind('.') {
             Some(at) if at > 0 => guest.split_at(at),
             _ => (guest, ""),
@@ -324,24 +322,11 @@ impl Planner<'_> {
     }
 }
 
-fn check_digest(
-    file: &DeclaredFile,
-    path: &Path,
-    mut opened: std::fs::File,
-) -> Result<(), StageError> {
+fn check_digest(file: &DeclaredFile, path: &Path, opened: std::fs::File) -> Result<(), StageError> {
     let Some(expected) = file.sha256 else {
         return Ok(());
     };
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        let n = opened.read(&mut buffer).map_err(StageError::io(path))?;
-        if n == 0 {
-            break;
-        }
-        hasher.update(&buffer[..n]);
-    }
-    let found = Sha256::from_bytes(hasher.finalize().into());
+    let found = Sha256::of_rest(opened).map_err(StageError::io(path))?;
     if found == expected {
         return Ok(());
     }

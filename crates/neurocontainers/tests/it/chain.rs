@@ -17,7 +17,6 @@ use nd_rootfs::{
 use nd_squashfs::{Digests, FileRange, Reader, WriteOptions};
 use proptest::prelude::*;
 use serde_json::json;
-use sha2::Digest as _;
 
 /// What a name stands for. Names of one `inode` are hard links of each other.
 #[derive(Debug, Clone, PartialEq)]
@@ -275,7 +274,7 @@ fn compare(index: &Index, tree: &Tree, what: &str) {
 }
 
 fn digest(bytes: &[u8]) -> Sha256 {
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+    Sha256::of(bytes)
 }
 
 /// Reads everything and compares it with its digest.

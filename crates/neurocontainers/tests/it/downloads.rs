@@ -6,8 +6,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use sha2::Digest as _;
-
 use crate::build::Fixture;
 
 /// A server that answers with what is filed under the path, and remembers what was asked.
@@ -104,7 +102,7 @@ fn server() -> Server {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into()).hex()
+    nd_names::Sha256::of(bytes).hex()
 }
 
 #[test]

@@ -12,7 +12,6 @@ use std::{
 use nd_names::Sha256;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sha2::Digest as _;
 
 use crate::{
     people::{Kind, Person, Place, slow, summary},
@@ -121,8 +120,7 @@ impl Victim {
         let home = self.person.home.to_str().unwrap();
         assert!(!mounts.contains(home), "{when}: {mounts}");
         for blob in files(&self.person.home.join(".cache"), "blobs") {
-            let digest = sha2::Sha256::digest(fs_err::read(&blob).unwrap());
-            let digest = Sha256::from_bytes(digest.into()).hex();
+            let digest = Sha256::of(fs_err::read(&blob).unwrap()).hex();
             assert_eq!(
                 blob.file_name().unwrap().to_str(),
                 Some(&digest[..]),

@@ -8,7 +8,6 @@ use std::{
 
 use nd_report::{FileId, Sink};
 use nd_yaml::Node;
-use sha2::Digest as _;
 
 use crate::{build::Fixture, peer_registry::Registry};
 
@@ -68,8 +67,7 @@ fn archive(folder: &Path) -> (PathBuf, String) {
         ])
         .status();
     assert!(packed.unwrap().success());
-    let sum = sha2::Sha256::digest(fs_err::read(&archive).unwrap());
-    let sum = nd_names::Sha256::from_bytes(sum.into());
+    let sum = nd_names::Sha256::of(fs_err::read(&archive).unwrap());
     (archive, sum.hex())
 }
 

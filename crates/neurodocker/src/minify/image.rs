@@ -8,8 +8,8 @@ use std::{
 };
 
 use nd_builder::{ImageLayer, ImageState, import_base, layer_trees};
-use nd_fetch::registry::Reference;
-use nd_names::Sha256;
+use nd_fetch::registry::parse_reference;
+use nd_names::{Sha256, Sha256Hasher};
 use nd_oci::{
     BlobSource, Compression, Image, ImageTree, LayerOptions, Layout, Limits, write_layer,
 };
@@ -282,7 +282,7 @@ fn missing(image: &str, path: &Path, error: io::Error) -> MinifyError {
         return MinifyError::io(path)(error);
     }
     let image = image.to_owned();
-    if image.parse::<Reference>().is_ok() && !image.starts_with('.') && !is_file_name(&image) {
+    if parse_reference(&image).is_ok() && !image.starts_with('.') && !is_file_name(&image) {
         return MinifyError::PerhapsInRegistry { image };
     }
     MinifyError::NoImage { image }
@@ -302,16 +302,15 @@ fn is_reference(name: &str) -> bool {
     let host = first.contains('.') && !first.starts_with('.');
     let host = host || first.contains(':') || first == "localhost";
     let version = rest.contains([':', '@']);
-    (host || version) && !is_file_name(name) && name.parse::<Reference>().is_ok()
+    (host || version) && !is_file_name(name) && parse_reference(name).is_ok()
 }
 
 /// Digest of what an output is made from, so that equal inputs give equal files.
 pub(super) fn digest_of(parts: &[&[u8]]) -> Sha256 {
-    use sha2::Digest as _;
-    let mut hasher = sha2::Sha256::new();
+    let mut hasher = Sha256Hasher::default();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    Sha256::from_bytes(hasher.finalize().into())
+    hasher.finish()
 }

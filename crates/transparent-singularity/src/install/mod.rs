@@ -311,7 +311,7 @@ fn is_same_file(wish: &InstallWish, record: &InstallRecord) -> bool {
     let Ok(mut file) = fs_err::File::open(path) else {
         return false;
     };
-    match (record.sha256(), crate::digest_of(&mut file)) {
+    match (record.sha256(), Sha256::of_rest(&mut file)) {
         (Some(known), Ok(found)) => known == found,
         _ => false,
     }

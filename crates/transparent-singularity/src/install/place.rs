@@ -2,6 +2,7 @@
 
 use std::{io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
+use nd_names::Sha256;
 use nd_oci::Layout;
 use nd_rootfs::{Contents, Index, Wanted};
 
@@ -109,7 +110,7 @@ fn local(path: &Path, means: &Means<'_>) -> Result<Obtained, InstallError> {
     let mut file = fs_err::File::open(path).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
     crate::room(means.fetch, bytes)?;
-    let sha256 = crate::digest_of(&mut file).map_err(io)?;
+    let sha256 = Sha256::of_rest(&mut file).map_err(io)?;
     Ok(Obtained {
         content: Content::File {
             path: path.into(),
@@ -197,7 +198,7 @@ fn verify_copy(copy: &Path, obtained: &Obtained) -> Result<(), InstallError> {
         source,
     };
     let mut file = fs_err::File::open(copy).map_err(io)?;
-    let found = crate::digest_of(&mut file).map_err(io)?;
+    let found = Sha256::of_rest(&mut file).map_err(io)?;
     if obtained.source.sha256 != Some(found.to_string()) {
         return Err(io(std::io::Error::other("it changed while it was copied")).into());
     }

@@ -11,7 +11,7 @@ use nd_modulefile::{Additions, Dialect, Folder, Module, Variable};
 use nd_names::ImageName;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{script::quoted, tree::sha256};
+pub(crate) use self::script::quoted;
 pub use self::{
     script::{activation, deactivation, upstream_uninstall},
     tree::{Tree, TreeBuilder, TreeError},

@@ -13,7 +13,6 @@ use nd_rootfs::{
     Attr, ContentSink, Contents, ContentsError, Entry, Index, IndexError, Kind, LayerEntry,
     LinkGroup, Location, PathError, TreePath, Wanted,
 };
-use sha2::Digest as _;
 
 /// Generated files: an index, and the bytes of its contents. Kilobytes, but for the launcher, which
 /// is one content however many names it has.
@@ -41,11 +40,6 @@ pub struct TreeBuilder {
     entries: Vec<Entry>,
     contents: BTreeMap<Sha256, Vec<u8>>,
     groups: u32,
-}
-
-/// SHA-256 of bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
-    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
 }
 
 impl TreeBuilder {
@@ -77,7 +71,7 @@ impl TreeBuilder {
         bytes: Vec<u8>,
         mode: u16,
     ) -> Result<(), TreeError> {
-        let content = sha256(&bytes);
+        let content = Sha256::of(&bytes);
         let size = bytes.len() as u64;
         let group = (paths.len() > 1).then(|| {
             self.groups += 1;

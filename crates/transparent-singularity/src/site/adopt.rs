@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path};
 
-use nd_names::ImageName;
+use nd_names::{ImageName, Sha256};
 
 use super::{InstallRecord, RecordedFile, Site, SiteError, SourceRecord, names_image};
 use crate::{COMMANDS, CommandName, ENV, EnvironmentSource, ModuleFile, Placement, WrapperStyle};
@@ -122,7 +122,7 @@ fn recorded(folder: &Path, name: String) -> Option<RecordedFile> {
     let found = fs_err::symlink_metadata(&path)
         .ok()
         .filter(std::fs::Metadata::is_file)?;
-    let digest = crate::digest_of(&mut fs_err::File::open(&path).ok()?).ok()?;
+    let digest = Sha256::of_rest(fs_err::File::open(&path).ok()?).ok()?;
     Some(RecordedFile {
         path: name,
         sha256: digest.to_string(),

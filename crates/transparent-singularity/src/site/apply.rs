@@ -11,6 +11,7 @@ use std::{
 };
 
 use nd_host::{FileLock, write_atomic};
+use nd_names::Sha256;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{InstallRecord, Site, SiteError};
@@ -247,7 +248,7 @@ impl Site {
         let listed = record.files.iter().find(|file| file.path == COMMANDS);
         let found = fs_err::read(self.folder(record).join(COMMANDS));
         match (listed, found) {
-            (Some(listed), Ok(bytes)) => crate::sha256(&bytes).to_string() == listed.sha256,
+            (Some(listed), Ok(bytes)) => Sha256::of(&bytes).to_string() == listed.sha256,
             _ => false,
         }
     }

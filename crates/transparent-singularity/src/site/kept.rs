@@ -60,7 +60,7 @@ impl Site {
             let mut file = AtomicFile::create(&target)?;
             io::copy(&mut input, &mut file)?;
             let mut written = fs_err::File::open(file.path())?;
-            if crate::digest_of(&mut written)? != *sha256 {
+            if Sha256::of_rest(&mut written)? != *sha256 {
                 return Ok(false);
             }
             file.commit()?;
@@ -78,7 +78,7 @@ impl Site {
     pub fn kept(&self, sha256: &Sha256) -> Result<Option<PathBuf>, SiteError> {
         let path = self.kept_path(sha256);
         let found = match fs_err::File::open(&path) {
-            Ok(mut file) => crate::digest_of(&mut file),
+            Ok(mut file) => Sha256::of_rest(&mut file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => Err(error),
         };

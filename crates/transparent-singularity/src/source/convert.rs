@@ -11,7 +11,7 @@ use nd_names::{Architecture, Sha256};
 use nd_oci::{Image, RuntimeConfig, RuntimeFiles};
 use nd_report::Cancel;
 use nd_rootfs::{Contents, Index, IndexError, Kind, WithFiles};
-use nd_sif::{DataType, INSPECT_METADATA, ObjectSpec, SifError, SifOptions, SifWriter, id_of};
+use nd_sif::{ObjectSpec, SifError, SifOptions, SifWriter, id_of};
 use nd_squashfs::{WriteError, WriteOptions};
 
 /// Why an image could not be written as a SIF file.
@@ -81,26 +81,14 @@ pub fn write_sif(
         cancel: cancel.clone(),
         ..WriteOptions::default()
     };
-    sif.put_with::<_, ConvertError>(ObjectSpec::squashfs(architecture), |out| {
-        let start = out.stream_position().map_err(fail())?;
-        let written = {
-            let mut buffered = io::BufWriter::with_capacity(1 << 20, &mut *out);
-            nd_squashfs::write(&index, &mut contents, &mut buffered, &packing)?
-        };
-        out.seek(SeekFrom::Start(start + written.bytes))
-            .map_err(fail())?;
-        Ok(())
+    sif.put_with(ObjectSpec::squashfs(architecture), |out| {
+        nd_squashfs::write(&index, &mut contents, out, &packing).map_err(ConvertError::from)
     })?;
-    sif.put(
-        ObjectSpec::new(DataType::DefFile, ""),
-        definition.as_bytes(),
-    )?;
-    let inspect = ObjectSpec::new(DataType::GenericJson, INSPECT_METADATA);
-    sif.put(inspect, runtime.inspect_metadata().as_bytes())?;
+    sif.put_about(&definition, &runtime.inspect_metadata())?;
     let bytes = sif.finish()?;
     file.flush().map_err(fail())?;
     file.seek(SeekFrom::Start(0)).map_err(fail())?;
-    let digest = crate::digest_of(&mut file).map_err(fail())?;
+    let digest = Sha256::of_rest(&mut file).map_err(fail())?;
     let mode = std::fs::Permissions::from_mode(0o755);
     file.file().set_permissions(mode).map_err(fail())?;
     file.commit().map_err(fail())?;

@@ -8,8 +8,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use sha2::Digest as _;
-
 use crate::fixture::Desk;
 
 pub(crate) const STEM: &str = "tool_1.0_20240131";
@@ -89,7 +87,7 @@ pub(crate) fn plain(code: u16, body: impl Into<Vec<u8>>) -> Answer {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    nd_names::Sha256::from_bytes(sha2::Sha256::digest(bytes).into()).to_string()
+    nd_names::Sha256::of(bytes).to_string()
 }
 
 /// A desk with settings that name these sources, and an image's bytes.

@@ -3,7 +3,7 @@
 use nd_cvmfs::{MANIFEST, Manifest, Repository, WHITELIST, Whitelist};
 use nd_fetch::{FetchOptions, ObjectClient, Retries, SafeUrl, Timeouts};
 use nd_host::{NodeKind, ProgramError};
-use sha2::{Digest as _, Sha256};
+use nd_names::Sha256Hasher;
 
 use super::{Machine, OWN, StepError, io_at};
 use crate::{
@@ -268,13 +268,13 @@ impl Machine<'_> {
 
     /// What tells whether a service was started with the files that are there.
     pub(super) fn digest(&self, reads: &[String]) -> Result<String, StepError> {
-        let mut all = Sha256::new();
+        let mut all = Sha256Hasher::default();
         for path in reads {
             let text = self.text(path)?.unwrap_or_default();
             all.update((text.len() as u64).to_le_bytes());
             all.update(text);
         }
-        let digest = nd_names::Sha256::from_bytes(all.finalize().into());
+        let digest = all.finish();
         Ok(format!("{}\n", digest.hex()))
     }
 

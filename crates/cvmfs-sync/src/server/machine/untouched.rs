@@ -1,7 +1,6 @@
 //! Whether a file that holds something else is anybody's work, or as its package or we ourselves left it.
 
 use nd_host::ProgramError;
-use sha2::{Digest as _, Sha256};
 
 use super::{Machine, OWN, StepError};
 use crate::server::step::{CommandLine, command};
@@ -81,5 +80,5 @@ fn record(path: &str) -> String {
 }
 
 fn digest(text: &str) -> String {
-    nd_names::Sha256::from_bytes(Sha256::digest(text).into()).hex()
+    nd_names::Sha256::of(text).hex()
 }

@@ -12,7 +12,6 @@ use serde_json::json;
 use transparent_singularity::{
     Content, OpenImage, WrapperStyle,
     cli::{Getter, InstallerOptions, each},
-    digest_of,
 };
 
 use super::{ChoiceArgs, bucket, stores};
@@ -141,7 +140,7 @@ impl Work<'_> {
         let given = given.map(|folder| self.environment.absolute(folder).join(&key));
         if let Some(path) = given.filter(|path| path.is_file()) {
             OpenImage::open(&path)?;
-            let sha256 = digest_of(&mut fs_err::File::open(&path)?)?;
+            let sha256 = Sha256::of_rest(fs_err::File::open(&path)?)?;
             return Ok((path, sha256, false));
         }
         match self.getter.obtain(number, image)?.content {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use nd_names::Sha256;
 use nd_terminal::{Failure, FailureKind};
 use serde_json::{Value, json};
 
@@ -152,7 +153,7 @@ fn check(
             "the image names no digest, and none was recorded",
         ));
     };
-    let file = crate::digest_of(&mut fs_err::File::open(&path)?)?;
+    let file = Sha256::of_rest(fs_err::File::open(&path)?)?;
     Ok((file == known, file.to_string()))
 }
 
