@@ -6,7 +6,10 @@ use nd_terminal::{Failure, FailureKind, OrFail as _, human_bytes, human_duration
 use serde_json::json;
 
 use super::args::{Context, TrustArgs, verify_failure};
-use crate::{Place, housekeeping::lag_of};
+use crate::{
+    Place,
+    housekeeping::{ServerLag, lag_of},
+};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -99,6 +102,20 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
     })
 }
 
+/// How a copy stands, on one line.
+pub(super) fn told(lag: &ServerLag) -> String {
+    let server = &lag.server;
+    match (&lag.problem, lag.revision) {
+        (Some(problem), _) => format!("{server}: {problem}"),
+        (None, Some(revision)) if lag.behind > 0 => format!(
+            "{server}: revision {revision}, {} behind, {} late at most",
+            lag.behind,
+            human_duration(std::time::Duration::from_secs(lag.seconds.unsigned_abs()))
+        ),
+        _ => format!("{server}: current"),
+    }
+}
+
 /// Says how far copies are behind, and proves them where there is a key.
 fn servers(
     context: &Context,
@@ -133,17 +150,7 @@ fn servers(
         }))?;
     } else {
         for lag in &all {
-            let server = &lag.server;
-            let text = match (&lag.problem, lag.revision) {
-                (Some(problem), _) => format!("{server}: {problem}"),
-                (None, Some(revision)) if lag.behind > 0 => format!(
-                    "{server}: revision {revision}, {} behind, {} late at most",
-                    lag.behind,
-                    human_duration(std::time::Duration::from_secs(lag.seconds.unsigned_abs()))
-                ),
-                _ => format!("{server}: current"),
-            };
-            context.printer.data(&text)?;
+            context.printer.data(&told(lag))?;
         }
     }
     if late == 0 {

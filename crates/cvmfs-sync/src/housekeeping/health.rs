@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use nd_cvmfs::{ReadError, Repository, Source};
+use nd_cvmfs::Repository;
 use serde::Serialize;
 
+use super::{ServerLag, lag_of};
 use crate::{
+    Place,
     publisher::{Publisher, PublisherError, Transaction},
     sync::{Memory, StoppedRun},
 };
@@ -30,6 +32,8 @@ pub struct Health {
     pub ended: Option<i64>,
     /// What ended the last run early, if anything did.
     pub stopped: Option<StoppedRun>,
+    /// How far copies are behind.
+    pub servers: Vec<ServerLag>,
 }
 
 /// From when on something is wrong.
@@ -41,31 +45,44 @@ pub struct Thresholds {
     pub complete_hours: i64,
     /// More containers fail.
     pub failed: usize,
+    /// A copy is more revisions behind.
+    pub behind: u64,
 }
 
 impl Default for Thresholds {
-    /// Two days, one day, none.
+    /// Two days, one day, none, none.
     fn default() -> Self {
         Self {
             whitelist_hours: 48,
             complete_hours: 24,
             failed: 0,
+            behind: 0,
         }
     }
 }
 
 impl Health {
-    /// Looks at a repository through its publisher, and at what its reconciler remembers.
+    /// Looks at a repository through its publisher, at what its reconciler remembers, and at `copies`,
+    /// which are compared where the publisher writes a repository and not proven.
     pub fn look(
         publisher: &mut dyn Publisher,
         memory: &Memory,
+        copies: &[Place],
         now: Timestamp,
     ) -> Result<Self, PublisherError> {
         let state = publisher.state()?;
-        let (published, whitelist_hours) = match publisher.source() {
-            None => (None, None),
-            Some(source) => signatures(source, now).map_err(PublisherError::Manifest)?,
-        };
+        let (mut published, mut whitelist_hours, mut servers) = (None, None, Vec::new());
+        if let Some(source) = publisher.source() {
+            let repository = Repository::open(source).map_err(PublisherError::Manifest)?;
+            // Only the date counts here; `verify` proves the rest.
+            let trust = repository.check_trust(&[], None, now);
+            let (list, _) = trust.map_err(|error| PublisherError::Manifest(error.into()))?;
+            whitelist_hours = list.map(|list| list.hours_left(now));
+            let manifest = repository.manifest();
+            published = manifest.timestamp;
+            let lag = |copy: &Place| lag_of(manifest, copy.source(), &[], now);
+            servers = copies.iter().map(lag).collect();
+        }
         Ok(Self {
             revision: state.revision,
             published,
@@ -83,6 +100,7 @@ impl Health {
             complete: memory.complete,
             ended: memory.ended,
             stopped: memory.stopped.clone(),
+            servers,
         })
     }
 
@@ -96,6 +114,14 @@ impl Health {
         }
         if self.failed.len() > limits.failed {
             problems.push(format!("{} containers fail", self.failed.len()));
+        }
+        for lag in &self.servers {
+            let server = &lag.server;
+            if let Some(problem) = &lag.problem {
+                problems.push(format!("{server}: {problem}"));
+            } else if lag.behind > limits.behind {
+                problems.push(format!("{server} is {} revisions behind", lag.behind));
+            }
         }
         if let Some(stopped) = &self.stopped {
             problems.push(format!("the last run ended early: {}", stopped.reason));
@@ -161,20 +187,33 @@ impl Health {
             "Whether the last run ended early.",
             Some(i64::from(self.stopped.is_some())),
         );
+        let mut of_servers = |name: &str, help: &str, value: &dyn Fn(&ServerLag) -> Option<u64>| {
+            for (at, lag) in self.servers.iter().enumerate() {
+                let name = format!("cvmfs_sync_{name}");
+                if at == 0 {
+                    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
+                }
+                if let Some(value) = value(lag) {
+                    let server = lag.server.replace('\\', "\\\\").replace('"', "\\\"");
+                    let _ = writeln!(
+                        out,
+                        "{name}{{repository=\"{repository}\",server=\"{server}\"}} {value}"
+                    );
+                }
+            }
+        };
+        of_servers(
+            "server_good",
+            "Whether a copy can be read and has this repository.",
+            &|lag| Some(u64::from(lag.problem.is_none())),
+        );
+        of_servers(
+            "server_behind",
+            "Revisions that a copy is behind.",
+            &|lag| lag.revision.map(|_| lag.behind),
+        );
         out
     }
-}
-
-/// When a repository was published, and for how many hours its whitelist is good.
-fn signatures(
-    source: &dyn Source,
-    now: Timestamp,
-) -> Result<(Option<i64>, Option<i64>), ReadError> {
-    let repository = Repository::open(source)?;
-    // Only the date counts here; `verify` proves the rest.
-    let (list, _) = repository.check_trust(&[], None, now)?;
-    let hours = list.map(|list| list.hours_left(now));
-    Ok((repository.manifest().timestamp, hours))
 }
 
 #[cfg(test)]
@@ -198,8 +237,22 @@ mod tests {
                 reason: "no space is left".into(),
                 at: 1_700_000_000,
             }),
+            servers: [(Some(5), 2, None), (None, 0, Some("gone".to_owned()))]
+                .map(|(revision, behind, problem)| ServerLag {
+                    server: "http://\"one\"".into(),
+                    revision,
+                    behind,
+                    seconds: 0,
+                    problem,
+                })
+                .into(),
         };
-        assert_eq!(health.problems(now, &Thresholds::default()).len(), 4);
+        assert_eq!(health.problems(now, &Thresholds::default()).len(), 6);
+        let patient = Thresholds {
+            behind: 2,
+            ..Thresholds::default()
+        };
+        assert_eq!(health.problems(now, &patient).len(), 5);
         let text = health.prometheus("x.org");
         assert!(
             text.contains("\ncvmfs_sync_revision{repository=\"x.org\"} 7\n"),
@@ -209,6 +262,11 @@ mod tests {
         assert!(!text.contains("published_timestamp"));
         health.whitelist_hours = Some(48);
         assert!(text.contains("cvmfs_sync_run_stopped{repository=\"x.org\"} 1\n"));
+        let behind = "server_behind{repository=\"x.org\",server=\"http://\\\"one\\\"\"} 2\n";
+        assert!(text.contains(behind), "{text}");
+        assert_eq!(text.matches("cvmfs_sync_server_behind{").count(), 1);
+        assert_eq!(text.matches("cvmfs_sync_server_good{").count(), 2);
+        health.servers.clear();
         health.failed.clear();
         health.stopped = None;
         health.complete = Some(1_700_000_000);

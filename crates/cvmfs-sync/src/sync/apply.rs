@@ -19,7 +19,7 @@ use super::{
     desired::{Desired, DesiredImage},
     images::Images,
     menus::{Menu, MenuError, MenuStep},
-    plan::{PlanOptions, Refusal, Stale, StepAction, SyncPlan, SyncStep},
+    plan::{PlanOptions, Refusal, Stale, SyncPlan, SyncStep},
     prepare::{Prepared, Preparer},
     state::{State, StateError, StoppedRun},
     view::ViewError,
@@ -229,7 +229,7 @@ impl Run<'_> {
         for step in comes {
             self.cancel.check()?;
             let name = step.image.to_string();
-            if let Some(reason) = self.postponed(&step, &used) {
+            if let Some(reason) = self.postponed(&step, options, &used) {
                 report.postponed.push((name, reason));
                 continue;
             }
@@ -270,11 +270,11 @@ impl Run<'_> {
     }
 
     /// Why a step has to wait, if it has.
-    fn postponed(&self, step: &SyncStep, used: &Used) -> Option<String> {
+    fn postponed(&self, step: &SyncStep, options: &PlanOptions, used: &Used) -> Option<String> {
         let now = self.clock.now();
         if let Some(failed) = self.state.memory.failed.get(&step.image.to_string())
             && failed.next > now.as_second()
-            && step.action != StepAction::Refresh
+            && !options.refresh.contains(&step.image)
         {
             let pause = failed.next - now.as_second();
             return Some(format!("it failed, and is tried again in {pause} s"));

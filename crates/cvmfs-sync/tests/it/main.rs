@@ -7,6 +7,7 @@ mod beside;
 mod between;
 mod bucket;
 mod copies;
+mod inputs;
 mod kill;
 mod life;
 mod machine;

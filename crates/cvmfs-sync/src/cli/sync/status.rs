@@ -10,7 +10,9 @@ use super::{
     publisher::{PublisherArgs, publisher_failure, state_failure},
 };
 use crate::{
+    Place,
     cli::args::Context,
+    cli::verify::told,
     housekeeping::{Health, Thresholds, old_tags},
     sync::Memory,
 };
@@ -55,17 +57,32 @@ pub(in crate::cli) struct StatusArgs {
         help_heading = "Thresholds"
     )]
     max_failed: usize,
+    /// Address or folder of a copy whose lag is told; may be repeated
+    #[arg(long, value_name = "PLACE")]
+    servers: Vec<String>,
+    /// Revisions that a copy may be behind
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 0,
+        help_heading = "Thresholds"
+    )]
+    max_behind: u64,
 }
 
 pub(in crate::cli) fn status(context: &Context, args: &StatusArgs) -> Result<(), Failure> {
     let folder = args.state.folder(context, &args.repository)?;
     let memory = Memory::load(&folder).map_err(state_failure)?;
     let mut publisher = args.publisher.open(context, &args.repository, &folder)?;
-    let health = Health::look(&mut *publisher, &memory, context.now).map_err(publisher_failure)?;
+    let open = |word: &String| Place::open(word, &context.environment);
+    let copies: Vec<Place> = args.servers.iter().map(open).collect::<Result<_, _>>()?;
+    let health = Health::look(&mut *publisher, &memory, &copies, context.now);
+    let health = health.map_err(publisher_failure)?;
     let limits = Thresholds {
         whitelist_hours: i64::from(args.min_days) * 24,
         complete_hours: i64::from(args.max_hours),
         failed: args.max_failed,
+        behind: args.max_behind,
     };
     let problems = health.problems(context.now, &limits);
     if args.prometheus {
@@ -112,6 +129,9 @@ fn tell(context: &Context, health: &Health) -> Result<(), Failure> {
     if let Some(stopped) = &health.stopped {
         let (at, reason) = (when(Some(stopped.at)), &stopped.reason);
         data(&format!("ended early    {at}: {reason}"))?;
+    }
+    for lag in &health.servers {
+        data(&format!("copy           {}", told(lag)))?;
     }
     for (image, reason) in &health.failed {
         data(&format!("failed         {image}: {reason}"))?;

@@ -3,6 +3,7 @@
 mod case;
 mod faults;
 mod housekeeping;
+pub(crate) mod images;
 mod kill;
 mod life;
 mod menu;
