@@ -231,7 +231,7 @@ fn servers_that_end_early_or_drip_are_not_used_and_do_not_hold_us() {
     let slow = sites.serve("slow", Manner::Slow);
     let drip = sites.serve("fast", Manner::Drip);
     sites.describe(&[&cut.address, &slow.address, &drip.address]);
-    let answer = sites.good(&["probe", "--description", "servers.toml", "--patience", "1"]);
+    let answer = sites.good(&["probe", "--description", "servers.toml", "--patience", "3"]);
     assert_eq!(
         column(&answer, "state"),
         ["good", "failed", "failed"],

@@ -3,14 +3,14 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use cvmfs_sync::HttpSource;
@@ -30,7 +30,7 @@ pub(crate) enum Manner {
     Drip,
     /// Half of each object, then the end.
     Cut,
-    /// Half of each object, then nothing for a long time.
+    /// Half of each object, then nothing ever.
     Stall,
     /// One bit of each object is another.
     Lie,
@@ -122,7 +122,8 @@ fn answer(
         .filter(|_| !path.contains(".."));
     let mut out = stream;
     if manner == Manner::Slow {
-        std::thread::sleep(Duration::from_millis(120));
+        // More than a busy machine takes for an answer of the others.
+        std::thread::sleep(Duration::from_millis(300));
     }
     let _ = match file {
         _ if manner == Manner::Shaky && !again && number % 3 == 2 => {
@@ -153,7 +154,8 @@ fn answer(
             }
             let sent = out.write_all(head.as_bytes()).and_then(|()| out.write_all(body));
             if manner == Manner::Stall && is_object {
-                std::thread::sleep(Duration::from_secs(3));
+                // Until whoever asked goes away.
+                let _ = out.read(&mut [0]);
             }
             sent
         }
@@ -268,7 +270,7 @@ fn a_server_that_stalls_is_waited_for_no_longer_than_was_said() {
     let life = published();
     let server = Server::start(life.storage(), Manner::Stall);
     let mut options = FetchOptions::default();
-    options.timeouts.idle = Duration::from_millis(300);
+    options.timeouts.idle = Duration::from_secs(2);
     let client = ObjectClient::new(options, server.url().parse().unwrap()).unwrap();
     let source = HttpSource::new(client);
     let options = nd_cvmfs::VerifyOptions {
@@ -278,13 +280,7 @@ fn a_server_that_stalls_is_waited_for_no_longer_than_was_said() {
         now: jiff::Timestamp::now(),
         threads: None,
     };
-    let begun = Instant::now();
     let refused = nd_cvmfs::verify(&source, &options, &Cancel::default()).unwrap_err();
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
     let said = nd_report::with_causes(&refused);
     assert!(said.contains("data/") && said.contains("no byte"), "{said}");
 }

@@ -67,7 +67,6 @@ fn the_first_plan_is_empty() {
     };
     let log = fs_err::read_to_string(corpus.join("neurocommand/log.txt")).unwrap();
     let case = Case::new(&log);
-    let begun = nd_testkit::cpu_time();
     assert_eq!(told(&case.plan(&log, &["--check"])), [""; 0]);
     let catalogue = corpus.join("neurocommand/apps.json");
     let catalogue = catalogue.to_str().unwrap();
@@ -77,7 +76,6 @@ fn the_first_plan_is_empty() {
         .args(["--catalogue", catalogue, "--check"])
         .assert()
         .success();
-    assert!(nd_testkit::cpu_since(begun) < 10.0);
 }
 
 #[test]
