@@ -2,7 +2,6 @@
 
 use nd_names::Architecture;
 use serde_json::{Value, json};
-use sha2::Digest as _;
 
 use super::case::{Case, Kind};
 use crate::server::{Manner, Server};
@@ -70,7 +69,7 @@ fn a_run_takes_no_more_than_it_may() {
 fn what_is_not_as_it_was_released_is_not_published() {
     let case = prepared();
     let bytes = fs_err::read(case.env.work().join(format!("images/{A}.simg"))).unwrap();
-    let right = nd_names::Sha256::from_bytes(sha2::Sha256::digest(&bytes).into()).hex();
+    let right = nd_names::Sha256::of(&bytes).hex();
     let name = format!("{A}.simg");
     let other = "0".repeat(64);
     let tree = format!("tree1:sha256:{other}");
