@@ -139,6 +139,64 @@ fn without_fuse_files_are_left_to_apptainer_and_folders_start() {
 }
 
 #[test]
+fn without_namespaces_starts_are_left_to_the_runtime() {
+    let Some(fixture) = Fixture::real(Form::Folder) else {
+        return;
+    };
+    let Some(user) = User::new(&fixture) else {
+        return;
+    };
+    // A runtime that needs none, as one with a set-id bit, by what it is called with.
+    let runtime = fixture.path("programs/apptainer");
+    fs_err::create_dir(fixture.path("programs")).unwrap();
+    crate::fixture::program(&runtime, "#!/bin/sh\necho \"called to $2\"\n");
+    // What would show a file as a folder is not even started.
+    crate::fixture::program(
+        &fixture.path("programs/squashfuse_ll"),
+        "#!/bin/sh\necho served >&2\n",
+    );
+    fixture.policy(&format!(
+        "runtime native\nkeep 0\nsearch {0}\n",
+        fixture.path("programs").display()
+    ));
+    // The machine is that of a user namespace, in which nobody may make another one.
+    let script = "exec unshare -U --map-current-user --keep-caps sh -c \
+                  'echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" -c \"echo started\"' \"$0\"";
+    for form in [Form::Folder, Form::Sif] {
+        if form == Form::Sif {
+            let Some(other) = Fixture::real(form) else {
+                return;
+            };
+            let image = fixture.folder.join("abc_1.0_20240131.simg");
+            fs_err::rename(&image, fixture.path("image")).unwrap();
+            fs_err::copy(other.folder.join("abc_1.0_20240131.simg"), image).unwrap();
+            let launch = nd_launcher::LaunchFile::new("abc", "abc_1.0_20240131.simg", form);
+            fixture.write(&launch);
+        }
+        let ran = user
+            .program(&fixture, "/bin/sh")
+            .args(["-c", script])
+            .arg(fixture.folder.join("sh"))
+            .env("PATH", "/usr/bin:/bin")
+            .env(VERBOSE_VARIABLE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(
+            String::from_utf8_lossy(&ran.stdout),
+            "called to exec\n",
+            "{said}"
+        );
+        let place = format!(
+            "left to `{}`: failed to make a user namespace",
+            runtime.display()
+        );
+        assert!(said.contains(&place), "{form:?}: {said}");
+        assert!(!said.contains("served"), "{form:?}: {said}");
+    }
+}
+
+#[test]
 fn mounts_of_the_host_that_come_later_appear() {
     // As autofs and CVMFS mount what somebody looks at.
     let later = r#"mkdir "$1/x"; mount --bind "$1" "$1"; mount --make-rshared "$1"

@@ -2,7 +2,7 @@
 
 use nd_testkit::{TestEnv, corpus};
 
-use crate::support::{APPS, good, read, run, write};
+use crate::support::{APPS, files_below, good, read, run, write};
 
 /// A record of one container.
 fn record(name: &str, version: &str, date: &str) -> String {
@@ -120,6 +120,22 @@ fn records_become_a_catalogue_and_its_lists() {
         (said.code, said.out.as_str()),
         (3, "~ tool\n  - tool 1.1 (20240201)\n")
     );
+    // Or only out of sight: it stays installable, and menus and lists have it no more.
+    let hide = ["catalogue", "remove", "tool/1.1", "--keep-reproducible"];
+    let files = ["--apps", "apps.json", "-o", "hidden.json"];
+    good(&env, &[&hide[..], &files].concat());
+    let hidden: serde_json::Value = serde_json::from_str(&read(&env, "hidden.json")).unwrap();
+    let app = &hidden["tool"]["apps"]["tool 1.1"];
+    assert_eq!(app["version"], "20240201", "{hidden}");
+    assert_eq!(app["show_in_menu"], false, "{hidden}");
+    good(&env, &["catalogue", "check", "hidden.json"]);
+    let menu = ["menu", "build", "--apps", "hidden.json", "--prefix", "out"];
+    good(&env, &menu);
+    let there = files_below(&env.work().join("out"));
+    let has = |path: &str| there.iter().any(|one| one == path);
+    assert!(has("applications/tool-1_0.desktop"), "{there:?}");
+    assert!(!has("applications/tool-1_1.desktop"), "{there:?}");
+    assert!(has("bin/tool-1_1.sh"), "{there:?}");
 }
 
 #[test]

@@ -108,7 +108,13 @@ fn entries_of_the_whole_catalogue_are_valid() {
     };
     let env = TestEnv::new().unwrap();
     let apps = corpus.join("neurocommand/apps.json");
-    for (folder, desktop) in [("out with 50% $blank", "lxde"), ("mate", "mate")] {
+    for (folder, desktop) in [
+        ("out with 50% $blank", "lxde"),
+        ("mate", "mate"),
+        ("xfce", "xfce"),
+        ("gnome", "gnome"),
+        ("kde", "kde"),
+    ] {
         good(
             &env,
             &[

@@ -113,6 +113,6 @@ fn a_folder_starts_where_the_policy_speaks_of_files() {
     }
     assert!(desk.fail(&["explain", "show"], 1).contains(refused));
     let said = doctor(&desk);
-    let line = format!("note policy: demands a digest, and has none to compare with: {STEM}\n");
+    let line = format!("note policy: demands a digest, and nothing compares one with: {STEM}\n");
     assert!(said.contains(&line), "{said}");
 }

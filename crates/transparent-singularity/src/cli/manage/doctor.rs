@@ -410,10 +410,10 @@ fn policy(context: &Context) -> Check {
         "policy",
         State::Note,
         format!(
-            "demands a digest, and has none to compare with: {}",
+            "demands a digest, and nothing compares one with: {}",
             unfit.join(", ")
         ),
-        "their commands start nothing; install image files instead of folders and links",
+        "their commands start nothing; install image files, wrapped by the launcher, instead of folders and links",
     )
 }
 
@@ -422,7 +422,7 @@ fn undigested(context: &Context, demand: nd_launcher::Demand) -> Vec<String> {
     let fits = |site: &crate::Site, record: &crate::InstallRecord| match demand {
         nd_launcher::Demand::Nothing => true,
         nd_launcher::Demand::Files if site.image(record).is_dir() => true,
-        _ => record.source.sha256.is_some(),
+        _ => record.source.sha256.is_some() && record.style == crate::WrapperStyle::Launcher,
     };
     (context.all().unwrap_or_default().into_iter())
         .filter(|(site, record)| !fits(site, record))
