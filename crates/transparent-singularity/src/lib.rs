@@ -46,7 +46,7 @@ pub use settings::{
 pub use shpc::{ShpcEntry, ShpcError, container_yaml, write_entry};
 pub use site::{
     Applied, InstallRecord, Leftover, MODULES, RecordError, RecordedFile, Removed, STATE, Site,
-    SiteError, SourceRecord, Staged, place_image,
+    SiteError, SourceRecord, Staged, Unpacked, place_image,
 };
 pub use source::{
     Candidate, Content, ConvertError, FetchContext, Given, ImageSource, ListedImage, Obtained,

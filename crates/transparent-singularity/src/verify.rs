@@ -7,7 +7,9 @@ use nd_modulefile::{Dialect, Folder, repoint};
 use nd_names::Sha256;
 use serde::Serialize;
 
-use crate::{COMMANDS, InstallRecord, OpenImage, Placement, Site, SiteError, WrapperStyle};
+use crate::{
+    COMMANDS, InstallRecord, OpenImage, Placement, Site, SiteError, Unpacked, WrapperStyle,
+};
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,11 +146,16 @@ fn verify_image(site: &Site, record: &InstallRecord, depth: Depth, out: &mut Vec
         Ok(_) => {}
         Err(error) => return out.push(Finding::Damaged(error.to_string())),
     }
-    if record.placement == Placement::File
-        && let Some(digest) = &record.source.sha256
-        && !has_digest(&path, digest)
-    {
-        out.push(Finding::ImageChanged(shown));
+    match (record.placement, &record.source.sha256, &record.unpacked) {
+        (Placement::File, Some(digest), _) if !has_digest(&path, digest) => {
+            out.push(Finding::ImageChanged(shown));
+        }
+        (Placement::Folder, _, Some(unpacked)) => match Unpacked::of(&path) {
+            Ok(found) if found == *unpacked => {}
+            Ok(_) => out.push(Finding::ImageChanged(shown)),
+            Err(error) => out.push(Finding::Damaged(error.to_string())),
+        },
+        _ => {}
     }
 }
 

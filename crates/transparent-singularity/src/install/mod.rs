@@ -17,7 +17,7 @@ use crate::{
     Applied, Candidate, CommandName, Content, EnvironmentSource, Exposed, FetchContext, Found,
     Given, ImageEnvironment, ImageError, InstallPlan, InstallRecord, ModuleFile, NeedsRun,
     OpenImage, Placement, PlanError, PlanOptions, RecordedFile, Settings, SettingsError, Site,
-    SiteError, SourceError, SourceRecord, WrapperStyle, expose, read_environment,
+    SiteError, SourceError, SourceRecord, Unpacked, WrapperStyle, expose, read_environment,
 };
 
 /// What to install.
@@ -231,7 +231,7 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
     plan.files
         .write_to(staged.path(), &[crate::COMMANDS])
         .map_err(SiteError::io("write below", staged.path()))?;
-    let record = record(
+    let mut record = record(
         wish,
         means,
         &plan,
@@ -242,6 +242,13 @@ pub fn install(wish: &InstallWish, means: &Means<'_>) -> Result<Installed, Insta
         difference,
     );
     drop(image);
+    if placement == Placement::Folder {
+        let unpacked = Unpacked::of(&image_path).map_err(|source| SourceError::Io {
+            path: image_path.clone(),
+            source: std::io::Error::other(source),
+        })?;
+        record.unpacked = Some(unpacked);
+    }
     share(staged.path(), &means.settings.site)?;
     let applied = if wish.in_place.is_some() {
         site.commit_in_place(&staged, &record)?
@@ -488,6 +495,7 @@ fn record(
         style: wish.style,
         source,
         tree: image.metadata.tree.clone(),
+        unpacked: None,
         labels: image.metadata.labels.clone(),
         options: wish.options.clone(),
         environment: exposed.environment.source,

@@ -77,6 +77,7 @@ impl Site {
                 verified: None,
             },
             tree: None,
+            unpacked: None,
             labels: BTreeMap::new(),
             options: Vec::new(),
             environment: EnvironmentSource::Nothing,

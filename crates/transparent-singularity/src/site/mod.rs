@@ -20,7 +20,7 @@ use nd_names::ImageName;
 pub(crate) use self::{adopt::SCRIPT, apply::remove_tree};
 pub use self::{
     apply::{Applied, Staged, place_image},
-    record::{InstallRecord, RecordError, RecordedFile, SourceRecord},
+    record::{InstallRecord, RecordError, RecordedFile, SourceRecord, Unpacked},
     remove::{Leftover, Removed},
 };
 

@@ -34,6 +34,9 @@ pub struct InstallRecord {
     /// The tree digest that the image names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<String>,
+    /// What an image is that was unpacked, as it was read back from the disk; of files and links nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked: Option<Unpacked>,
     /// Labels of the image.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -51,6 +54,31 @@ pub struct InstallRecord {
     pub files: Vec<RecordedFile>,
     /// Module files, in the order of writing.
     pub modules: Vec<ModuleFile>,
+}
+
+/// What an unpacked image is: digests of all that is in its folder. Modes but for being executable, owners and times are in
+/// none of them, so that a folder can be copied and handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// The tree digest.
+    pub tree: String,
+    /// The digest of what that leaves out.
+    pub rest: String,
+}
+
+impl Unpacked {
+    /// Reads every byte of a folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or changes meanwhile.
+    pub fn of(folder: &Path) -> Result<Self, nd_oci::DirectoryError> {
+        let digests = nd_rootfs::digests(&nd_oci::read_directory(folder)?.0);
+        Ok(Self {
+            tree: digests.tree.to_string(),
+            rest: digests.rest.to_string(),
+        })
+    }
 }
 
 /// Where an image came from.

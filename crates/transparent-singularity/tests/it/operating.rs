@@ -1,5 +1,5 @@
-//! What those who operate a site ask: values that programs read, what is wrong with a machine, and options of the
-//! runtime.
+//! What those who operate a site ask: values that programs read, what is wrong with a machine, options of the
+//! runtime, and whether an unpacked image is what it was.
 
 use nd_testkit::peer;
 use serde_json::Value;
@@ -184,4 +184,48 @@ fn options_of_the_installation_apply_to_its_calls_and_are_kept() {
     run(&["install", STEM, "--from", from, "--reinstall"]);
     let line = run(&["explain", "show"]);
     assert!(!line.contains("--no-home"), "{line}");
+}
+
+#[test]
+fn an_unpacked_image_that_changed_is_noticed() {
+    let desk = Desk::new();
+    let Some(image) = desk.image("x.sif") else {
+        return;
+    };
+    let from = image.to_str().unwrap();
+    desk.run(&["install", STEM, "--from", from, "--unpack"]);
+    let unpacked = desk.prefix.join(STEM).join(format!("{STEM}.simg"));
+    desk.run(&["verify"]);
+    desk.run(&["prove", "show", "--check"]);
+    // Owners and times are no part of it.
+    let readme = unpacked.join("README.md");
+    let text = fs_err::read(&readme).unwrap();
+    fs_err::write(&readme, &text).unwrap();
+    desk.run(&["verify"]);
+    let changed = |what: &str| {
+        let said = desk.fail(&["verify", "tool"], 1);
+        assert!(said.contains("is not what was installed"), "{what}: {said}");
+    };
+    fs_err::write(&readme, [&text[..], b"x"].concat()).unwrap();
+    changed("a byte more");
+    assert!(
+        desk.fail(&["prove", "show", "--check"], 1)
+            .contains("does not hold what it says")
+    );
+    fs_err::write(&readme, &text).unwrap();
+    desk.run(&["verify"]);
+    // Also what belongs to the packaging, by which commands are started.
+    let script = unpacked.join(".singularity.d/env/10-docker2singularity.sh");
+    let of_image = fs_err::read(&script).unwrap();
+    fs_err::write(&script, "export PATH=/elsewhere\n").unwrap();
+    changed("a script");
+    fs_err::write(&script, of_image).unwrap();
+    fs_err::write(unpacked.join("bin/more"), "").unwrap();
+    changed("a file more");
+    fs_err::remove_file(unpacked.join("bin/more")).unwrap();
+    fs_err::remove_file(unpacked.join("opt/tool/bin/show")).unwrap();
+    changed("a program less");
+    desk.fail(&["repair", "tool"], 1);
+    desk.run(&["install", STEM, "--from", from, "--unpack", "--reinstall"]);
+    desk.run(&["verify"]);
 }

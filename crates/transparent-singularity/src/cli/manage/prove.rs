@@ -129,7 +129,7 @@ pub(in crate::cli) fn prove(context: &Context, args: &ProveArgs) -> Result<(), F
 }
 
 /// Whether the bytes are those of the digest that the image names, and the digest of the bytes. An
-/// image that names none is compared with the digest recorded of its file.
+/// image that names none is compared with the digest recorded of its file, or of what was unpacked.
 fn check(
     context: &Context,
     site: &Site,
@@ -144,7 +144,8 @@ fn check(
         nd_oci::read_directory(&target)?.0
     };
     let found = nd_rootfs::digests(&index).tree.to_string();
-    if let Some(tree) = tree {
+    let unpacked = record.unpacked.as_ref();
+    if let Some(tree) = tree.or(unpacked.map(|unpacked| unpacked.tree.as_str())) {
         return Ok((found == tree, found));
     }
     let Some(known) = record.sha256() else {
