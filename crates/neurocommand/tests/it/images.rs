@@ -245,7 +245,7 @@ impl Gate {
     /// Waits until so many bytes have come, or not for long.
     fn wait_for(&self, bytes: u64) -> bool {
         let sent = self.state.0.lock().unwrap();
-        let patience = Duration::from_secs(20);
+        let patience = Duration::from_secs(180);
         let wait = |sent: &mut u64| *sent <= bytes;
         let waited = self.state.1.wait_timeout_while(sent, patience, wait);
         !waited.unwrap().1.timed_out()

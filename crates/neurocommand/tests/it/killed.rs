@@ -126,7 +126,6 @@ fn a_site_is_whole_at_any_moment_of_a_change_and_the_next_run_completes_it() {
             (ONE, TWO, "two.lock")
         };
         let was_early = !killed(&env, &[&["sync", file], &SITE[..]].concat(), after);
-        assert!(was_early || !after.is_zero());
         what_is_seen_is_whole(&env);
         match (round % 3, was_early) {
             // Somebody changes their mind, and is killed on the way back, too.

@@ -12,7 +12,7 @@ use nd_testkit::{TestEnv, corpus, peer};
 use crate::support::{good, write};
 
 /// Longer than a panel takes to draw something on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A panel whose only content is the button of the menu.
 const PANEL: &str = "Global {\n edge=bottom\n align=left\n margin=0\n widthtype=percent\n width=100\n height=26\n \
@@ -104,16 +104,26 @@ impl<'e> Desktop<'e> {
         Some(desktop)
     }
 
-    /// The picture as soon as it is as wanted.
+    fn picture(&self) -> Option<Picture> {
+        Picture::of(&self.env.root().join("screen/Xvfb_screen0"))
+    }
+
+    /// The picture as soon as it is as wanted, and does not change any more.
     fn wait(&self, wanted: impl Fn(&Picture) -> bool) -> Option<Picture> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(50));
-            let picture = Picture::of(&self.env.root().join("screen/Xvfb_screen0"));
-            if let Some(picture) = picture.filter(&wanted) {
+            if let Some(mut picture) = self.picture().filter(&wanted) {
                 // All of it may not be drawn yet.
-                std::thread::sleep(Duration::from_millis(200));
-                return Picture::of(&self.env.root().join("screen/Xvfb_screen0")).or(Some(picture));
+                loop {
+                    std::thread::sleep(Duration::from_millis(200));
+                    match self.picture() {
+                        Some(next) if next != picture && begun.elapsed() < PATIENCE => {
+                            picture = next;
+                        }
+                        _ => return Some(picture),
+                    }
+                }
             }
         }
         None
@@ -121,17 +131,16 @@ impl<'e> Desktop<'e> {
 
     /// Opens the menu and presses `keys`, each when what the one before did is seen.
     fn walk(&self, keys: &[&str]) -> Picture {
-        let path = self.env.root().join("screen/Xvfb_screen0");
-        let before = Picture::of(&path).unwrap();
+        let before = self.picture().unwrap();
         let mut now = None;
-        // A panel that is just starting does not hear yet.
-        for _ in 0..10 {
+        // A panel that is just starting does not hear yet; one that was only slow would close it again.
+        for attempt in 0..6 {
             let mut open = in_desktop(self.env, &self.display, &self.control);
             assert!(open.arg("menu").status().unwrap().success());
             let begun = Instant::now();
-            while now.is_none() && begun.elapsed() < Duration::from_secs(2) {
+            while now.is_none() && begun.elapsed() < Duration::from_secs(2 << attempt) {
                 std::thread::sleep(Duration::from_millis(100));
-                now = Picture::of(&path).filter(|picture| *picture != before);
+                now = self.picture().filter(|picture| *picture != before);
             }
             if now.is_some() {
                 break;

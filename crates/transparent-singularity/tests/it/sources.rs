@@ -1,11 +1,8 @@
 //! Sources on loopback: some have the image, some stall, lie or send elsewhere.
 
-use std::{
-    io::Read as _,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use nd_testkit::{Registry, peer, skopeo};
@@ -339,20 +336,13 @@ fn a_registry_gives_its_sif_file_or_its_image() {
     let (code, said) = bench.install(&[STEM, "--storage", "docker"]);
     assert_eq!(code, 0, "{said}");
     bench.desk.run(&["verify"]);
-    let mut shown = String::new();
     let path = bench.desk.prefix.join(STEM).join("show");
-    let mut run = std::process::Command::new(path)
+    let run = std::process::Command::new(path)
         .env("PATH", search_path())
         .arg("x")
-        .stdout(std::process::Stdio::piped())
-        .spawn()
+        .output()
         .unwrap();
-    run.stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut shown)
-        .unwrap();
-    run.wait().unwrap();
+    let shown = String::from_utf8(run.stdout).unwrap();
     assert!(shown.starts_with("<show><x>"), "{shown}");
 }
 
