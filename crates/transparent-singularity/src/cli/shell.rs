@@ -1,9 +1,9 @@
 //! Commands in a shell without modules, and what other tools read.
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use nd_host::{Environment, write_atomic};
+use nd_host::{AtomicFile, Environment};
 use nd_terminal::{Failure, FailureKind};
 use serde_json::json;
 
@@ -245,13 +245,13 @@ pub(super) fn shell_init(context: &Context, args: &ShellInitArgs) -> Result<(), 
             // The file was ours alone.
             fs_err::remove_file(&target)?;
         } else {
-            let mode = fs_err::metadata(&target)
-                .map(|found| found.permissions())
-                .ok();
-            write_atomic(&target, new.as_bytes())?;
-            if let Some(mode) = mode {
-                fs_err::set_permissions(&target, mode)?;
+            // Nobody else reads it for a moment who may not.
+            let mut file = AtomicFile::create(&target)?;
+            if let Ok(found) = fs_err::metadata(&target) {
+                file.file().set_permissions(found.permissions())?;
             }
+            file.write_all(new.as_bytes())?;
+            file.commit()?;
         }
     }
     if context.is_json() {

@@ -1,5 +1,7 @@
 //! Commands in shells without modules.
 
+use std::os::unix::fs::PermissionsExt;
+
 use nd_testkit::peer;
 
 use crate::fixture::Desk;
@@ -63,11 +65,14 @@ fn start_up_files_get_one_block_and_lose_it() {
     let file = desk.env.root().join("home/.bashrc");
     let old = "# tool_1.0_20240131 is mine\nalias x=y";
     fs_err::write(&file, old).unwrap();
+    let mode = || fs_err::metadata(&file).unwrap().permissions().mode() & 0o777;
+    fs_err::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     let write = ["shell-init", "tool", "--write", "--shell", "bash"];
     desk.run(&write);
     desk.run(&write);
     let text = fs_err::read_to_string(&file).unwrap();
     assert_eq!(text.matches(">>> neurodesk >>>").count(), 1, "{text}");
+    assert_eq!(mode(), 0o600);
     let out = desk
         .env
         .command("/bin/bash")
@@ -80,4 +85,5 @@ fn start_up_files_get_one_block_and_lose_it() {
     );
     desk.run(&["shell-init", "--remove", "--shell", "bash"]);
     assert_eq!(fs_err::read_to_string(&file).unwrap(), format!("{old}\n"));
+    assert_eq!(mode(), 0o600);
 }
