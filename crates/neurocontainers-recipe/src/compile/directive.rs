@@ -21,6 +21,10 @@ use super::{
 /// Most directives that a recipe may apply, those counted twice that are included twice.
 const APPLY_LIMIT: usize = 100_000;
 
+/// What a `COPY --from=IMAGE` of a Dockerfile is told.
+const NO_OPTIONS: &str = "`copy` has no options: a container is one stage on one `base-image`, and \
+                          files come from the recipe's folder or are declared";
+
 impl Compiler<'_, '_> {
     /// Applies one directive whose condition holds.
     pub(super) fn apply(&mut self, directive: &Directive<'_>) {
@@ -323,6 +327,7 @@ impl Compiler<'_, '_> {
             let meant = crate::text::nearest(word, files.files.keys().map(String::as_str));
             let found = match meant {
                 Some(meant) => found.hint(format!("did you mean `{meant}`?")),
+                None if word.starts_with("--") => found.hint(NO_OPTIONS),
                 None => found,
             };
             drop(files);

@@ -1,9 +1,11 @@
 //! Lock files: text and back, and what a reviewer sees of a change.
 
+use std::path::Path;
+
 use nd_names::Sha256;
 use neurocontainers_recipe::lock::{
-    LockFile, LockedArchive, LockedBase, LockedContainer, LockedFile, LockedPackage, LockedStep,
-    LockedUrl, changes,
+    LOCK_FILE, LockFile, LockedArchive, LockedBase, LockedContainer, LockedFile, LockedPackage,
+    LockedStep, LockedUrl, changes,
 };
 use proptest::prelude::*;
 
@@ -144,6 +146,20 @@ fn other_versions_and_unknown_keys_are_refused() {
     assert!(error.to_string().contains("version 9"), "{error}");
     assert!(LockFile::parse("version = 1\nnew = 1\n").is_err());
     assert!(LockFile::parse("").is_err());
+}
+
+#[test]
+fn lock_files_of_earlier_programs_are_read_and_written_as_they_are() {
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let mut read = 0;
+    for recipe in fs_err::read_dir(recipes).unwrap() {
+        let path = recipe.unwrap().path().join(LOCK_FILE);
+        let text = fs_err::read_to_string(path).unwrap();
+        let file = LockFile::parse(&text).unwrap();
+        assert_eq!(file.to_string(), text);
+        read += file.containers.len();
+    }
+    assert!(read >= 3, "{read}");
 }
 
 proptest! {

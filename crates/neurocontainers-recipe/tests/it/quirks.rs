@@ -1,6 +1,6 @@
 //! Upstream's accidents: reproduced in its mode, improved in ours.
 
-use nd_instructions::{Base, Op, Script};
+use nd_instructions::{Base, CopySource, Op, Script};
 use nd_names::Architecture;
 use neurocontainers_recipe::{Compat, Compiled, Request};
 use serde_json::json;
@@ -146,6 +146,30 @@ fn base_images_get_a_tag_where_they_have_none() {
                 compiled.definition.stages[0].base,
                 Base::Image(expected.into())
             );
+        }
+    }
+}
+
+/// So the base image is all that a lock has to pin.
+#[test]
+fn a_container_is_one_stage_on_one_image() {
+    let text = recipe("    - copy: --from=busybox:1 busybox /opt/", "");
+    let refused = outcome(&text, Compat::Improved, &Request::new(Architecture::X86_64));
+    assert!(refused.compiled.is_none());
+    assert!(
+        refused.shown.contains("one stage on one `base-image`"),
+        "{}",
+        refused.shown
+    );
+    // What upstream lets through is a name of a file in the context, not an option.
+    let compiled = compiled(&text, Compat::Upstream).unwrap();
+    let [stage] = &compiled.definition.stages[..] else {
+        panic!("{:?}", compiled.definition);
+    };
+    assert_eq!(stage.base, Base::Image("debian:12".into()));
+    for instruction in &stage.body {
+        if let Op::Copy { from, .. } = &instruction.op {
+            assert_eq!(*from, CopySource::Context);
         }
     }
 }
