@@ -6,7 +6,12 @@ use nd_terminal::{Failure, FailureKind};
 use neurocontainers_recipe::lock::{Change, LOCK_FILE, LockedContainer, changes};
 use serde_json::json;
 
-use super::{args::BuildArgs, session::Session, session::sources};
+use super::{
+    limits::LimitArgs,
+    looking::{LookArgs, SecretArgs, check_secrets},
+    session::Session,
+    session::sources,
+};
 use crate::{
     lock::{self, LockProblem},
     pipeline::{self, PipelineError, Prepared, Wish, Workshop},
@@ -17,7 +22,11 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct LockArgs {
     #[command(flatten)]
-    build: BuildArgs,
+    look: LookArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    secrets: SecretArgs,
     /// Lock what there is now in place of what was locked, and show what changes
     #[arg(long, conflicts_with = "check")]
     update: bool,
@@ -28,19 +37,19 @@ pub(super) struct LockArgs {
 
 /// The command `lock`: builds what is missing, and reads the lock from it.
 pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
-    let places = session.places_of(&args.build.recipe.recipe, &args.build.recipe.places)?;
+    let places = session.places_of(&args.look.recipe.recipe, &args.look.recipe.places)?;
     let store = session.store()?;
-    let secrets = args.build.secrets.read(session)?;
+    let secrets = args.secrets.read(session)?;
     let workshop = Workshop {
-        offline: args.build.offline(),
-        limits: args.build.limits.limits(),
-        budget: args.build.limits.budget(),
+        offline: args.look.offline(),
+        limits: args.limits.limits(),
+        budget: args.limits.budget(),
         secrets: &secrets,
         ..session.workshop(&store)?
     };
     let wish = Wish {
         locked: args.check,
-        ..args.build.recipe.wish()
+        ..args.look.recipe.wish()
     };
     let fail = |error| session.failure(error);
     let prepared = pipeline::prepare(&workshop.desk(), &places, &wish).map_err(fail)?;
@@ -58,7 +67,7 @@ pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
         return Err(Failure::new(FailureKind::Failed, text)
             .hint("`--update` locks what there is now; `--check` looks whether it is still so"));
     }
-    let locked = make(&workshop, &places, &prepared, args).map_err(fail)?;
+    let locked = make(session, &workshop, &places, &prepared, args)?;
     let differs = before.as_ref().map(|before| changes(before, &locked));
     let (bases, steps) = counts(&locked);
     file.set(locked);
@@ -85,26 +94,32 @@ pub(super) fn run(session: &Session, args: &LockArgs) -> Result<(), Failure> {
 /// Builds, and reads the lock. Steps from the cache that an older state of the archives was
 /// installed from are done anew, once.
 fn make(
+    session: &Session,
     workshop: &Workshop<'_>,
     places: &Places,
     prepared: &Prepared,
     args: &LockArgs,
-) -> Result<LockedContainer, PipelineError> {
-    let mut wish = args.build.wish();
+) -> Result<LockedContainer, Failure> {
+    let fail = |error| session.failure(error);
+    let mut wish = args.look.wish();
     // A lock without its archives' state of this moment is none.
     wish.refresh |= args.update;
-    let planned = pipeline::plan(workshop, places, prepared, &wish)?;
-    let built = pipeline::steps(workshop, prepared, &planned, &wish)?;
-    let first = lock::make(workshop, prepared, &planned, &built)?;
+    let planned = pipeline::plan(workshop, places, prepared, &wish).map_err(fail)?;
+    check_secrets(&planned, workshop.secrets)?;
+    let built = pipeline::steps(workshop, prepared, &planned, &wish).map_err(fail)?;
+    let first = lock::make(workshop, prepared, &planned, &built).map_err(fail)?;
     if first.stale.is_empty() {
         return Ok(first.locked);
     }
     wish.refresh = true;
     drop(planned);
-    let planned = pipeline::plan(workshop, places, prepared, &wish)?;
-    pipeline::forget_steps(workshop, &planned, &wish)?;
-    let built = pipeline::steps(workshop, prepared, &planned, &wish)?;
-    lock::make(workshop, prepared, &planned, &built)?.settled()
+    let again = || {
+        let planned = pipeline::plan(workshop, places, prepared, &wish)?;
+        pipeline::forget_steps(workshop, &planned, &wish)?;
+        let built = pipeline::steps(workshop, prepared, &planned, &wish)?;
+        lock::make(workshop, prepared, &planned, &built)?.settled()
+    };
+    again().map_err(fail)
 }
 
 fn check(
@@ -114,9 +129,14 @@ fn check(
     prepared: &Prepared,
     args: &LockArgs,
 ) -> Result<(), Failure> {
-    let wish = args.build.wish();
-    let done = pipeline::plan(workshop, places, prepared, &wish)
-        .and_then(|planned| pipeline::steps(workshop, prepared, &planned, &wish));
+    let wish = args.look.wish();
+    let done = match pipeline::plan(workshop, places, prepared, &wish) {
+        Ok(planned) => {
+            check_secrets(&planned, workshop.secrets)?;
+            pipeline::steps(workshop, prepared, &planned, &wish)
+        }
+        Err(error) => Err(error),
+    };
     let shown = lock::shown(&prepared.folder);
     let changes = match done {
         Ok(_) => Vec::new(),

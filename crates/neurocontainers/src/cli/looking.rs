@@ -24,7 +24,7 @@ pub(super) struct LookArgs {
     pub(super) recipe: RecipeArgs,
     #[command(flatten)]
     base: BaseArgs,
-    /// Compression of the build that is looked into
+    /// Compression of the build
     #[arg(long, value_name = "NAME")]
     compression: Option<CompressionArg>,
     /// Network of what is built or downloaded

@@ -75,6 +75,10 @@ fn a_lock_says_what_every_step_installed_and_drift_is_refused() {
     assert_eq!(code, 1);
     assert!(said.contains("neurocontainers lock"), "{said}");
 
+    // What others build is not read, and `--check` is the trial.
+    for other in ["--engine=buildah", "--dry-run"] {
+        assert_eq!(locked.run(&["lock", other]).0, 2, "{other}");
+    }
     let (code, _, said) = locked.run(&["lock"]);
     assert_eq!(code, 0, "{said}");
     let text = locked.lock();
