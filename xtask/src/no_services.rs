@@ -14,8 +14,18 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// A line of the file that nobody else writes.
 const MARK: &str = "# while `cargo xtask setup` installs packages";
 
-/// Packages of ours that bring a service, called as they are.
-const SERVICES: &[&str] = &["apache2", "docker-registry", "slurmctld", "slurmd", "squid"];
+/// Packages of ours that bring services, and these.
+const SERVICES: &[(&str, &[&str])] = &[
+    ("apache2", &["apache2"]),
+    ("docker-registry", &["docker-registry"]),
+    (
+        "docker.io",
+        &["docker.service", "docker.socket", "containerd"],
+    ),
+    ("slurmctld", &["slurmctld"]),
+    ("slurmd", &["slurmd"]),
+    ("squid", &["squid"]),
+];
 
 /// While it lives, packages that are installed start nothing.
 #[derive(Debug)]
@@ -53,8 +63,8 @@ impl Drop for NoServices {
 
 /// Keeps what `packages` brought from being started with the machine.
 pub(crate) fn not_at_boot(shell: &Shell, packages: &[&str]) {
-    let services = packages.iter().filter(|name| SERVICES.contains(name));
-    for service in services {
+    let ours = SERVICES.iter().filter(|(name, _)| packages.contains(name));
+    for service in ours.flat_map(|(_, services)| *services) {
         // Without systemd there is nothing to keep.
         let _ = cmd!(shell, "systemctl disable {service}")
             .quiet()

@@ -106,6 +106,7 @@ const NEEDS: &[Need] = &[
         "python3-venv",
     ),
     need(Purpose::Test, "buildah", "buildah"),
+    need(Purpose::Test, "dockerd", "docker.io"),
     need(Purpose::Test, "squid", "squid"),
     need(Purpose::Test, "apache2", "apache2"),
     need(

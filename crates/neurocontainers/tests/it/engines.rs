@@ -1,6 +1,11 @@
 //! One recipe through several engines.
 
-use std::path::Path;
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use nd_testkit::peer;
 use serde_json::Value;
@@ -13,6 +18,15 @@ use crate::{
 
 /// Builds in a folder of its own, with the engine on the search path; the summary.
 fn build(fixture: &Fixture, engine: &str) -> Result<Value, (Option<i32>, String)> {
+    build_with(fixture, engine, &[])
+}
+
+/// The same with these variables.
+fn build_with(
+    fixture: &Fixture,
+    engine: &str,
+    variables: &[(&str, String)],
+) -> Result<Value, (Option<i32>, String)> {
     let base = fixture.base.to_str().unwrap();
     let out = format!("out-{engine}");
     let mut command = fixture.command(&[
@@ -32,6 +46,7 @@ fn build(fixture: &Fixture, engine: &str) -> Result<Value, (Option<i32>, String)
         let path = std::iter::once(own).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(path).unwrap());
     }
+    command.envs(variables.iter().cloned());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
@@ -85,14 +100,14 @@ fn apptainer_builds_the_same_tree_for_a_user_with_a_range_of_ids() {
     fs_err::write(recipe.join("data.txt"), "some data\n").unwrap();
     let ours = person.build(&["--base", base]);
     // This copy's own helpers are for another system; those of the machine stand in.
-    let prefix = std::path::Path::new(apptainer.get_program())
+    let prefix = Path::new(apptainer.get_program())
         .parent()
         .unwrap()
         .to_path_buf();
     assert!(prefix.starts_with(place.folder.path()));
     for helper in ["newuidmap", "newgidmap"] {
         let _ = fs_err::remove_file(prefix.join(helper));
-        let own = std::path::Path::new("/usr/bin").join(helper);
+        let own = Path::new("/usr/bin").join(helper);
         std::os::unix::fs::symlink(own, prefix.join(helper)).unwrap();
     }
     let mut command = person.command(&["build", "demo", "--json", "--base", base]);
@@ -160,6 +175,111 @@ fn buildah_builds_every_recipe() {
         built += 1;
     }
     assert!(built >= 3, "{built}");
+}
+
+/// A daemon of Docker with a folder and a socket of its own; it ends with this value.
+struct Daemon {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+/// The control group of what a daemon runs.
+fn control_group() -> String {
+    format!("/nd-docker-{}", std::process::id())
+}
+
+impl Daemon {
+    /// Starts one that leaves the machine's network alone; `None` with a printed reason where that
+    /// cannot be.
+    fn start() -> Option<Self> {
+        let (program, unshare) = (peer("dockerd")?, peer("unshare")?);
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can start a daemon of Docker");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let log = fs_err::File::create(at("log")).unwrap();
+        // Mounts of its own: it leaves one of a network behind.
+        let child = Command::new(unshare)
+            .arg("--mount")
+            .arg(program)
+            .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
+            .args(["--ip-forward=false", "--ip-masq=false"])
+            .args(["--storage-driver", "overlay2"])
+            .args(["--cgroup-parent", &control_group()])
+            .arg("--data-root")
+            .arg(at("data"))
+            .arg("--exec-root")
+            .arg(at("run"))
+            .arg("--pidfile")
+            .arg(at("pid"))
+            .arg("--host")
+            .arg(format!("unix://{}", at("socket").display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.into_file())
+            .spawn()
+            .unwrap();
+        let mut daemon = Self { child, folder };
+        while UnixStream::connect(daemon.folder.path().join("socket")).is_err() {
+            let log = fs_err::read_to_string(daemon.folder.path().join("log")).unwrap();
+            assert!(daemon.child.try_wait().unwrap().is_none(), "{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(daemon)
+    }
+
+    /// How its client finds it, Debian's before any other.
+    fn variables(&self) -> [(&'static str, String); 2] {
+        let socket = self.folder.path().join("socket");
+        [
+            ("DOCKER_HOST", format!("unix://{}", socket.display())),
+            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ]
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Asked to end, it ends what it started, and leaves its control groups.
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+        let all = fs_err::read_dir("/sys/fs/cgroup").into_iter().flatten();
+        let folders = all.flatten().map(|entry| entry.path());
+        for folder in folders.chain([PathBuf::from("/sys/fs/cgroup")]) {
+            let _ = fs_err::remove_dir(folder.join(&control_group()[1..]));
+        }
+    }
+}
+
+/// The real daemon, which has no BuildKit.
+#[test]
+fn docker_builds_the_same_tree_of_a_recipe_that_mounts_nothing() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
+    let variables = daemon.variables();
+    let (code, said) = build_with(&fixture, "docker", &variables).unwrap_err();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Docker needs BuildKit"), "{said}");
+    fixture.edit(
+        "recipes/demo/build.yaml",
+        "cp {{ get_file(\"greeting\") }} /opt/demo/greeting",
+        "printf 'hello from a file' > /opt/demo/greeting",
+    );
+    let ours = build(&fixture, "embedded").unwrap();
+    let theirs = build_with(&fixture, "docker", &variables).unwrap();
+    passes(&theirs);
+    assert_eq!(theirs["tree_digest"], ours["tree_digest"]);
+    let root = daemon.folder.path().display().to_string();
+    drop(daemon);
+    let mounts = fs_err::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(&root), "{mounts}");
 }
 
 /// A Docker without BuildKit, which is asked whether it has it and for nothing else.
