@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::peer;
 
 /// How long a server may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A server that is killed when dropped.
 #[derive(Debug)]
@@ -35,35 +35,48 @@ impl Drop for Server {
     }
 }
 
-/// An address on loopback that nobody listens on.
+/// How often a server is started anew that ended before it listened: somebody else took its port.
+const ATTEMPTS: usize = 5;
+
+/// An address on loopback that nobody listens on now.
 fn free_address() -> String {
-    // The port is free now; nobody else takes it in the moment until the server does.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
 impl Server {
-    fn start(program: &Path, words: &[&str], address: String) -> Self {
-        let child = Command::new(program)
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut server = Self { child, address };
+    /// Starts `program` with the words that `words` gives for an address.
+    fn start(program: &Path, words: impl Fn(&str) -> Vec<String>) -> Self {
         let begun = Instant::now();
-        while TcpStream::connect(&server.address).is_err() {
-            let ended = server.child.try_wait().unwrap();
-            assert!(ended.is_none(), "`{}` ended: {ended:?}", program.display());
+        let mut attempts = 0;
+        loop {
+            let address = free_address();
+            let child = Command::new(program)
+                .args(words(&address))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut server = Self { child, address };
+            while server.child.try_wait().unwrap().is_none() {
+                if TcpStream::connect(&server.address).is_ok() {
+                    return server;
+                }
+                assert!(
+                    begun.elapsed() < PATIENCE,
+                    "`{}` does not listen",
+                    program.display()
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            attempts += 1;
             assert!(
-                begun.elapsed() < PATIENCE,
-                "`{}` does not listen",
+                attempts < ATTEMPTS,
+                "`{}` ends before it listens",
                 program.display()
             );
-            std::thread::sleep(Duration::from_millis(20));
         }
-        server
     }
 }
 
@@ -74,12 +87,16 @@ pub struct ObjectStore(Server);
 
 impl ObjectStore {
     /// Starts a store; `None` after saying why when the program is missing.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
     pub fn start() -> Option<Self> {
         let program = peer("moto_server")?;
-        let address = free_address();
-        let (host, port) = address.split_once(':')?;
-        let words = ["-H", host, "-p", port];
-        Some(Self(Server::start(&program, &words, address.clone())))
+        Some(Self(Server::start(&program, |address| {
+            let (host, port) = address.split_once(':').unwrap();
+            ["-H", host, "-p", port].map(str::to_owned).into()
+        })))
     }
 
     /// `HOST:PORT`.
@@ -170,31 +187,32 @@ impl Registry {
     pub fn start_with(settings: RegistrySettings<'_>) -> Option<Self> {
         let program = peer("docker-registry")?;
         let folder = TempDir::new().unwrap();
-        let address = free_address();
         let put = |name: &str, text: &str| {
             let path = folder.path().join(name);
             fs_err::write(&path, text).unwrap();
             path.display().to_string()
         };
-        let data = folder.path().join("data");
-        let mut config = format!(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-             http:\n  addr: {address}\n",
-            data.display()
-        );
+        let data = folder.path().join("data").display().to_string();
+        let mut more = String::new();
         if let Some((certificate, key)) = settings.tls {
             let (certificate, key) = (put("server.pem", certificate), put("server.key", key));
             let tls = format!("  tls:\n    certificate: {certificate}\n    key: {key}\n");
-            config.push_str(&tls);
+            more.push_str(&tls);
         }
         if let Some(users) = settings.users {
             let path = put("users", users);
             let auth = format!("auth:\n  htpasswd:\n    realm: r\n    path: {path}\n");
-            config.push_str(&auth);
+            more.push_str(&auth);
         }
-        let path = put("config.yml", &config);
+        let server = Server::start(&program, |address| {
+            let config = format!(
+                "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {data}\n\
+                 http:\n  addr: {address}\n{more}"
+            );
+            vec!["serve".to_owned(), put("config.yml", &config)]
+        });
         Some(Self {
-            server: Server::start(&program, &["serve", &path], address),
+            server,
             _folder: folder,
         })
     }
