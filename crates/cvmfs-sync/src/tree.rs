@@ -13,8 +13,8 @@ use nd_oci::{
 };
 use nd_report::Cancel;
 use nd_rootfs::{
-    Attr, ContentSink, Contents, ContentsError, Duplicates, Entry, Index, Kind, Location, TreePath,
-    TreeRecord, Wanted, merge,
+    Attr, ContentSink, Contents, ContentsError, Duplicates, Entry, Index, Kind, Location,
+    MemoryContents, TreePath, TreeRecord, Wanted, merge,
 };
 use nd_sif::{Sif, SifError};
 use nd_squashfs::{Digests, FileRange, Reader};
@@ -274,7 +274,7 @@ impl TarStream {
         let (input, limits) = (self.input, Limits::default());
         let layer = index_layer_with(input, self.compression, limits, &mut each)?;
         let merged = merge(&[&layer.index], Duplicates::LastWins)?;
-        let mut tree = SourceTree::new(merged.index, Box::new(Memory(Vec::new())));
+        let mut tree = SourceTree::new(merged.index, Box::new(MemoryContents(Vec::new())));
         tree.notes = merged.notes;
         Ok(tree)
     }
@@ -366,28 +366,5 @@ pub(crate) fn record_tree(index: &Index) -> Result<SourceTree, TreeError> {
 fn of_entries(entries: Vec<(Entry, Vec<u8>)>) -> Result<SourceTree, TreeError> {
     let (entries, bytes) = entries.into_iter().unzip();
     let index = Index::from_entries(entries).map_err(|_| invalid(RECORD))?;
-    Ok(SourceTree::new(index, Box::new(Memory(bytes))))
-}
-
-/// Contents in memory, by number.
-pub(crate) struct Memory(pub(crate) Vec<Vec<u8>>);
-
-impl Contents for Memory {
-    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
-        for (at, file) in wanted.iter() {
-            let bytes = match at {
-                Location::Host(number) => self.0.get(number as usize),
-                _ => None,
-            };
-            let mut bytes = &bytes.ok_or(ContentsError::Missing { at })?[..];
-            let content = file.content;
-            sink.file(at, file.size, &content, &mut bytes)
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content,
-                    source,
-                })?;
-        }
-        Ok(())
-    }
+    Ok(SourceTree::new(index, Box::new(MemoryContents(bytes))))
 }

@@ -1,6 +1,6 @@
 //! A directory of a repository as a tree with contents.
 
-use std::{collections::HashMap, io::Read};
+use std::collections::HashMap;
 
 use nd_names::{Sha256, Sha256Hasher};
 use nd_rootfs::{
@@ -205,13 +205,7 @@ impl Contents for RepositoryContents<'_> {
             };
             let mut bytes =
                 (self.repository.read(row)).map_err(|e| read(std::io::Error::other(e)))?;
-            let bytes: &mut dyn Read = &mut bytes;
-            sink.file(at, file.size, &file.content, bytes)
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content: file.content,
-                    source,
-                })?;
+            file.hand(at, &mut bytes, sink)?;
         }
         Ok(())
     }

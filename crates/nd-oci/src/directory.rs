@@ -90,12 +90,7 @@ impl Contents for DirectoryContents {
                 source,
             };
             let mut bytes = Hashing::new(self.root.file(path).map_err(read)?);
-            sink.file(at, file.size, &file.content, &mut bytes)
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content: file.content,
-                    source,
-                })?;
+            file.hand(at, &mut bytes, sink)?;
             let (_, content, read) = bytes.finish();
             if read >= file.size && content != file.content {
                 return Err(ContentsError::Changed {

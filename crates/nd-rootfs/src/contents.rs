@@ -83,6 +83,59 @@ pub struct WantedFile {
     pub content: Sha256,
 }
 
+impl WantedFile {
+    /// Hands `bytes`, which lie at `at`, to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// [`ContentsError::Sink`] when the sink fails.
+    pub fn hand(
+        self,
+        at: Location,
+        bytes: &mut dyn io::Read,
+        sink: &mut dyn ContentSink,
+    ) -> Result<(), ContentsError> {
+        let Self { size, content } = self;
+        sink.file(at, size, &content, bytes)
+            .map_err(|source| ContentsError::Sink {
+                at,
+                content,
+                source,
+            })
+    }
+}
+
+/// Contents in memory: each lies at [`Location::Host`] with its number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryContents(pub Vec<Vec<u8>>);
+
+impl MemoryContents {
+    /// Adds a content; gives the file that has it.
+    pub fn file(&mut self, bytes: Vec<u8>) -> Kind {
+        let kind = Kind::File {
+            size: bytes.len() as u64,
+            content: Sha256::of(&bytes),
+            at: Location::Host(self.0.len() as u64),
+        };
+        self.0.push(bytes);
+        kind
+    }
+}
+
+impl Contents for MemoryContents {
+    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
+        for (at, file) in wanted.iter() {
+            let bytes = match at {
+                Location::Host(number) => usize::try_from(number).ok().and_then(|n| self.0.get(n)),
+                _ => None,
+            };
+            let bytes = bytes.ok_or(ContentsError::Missing { at })?;
+            file.hand(at, &mut &bytes[..], sink)?;
+        }
+        Ok(())
+    }
+}
+
 /// The set of contents somebody wants, by location.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted(BTreeMap<Location, WantedFile>);

@@ -19,7 +19,7 @@ mod rules;
 mod with_files;
 
 pub use attr::{Attr, CAPABILITY, Xattrs};
-pub use contents::{ContentSink, Contents, ContentsError, Wanted, WantedFile};
+pub use contents::{ContentSink, Contents, ContentsError, MemoryContents, Wanted, WantedFile};
 pub use diff::{Change, Fields, Level, diff};
 pub use digest::{ParseTreeDigestError, Profile, TreeDigest, TreeDigests, digests, subtree_digest};
 pub use entry::{DeviceClass, Entry, Kind, LinkGroup, Location};

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use nd_names::Sha256;
-
 use crate::{
-    Attr, ContentSink, Contents, ContentsError, Entry, Index, IndexError, Kind, Location, TreePath,
-    Wanted,
+    Attr, ContentSink, Contents, ContentsError, Entry, Index, IndexError, Kind, Location,
+    MemoryContents, TreePath, Wanted,
 };
 
 /// The contents of a tree, and of files in memory beside it. Their locations are
@@ -14,7 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub struct WithFiles<C> {
     inner: C,
-    files: Vec<Vec<u8>>,
+    files: MemoryContents,
 }
 
 /// A file or folder to be added.
@@ -46,7 +44,7 @@ impl<C> WithFiles<C> {
             .into_iter()
             .map(|entry| (entry.path.clone(), entry))
             .collect();
-        let mut files = Vec::new();
+        let mut files = MemoryContents::default();
         let entry = |path: &TreePath, mode: u16, kind: Kind| Entry {
             path: path.clone(),
             attr: Attr {
@@ -74,13 +72,7 @@ impl<C> WithFiles<C> {
                 Added::Mark => (Vec::new(), 0o644),
                 Added::File(bytes, mode) => (bytes, mode),
             };
-            let kind = Kind::File {
-                size: bytes.len() as u64,
-                content: Sha256::of(&bytes),
-                at: Location::Host(files.len() as u64),
-            };
-            files.push(bytes);
-            let made = entry(&path, mode, kind);
+            let made = entry(&path, mode, files.file(bytes));
             entries.insert(path, made);
         }
         let index = Index::from_entries(entries.into_values().collect())?;
@@ -91,24 +83,15 @@ impl<C> WithFiles<C> {
 impl<C: Contents> Contents for WithFiles<C> {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
         let mut others = Wanted::default();
-        let mut own = Vec::new();
+        let mut own = Wanted::default();
         for (at, file) in wanted.iter() {
-            match at {
-                Location::Host(number) => own.push((at, number, file)),
-                _ => others.insert(at, file.size, file.content),
-            }
+            let set = match at {
+                Location::Host(_) => &mut own,
+                _ => &mut others,
+            };
+            set.insert(at, file.size, file.content);
         }
         self.inner.visit(&others, sink)?;
-        for (at, number, file) in own {
-            let bytes = usize::try_from(number).ok().and_then(|n| self.files.get(n));
-            let mut bytes = &bytes.ok_or(ContentsError::Missing { at })?[..];
-            sink.file(at, file.size, &file.content, &mut bytes)
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content: file.content,
-                    source,
-                })?;
-        }
-        Ok(())
+        self.files.visit(&own, sink)
     }
 }

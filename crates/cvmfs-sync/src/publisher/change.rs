@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use nd_rootfs::{Attr, Contents, Entry, Index, IndexError, Kind, Location, TreePath};
+use nd_rootfs::{Attr, Contents, Entry, Index, IndexError, Kind, MemoryContents, TreePath};
 
 /// Edits that become visible together.
 #[derive(Debug)]
@@ -125,20 +125,19 @@ impl Message {
 }
 
 /// One file as the only entry of a tree.
-pub(super) fn single(name: &[u8], bytes: &[u8], mode: u16) -> Result<Index, IndexError> {
-    let Ok(path) = TreePath::new(name) else {
-        return Index::from_entries(Vec::new());
-    };
-    Index::from_entries(vec![Entry {
+pub(super) fn single(
+    name: &[u8],
+    bytes: Vec<u8>,
+    mode: u16,
+) -> Result<(Index, MemoryContents), IndexError> {
+    let mut contents = MemoryContents::default();
+    let entry = TreePath::new(name).ok().map(|path| Entry {
         path,
         attr: Attr::new(mode),
-        kind: Kind::File {
-            size: bytes.len() as u64,
-            content: nd_names::Sha256::of(bytes),
-            at: Location::Host(0),
-        },
+        kind: contents.file(bytes),
         group: None,
-    }])
+    });
+    Ok((Index::from_entries(entry.into_iter().collect())?, contents))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use nd_cvmfs::{
 use nd_host::Clock;
 use nd_names::Sha256;
 use nd_report::Cancel;
-use nd_rootfs::{ContentSink, Contents, ContentsError, Index, TreePath, Wanted};
+use nd_rootfs::{Index, TreePath, Wanted};
 
 use super::{
     ChangeSet, Edit, Inability, Publisher, PublisherError, RepositoryState, Transaction,
@@ -218,8 +218,8 @@ impl Publisher for NativePublisher {
                     }
                 }
                 Edit::File { at, bytes, mode } => {
-                    let index = single(at.name(), &bytes, mode)?;
-                    session.store(&index, &mut OneFile(bytes), known, &objects, cancel)?;
+                    let (index, mut contents) = single(at.name(), bytes, mode)?;
+                    session.store(&index, &mut contents, known, &objects, cancel)?;
                     session.put_into(at.parent().as_ref(), &index)?;
                 }
                 Edit::Remove { at } => match session.remove(&at) {
@@ -240,23 +240,5 @@ fn busy(error: PublishError) -> PublisherError {
     match error {
         PublishError::Storage(nd_cvmfs::StorageError::Busy(text)) => PublisherError::Busy(text),
         error => error.into(),
-    }
-}
-
-/// The bytes of the only file of a tree.
-struct OneFile(Vec<u8>);
-
-impl Contents for OneFile {
-    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
-        for (at, file) in wanted.iter() {
-            let content = file.content;
-            sink.file(at, file.size, &content, &mut &self.0[..])
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content,
-                    source,
-                })?;
-        }
-        Ok(())
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use nd_names::Sha256;
 use nd_report::{FileId, Sink};
-use nd_rootfs::{Attr, Entry, Index, IndexError, Kind, Location, PathError, TreePath};
+use nd_rootfs::{Attr, Entry, Index, IndexError, MemoryContents, PathError, TreePath};
 use neurocommand::{
     catalogue::decode,
     deployment::Deployment,
@@ -15,10 +14,7 @@ use neurocommand::{
 use serde::Serialize;
 
 use super::view::{View, ViewError};
-use crate::{
-    publisher::{Edit, Part, TreeContents},
-    tree::Memory,
-};
+use crate::publisher::{Edit, Part, TreeContents};
 
 /// What the folder was made from, in it.
 const RECORD: &str = "menu.json";
@@ -80,9 +76,8 @@ impl Menu {
         let prefix = Utf8Path::new(mount).join(at.to_string());
         let program = "neurocommand";
         let planned = plan(&catalogue, deployment, &prefix, program, icons, sink);
-        let entries = planned.files.iter().zip(0..);
-        let entries = entries.map(|((path, file), at)| entry(path.as_str(), file, at));
-        let index = Index::from_entries(entries.collect::<Result<_, _>>()?)?;
+        let files = planned.files.iter();
+        let (index, _) = tree(files.map(|(path, file)| (path.as_str(), file)))?;
         Ok(Self {
             digest: nd_rootfs::digests(&index).tree.to_string(),
             at,
@@ -120,12 +115,8 @@ impl Menu {
             bytes: self.record(),
         };
         let files = self.files.iter().map(|(path, file)| (path.as_str(), file));
-        let files: Vec<(&str, &PlannedFile)> = files.chain([(RECORD, &record)]).collect();
-        let entries = files.iter().zip(0..);
-        let entries = entries.map(|((path, file), at)| entry(path, file, at));
-        let index = Index::from_entries(entries.collect::<Result<_, _>>()?)?;
-        let bytes = files.iter().map(|(_, file)| file.bytes.clone());
-        let contents = Box::new(Memory(bytes.collect()));
+        let (index, contents) = tree(files.chain([(RECORD, &record)]))?;
+        let contents = Box::new(contents);
         Ok(Edit::Directory {
             at: self.at.clone(),
             parts: vec![Part {
@@ -141,15 +132,19 @@ impl Menu {
     }
 }
 
-fn entry(path: &str, file: &PlannedFile, number: u64) -> Result<Entry, PathError> {
-    Ok(Entry {
-        path: TreePath::new(path)?,
-        attr: Attr::new(u16::try_from(file.mode & 0o7777).unwrap_or(0o644)),
-        kind: Kind::File {
-            size: file.bytes.len() as u64,
-            content: Sha256::of(&file.bytes),
-            at: Location::Host(number),
-        },
-        group: None,
-    })
+/// Files with their paths as a tree.
+fn tree<'a>(
+    files: impl Iterator<Item = (&'a str, &'a PlannedFile)>,
+) -> Result<(Index, MemoryContents), MenuError> {
+    let mut contents = MemoryContents::default();
+    let entries = files.map(|(path, file)| {
+        Ok(Entry {
+            path: TreePath::new(path)?,
+            attr: Attr::new(u16::try_from(file.mode & 0o7777).unwrap_or(0o644)),
+            kind: contents.file(file.bytes.clone()),
+            group: None,
+        })
+    });
+    let index = Index::from_entries(entries.collect::<Result<_, PathError>>()?)?;
+    Ok((index, contents))
 }

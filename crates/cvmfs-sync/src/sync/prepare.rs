@@ -10,7 +10,9 @@ use nd_host::{Invocation, Programs};
 use nd_modulefile::Dialect;
 use nd_names::{Architecture, ImageName, Sha256};
 use nd_report::Cancel;
-use nd_rootfs::{Contents, Entry, Index, IndexError, Kind, Location, TreeDigest, TreePath};
+use nd_rootfs::{
+    Contents, Entry, Index, IndexError, Kind, Location, MemoryContents, TreeDigest, TreePath,
+};
 use transparent_singularity::{
     Excludes, ImageError, InstallError, InstallPlan, ModuleFile, OpenImage, Placement, PlanError,
     PlanOptions, Tree, WrapperStyle, expose, has_emulator, read_environment, run_environment,
@@ -20,7 +22,7 @@ use super::actual::CONTAINERS;
 use crate::{
     SourceTree, TreeError,
     publisher::{Part, TreeContents},
-    tree::{Memory, record},
+    tree::record,
 };
 
 /// How long a trial may take.
@@ -260,7 +262,7 @@ fn beside(files: &Tree, image: &Index) -> Result<TreeContents, PrepareError> {
         bytes.push(content);
         entries.push(entry);
     }
-    let contents: Box<dyn Contents> = Box::new(Memory(bytes));
+    let contents: Box<dyn Contents> = Box::new(MemoryContents(bytes));
     Ok(TreeContents {
         index: Index::from_entries(entries)?,
         contents,

@@ -5,44 +5,12 @@ use std::collections::HashMap;
 use nd_cvmfs::{CutOptions, Depth, NestedAt, PutOptions, Repository};
 use nd_names::Sha256;
 use nd_rootfs::{
-    Attr, ContentSink, Contents, ContentsError, DeviceClass, Entry, Index, Kind, LinkGroup,
-    Location, TreePath, Wanted, digests,
+    Attr, ContentSink, Contents as _, DeviceClass, Entry, Index, Kind, LinkGroup, Location,
+    MemoryContents, TreePath, Wanted, digests,
 };
 use proptest::prelude::*;
 
 use crate::fixture::Fixture;
-
-/// Contents in memory, by number.
-pub(crate) struct Memory(pub(crate) Vec<Vec<u8>>);
-
-impl Contents for Memory {
-    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
-        for (at, file) in wanted.iter() {
-            let Location::Host(number) = at else {
-                return Err(ContentsError::Missing { at });
-            };
-            let mut bytes = &self.0[number as usize][..];
-            let content = file.content;
-            sink.file(at, file.size, &content, &mut bytes)
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content,
-                    source,
-                })?;
-        }
-        Ok(())
-    }
-}
-
-pub(crate) fn file(memory: &mut Memory, bytes: Vec<u8>) -> Kind {
-    let kind = Kind::File {
-        size: bytes.len() as u64,
-        content: Sha256::of(&bytes),
-        at: Location::Host(memory.0.len() as u64),
-    };
-    memory.0.push(bytes);
-    kind
-}
 
 fn entry(path: impl AsRef<[u8]>, mode: u16, kind: Kind) -> Entry {
     Entry {
@@ -59,10 +27,10 @@ fn entry(path: impl AsRef<[u8]>, mode: u16, kind: Kind) -> Entry {
 }
 
 /// Every kind of entry that a tree can have, awkward names included.
-fn golden() -> (Index, Memory) {
-    let mut memory = Memory(Vec::new());
+fn golden() -> (Index, MemoryContents) {
+    let mut memory = MemoryContents::default();
     let mut entries = Vec::new();
-    let text = |memory: &mut Memory, text: &str| file(memory, text.as_bytes().to_vec());
+    let text = |memory: &mut MemoryContents, text: &str| memory.file(text.as_bytes().to_vec());
     for (path, mode) in [("setuid", 0o6755), ("none", 0), ("plain", 0o644)] {
         let kind = text(&mut memory, path);
         entries.push(entry(path, mode, kind));
@@ -76,7 +44,7 @@ fn golden() -> (Index, Memory) {
         b"-",
         b"a-b",
     ] {
-        let kind = file(&mut memory, name.to_vec());
+        let kind = memory.file(name.to_vec());
         entries.push(entry([b"names/", name].concat(), 0o644, kind));
     }
     entries.push(entry("names/a/b", 0o1777, Kind::Dir { implicit: false }));
@@ -131,9 +99,9 @@ fn golden() -> (Index, Memory) {
     })
     .take(20 << 20)
     .collect();
-    let kind = file(&mut memory, noise);
+    let kind = memory.file(noise);
     entries.push(entry("big/noise", 0o644, kind));
-    let kind = file(&mut memory, vec![0; (16 << 20) + 1]);
+    let kind = memory.file(vec![0; (16 << 20) + 1]);
     entries.push(entry("big/zeros", 0o644, kind));
     (Index::from_entries(entries).unwrap(), memory)
 }
@@ -216,8 +184,8 @@ fn a_tree_with_everything_comes_back() {
 #[test]
 fn a_directory_of_a_hundred_thousand_files_is_one_catalogue_and_comes_back() {
     let mut fixture = Fixture::new();
-    let mut memory = Memory(Vec::new());
-    let kinds = [b"one", b"two"].map(|text| file(&mut memory, text.to_vec()));
+    let mut memory = MemoryContents::default();
+    let kinds = [b"one", b"two"].map(|text| memory.file(text.to_vec()));
     let entries = (0..100_000).map(|n| entry(format!("many/{n:06}"), 0o644, kinds[n % 2].clone()));
     let index = Index::from_entries(entries.collect()).unwrap();
     let options = PutOptions {
@@ -257,10 +225,10 @@ fn a_wrong_record_of_a_tree_is_found() {
             false,
         ),
     ] {
-        let mut memory = Memory(Vec::new());
+        let mut memory = MemoryContents::default();
         let json = format!("{{\"version\":1,\"tree\":\"{text}\"}}").into_bytes();
         let record =
-            Index::from_entries(vec![entry("tree.json", 0o644, file(&mut memory, json))]).unwrap();
+            Index::from_entries(vec![entry("tree.json", 0o644, memory.file(json))]).unwrap();
         let name = crate::fixture::name();
         let begin = nd_cvmfs::Begin {
             storage: &fixture.storage,
@@ -300,14 +268,14 @@ proptest! {
 
     #[test]
     fn random_trees_keep_their_digests_however_they_are_cut(given in trees(), limit in 300u64..4000) {
-        let mut memory = Memory(Vec::new());
+        let mut memory = MemoryContents::default();
         let mut entries: Vec<Entry> = Vec::new();
         for (path, mode, kind, bytes) in given {
             let kind = match kind {
                 0 => Kind::Dir { implicit: false },
                 1 => Kind::Fifo,
                 2 => Kind::Symlink { target: bytes.iter().map(|b| b | 1).collect() },
-                _ => file(&mut memory, bytes),
+                _ => memory.file(bytes),
             };
             let mode = if matches!(kind, Kind::Symlink { .. }) { 0o777 } else { mode };
             entries.push(entry(path, mode, kind));

@@ -3,9 +3,7 @@
 use std::io::{self, Cursor, Seek, Write};
 
 use nd_names::{Architecture, Sha256};
-use nd_rootfs::{
-    Attr, ContentSink, Contents, ContentsError, Entry, Index, Kind, Location, TreePath, Wanted,
-};
+use nd_rootfs::{Attr, Entry, Index, Kind, MemoryContents, TreePath};
 use nd_sif::{DataType, INSPECT_METADATA, ObjectSpec, SifError, SifOptions, SifWriter, id_of};
 use nd_squashfs::{WriteError, WriteOptions};
 
@@ -20,30 +18,10 @@ pub(crate) enum PackError {
     Squashfs(#[from] WriteError),
 }
 
-pub(crate) struct Memory(Vec<Vec<u8>>);
-
-impl Contents for Memory {
-    fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
-        for (at, file) in wanted.iter() {
-            let Location::Host(number) = at else {
-                return Err(ContentsError::Missing { at });
-            };
-            let mut bytes = &self.0[number as usize][..];
-            sink.file(at, file.size, &file.content, &mut bytes)
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content: file.content,
-                    source,
-                })?;
-        }
-        Ok(())
-    }
-}
-
 /// A system around `busybox`, the bytes of a static program.
-pub(crate) fn system(busybox: &[u8]) -> (Index, Memory) {
+pub(crate) fn system(busybox: &[u8]) -> (Index, MemoryContents) {
     let mut entries = Vec::new();
-    let mut contents = Memory(Vec::new());
+    let mut contents = MemoryContents::default();
     let mut put = |path: &str, mode, kind| {
         entries.push(Entry {
             path: TreePath::new(path).unwrap(),
@@ -90,11 +68,7 @@ pub(crate) fn system(busybox: &[u8]) -> (Index, Memory) {
         ("etc/resolv.conf", 0o644, b""),
         ("message", 0o644, b"from inside\n"),
     ] {
-        let at = Location::Host(contents.0.len() as u64);
-        contents.0.push(bytes.to_vec());
-        let content = digest(bytes);
-        let size = bytes.len() as u64;
-        put(path, mode, Kind::File { size, content, at });
+        put(path, mode, contents.file(bytes.to_vec()));
     }
     (Index::from_entries(entries).unwrap(), contents)
 }

@@ -432,12 +432,7 @@ impl<S: ReadAt> Contents for ImageContents<S> {
                 hasher: Sha256Hasher::default(),
                 passed: 0,
             };
-            sink.file(at, file.size, &wanted.content, &mut bytes)
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content: wanted.content,
-                    source,
-                })?;
+            wanted.hand(at, &mut bytes, sink)?;
             if bytes.passed == file.size && bytes.hasher.finish() != wanted.content {
                 return Err(changed);
             }

@@ -25,12 +25,7 @@ impl Contents for Memory {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn ContentSink) -> Result<(), ContentsError> {
         for (at, file) in wanted.iter() {
             let bytes = self.0.get(&at).ok_or(ContentsError::Missing { at })?;
-            sink.file(at, file.size, &file.content, &mut &bytes[..])
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content: file.content,
-                    source,
-                })?;
+            file.hand(at, &mut &bytes[..], sink)?;
         }
         Ok(())
     }

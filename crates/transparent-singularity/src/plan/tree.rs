@@ -221,12 +221,7 @@ impl Contents for Tree {
         for (at, file) in wanted.iter() {
             let bytes = self.contents.get(&file.content);
             let bytes = bytes.ok_or(ContentsError::Missing { at })?;
-            sink.file(at, file.size, &file.content, &mut bytes.as_slice())
-                .map_err(|source| ContentsError::Sink {
-                    at,
-                    content: file.content,
-                    source,
-                })?;
+            file.hand(at, &mut bytes.as_slice(), sink)?;
         }
         Ok(())
     }
