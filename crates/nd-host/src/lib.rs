@@ -23,7 +23,7 @@ pub use programs::{
 pub use root_dir::{Node, NodeKind, RootDir};
 pub use space::{free_bytes, reserve};
 pub use write::{
-    AtomicFile, AtomicFolder, make_executable, make_room, remove_abandoned, write_atomic,
+    AtomicFile, AtomicFolder, make_executable, make_room, modified, remove_abandoned, write_atomic,
 };
 
 /// The example of the README, which has to work.

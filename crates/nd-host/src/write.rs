@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FlockOperation, RenameFlags, renameat_with},
+    fs::{CWD, FlockOperation, RenameFlags, Timespec, Timestamps, UTIME_OMIT, renameat_with},
     io::Errno,
 };
 use tempfile::NamedTempFile;
@@ -19,6 +19,21 @@ use crate::file_lock::{flock, is_at};
 const SUFFIX: &str = ".nd-part";
 /// What names of unfinished folders end in, after that of the file that is locked for each.
 const FOLDER: &str = ".d";
+
+/// The time of the last change for `futimens` and its kin: seconds since 1970, and nanoseconds. That of
+/// the last access stays.
+pub fn modified(seconds: i64, nanoseconds: i64) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: seconds,
+            tv_nsec: nanoseconds,
+        },
+    }
+}
 
 /// Lets everybody run `file` who may read it. An image that may be run is a command under its own name.
 pub fn make_executable(file: &File) -> io::Result<()> {

@@ -14,7 +14,7 @@ use nd_host::{NodeKind, RootDir};
 use nd_oci::{Ids, Upper};
 use nd_rootfs::{Attr, CAPABILITY, Entry, Kind, LayerEntry, show};
 use rustix::{
-    fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags},
+    fs::{AtFlags, Gid, Mode, OFlags, Uid, XattrFlags},
     io::Errno,
 };
 
@@ -166,7 +166,7 @@ impl Copier<'_> {
                     let flags = AtFlags::SYMLINK_NOFOLLOW;
                     rustix::fs::chownat(&dir, name, Some(uid), Some(gid), flags).doing(doing)?;
                 }
-                let times = times(&entry.attr);
+                let times = nd_host::modified(entry.attr.mtime, 0);
                 rustix::fs::utimensat(&dir, name, &times, AtFlags::SYMLINK_NOFOLLOW).doing(doing)
             }
             Kind::Fifo | Kind::Socket | Kind::Device { .. } => {
@@ -192,7 +192,7 @@ impl Copier<'_> {
             let name = std::ffi::OsStr::from_bytes(CAPABILITY);
             rustix::fs::fsetxattr(&file, name, &value, XattrFlags::empty()).doing(doing)?;
         }
-        rustix::fs::futimens(&file, &times(attr)).doing(doing)
+        rustix::fs::futimens(&file, &nd_host::modified(attr.mtime, 0)).doing(doing)
     }
 
     /// Removes what has the name, unless it is a directory.
@@ -244,18 +244,5 @@ fn capability(file: &File) -> io::Result<Option<Vec<u8>>> {
         }
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn times(attr: &Attr) -> Timestamps {
-    Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: attr.mtime,
-            tv_nsec: 0,
-        },
     }
 }

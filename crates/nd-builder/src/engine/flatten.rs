@@ -15,10 +15,7 @@ use std::{
 
 use nd_rootfs::show;
 use rustix::{
-    fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT,
-        Uid, XattrFlags,
-    },
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, XattrFlags},
     io::Errno,
 };
 
@@ -167,15 +164,6 @@ fn attributes(directory: &Directory, single: bool) -> io::Result<()> {
         rustix::fs::fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
     }
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: stat.st_mtime,
-            tv_nsec: stat.st_mtime_nsec as _,
-        },
-    };
+    let times = nd_host::modified(stat.st_mtime, stat.st_mtime_nsec as _);
     Ok(rustix::fs::futimens(to, &times)?)
 }

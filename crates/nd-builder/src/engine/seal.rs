@@ -15,7 +15,7 @@ use nd_names::Sha256;
 use nd_oci::{Compression, EntryReader, Ids, LayerOptions, Upper, write_layer};
 use nd_rootfs::{Attr, Entry, Kind, LayerEntry, TreePath};
 use nd_store::encode_layer_index;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 
 use super::{error::EngineError, message::DoneLayer};
 use crate::scrub;
@@ -246,16 +246,7 @@ impl Seal<'_> {
     /// Gives entries that are newer than the layer may say the time it says. Directories come last,
     /// deepest first; nothing changes them any more.
     fn clamp(&self, entries: &[LayerEntry]) -> Result<(), EngineError> {
-        let times = Timestamps {
-            last_access: Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
-            last_modification: Timespec {
-                tv_sec: self.epoch,
-                tv_nsec: 0,
-            },
-        };
+        let times = nd_host::modified(self.epoch, 0);
         let mut last: Option<(Vec<u8>, std::os::fd::OwnedFd)> = None;
         for entry in entries.iter().rev() {
             let LayerEntry::Entry(entry) = entry else {

@@ -13,10 +13,7 @@ use std::{
 
 use nd_rootfs::{Attr, DeviceClass, Entry, Kind, TreePath};
 use rustix::{
-    fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid,
-        XattrFlags,
-    },
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags},
     io::Errno,
 };
 
@@ -184,7 +181,7 @@ impl<'a> Place<'a> {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(attr.mode.into()))
             .map_err(errno(path, "its mode cannot be set"))?;
         xattrs(&file, path, attr, notes)?;
-        rustix::fs::futimens(&file, &times(attr)).map_err(errno(path, TIME))
+        rustix::fs::futimens(&file, &nd_host::modified(attr.mtime, 0)).map_err(errno(path, TIME))
     }
 
     /// Makes anything but directories and files. Devices that the kernel does not let us make are
@@ -235,8 +232,13 @@ impl<'a> Place<'a> {
             rustix::fs::chmodat(dir, name, mode, AtFlags::empty())
                 .map_err(errno(path, "its mode cannot be set"))?;
         }
-        rustix::fs::utimensat(dir, name, &times(attr), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(errno(path, TIME))
+        rustix::fs::utimensat(
+            dir,
+            name,
+            &nd_host::modified(attr.mtime, 0),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(errno(path, TIME))
     }
 
     pub(super) fn link(&mut self, target: &TreePath, path: &TreePath) -> Result<(), OciError> {
@@ -277,7 +279,7 @@ impl<'a> Place<'a> {
         xattrs(&fd, path, attr, notes)?;
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(attr.mode.into()))
             .map_err(errno(path, "its mode cannot be set"))?;
-        rustix::fs::futimens(&fd, &times(attr)).map_err(errno(path, TIME))
+        rustix::fs::futimens(&fd, &nd_host::modified(attr.mtime, 0)).map_err(errno(path, TIME))
     }
 
     fn open_dir(&mut self, path: &TreePath) -> Result<OwnedFd, OciError> {
@@ -320,19 +322,6 @@ fn owner(path: &TreePath, attr: &Attr, ids: Ids) -> Result<Option<(Uid, Gid)>, O
             pair(shift(attr.uid)?, shift(attr.gid)?)
         }
     })
-}
-
-fn times(attr: &Attr) -> Timestamps {
-    Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: attr.mtime,
-            tv_nsec: 0,
-        },
-    }
 }
 
 /// Sets what a layer may say of attributes. What this file system, or this namespace, does not take

@@ -442,21 +442,7 @@ impl Bootstrapper<'_> {
             "rootfs": { "type": "layers", "diff_ids": [layer.diff_id.oci()] },
             "history": [{ "created": created, "created_by": format!("mmdebstrap --variant=minbase {}", what.suite) }],
         });
-        let config = serde_json::to_vec(&config)?;
-        let (config_digest, _) = self.store.put_blob(&config[..], None)?;
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": config_digest.oci(),
-                "size": config.len(),
-            },
-            "layers": [layer.descriptor()],
-        });
-        let manifest = serde_json::to_vec(&manifest)?;
-        let (digest, _) = self.store.put_blob(&manifest[..], None)?;
-        Ok(digest)
+        layer::keep_image(self.store, &config, &layer)
     }
 }
 

@@ -6,15 +6,40 @@ use std::{
     path::Path,
 };
 
+use nd_names::Sha256;
 use nd_oci::{Compression, LayerOptions, Limits, UNREAD, WrittenLayer, index_layer, write_layer};
 use nd_rootfs::{Entry, Kind, LayerEntry, LinkGroup, Location, TreePath};
 use nd_store::Store;
+use serde_json::{Value, json};
 
 use super::BaseError;
 
 /// Part of the key of every bootstrapped base: raise it whenever the same archive would give other
 /// bytes.
 pub(super) const VERSION: u32 = 2;
+
+/// Writes configuration and manifest of an image of one layer, which is in the store; gives the digest of
+/// the manifest.
+pub(super) fn keep_image(
+    store: &Store,
+    config: &Value,
+    layer: &WrittenLayer,
+) -> Result<Sha256, BaseError> {
+    let config = serde_json::to_vec(config)?;
+    let (config_digest, _) = store.put_blob(&config[..], None)?;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": config_digest.oci(),
+            "size": config.len(),
+        },
+        "layers": [layer.descriptor()],
+    });
+    let (digest, _) = store.put_blob(&serde_json::to_vec(&manifest)?[..], None)?;
+    Ok(digest)
+}
 
 /// Directories whose files go: lists, packages and logs of the bootstrap.
 const EMPTIED: [&str; 5] = [

@@ -20,7 +20,7 @@ use nd_squashfs::{Digests, FileRange, Limits, Node, Reader};
 use nd_store::Store;
 use serde_json::{Value, json};
 
-use super::BaseError;
+use super::{BaseError, layer};
 
 /// Where labels, environment and run script are.
 const LABELS: &str = ".singularity.d/labels.json";
@@ -70,19 +70,7 @@ pub(super) fn image(path: &Path, store: &Store) -> Result<Image, BaseError> {
     store.put_layer(&layer.digest, &layer.diff_id, &layer.index)?;
     let mut config = config;
     config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.diff_id.oci()]});
-    let config = serde_json::to_vec(&config)?;
-    let (config_digest, _) = store.put_blob(&config[..], None)?;
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": config_digest.oci(),
-            "size": config.len(),
-        },
-        "layers": [layer.descriptor()],
-    });
-    let (digest, _) = store.put_blob(&serde_json::to_vec(&manifest)?[..], None)?;
+    let digest = layer::keep_image(store, &config, &layer)?;
     Ok(Image::load(store, digest)?)
 }
 
