@@ -2,23 +2,37 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "these tests need processes to start and to kill"
+    clippy::print_stdout,
+    reason = "these tests need processes to start, to listen to and to kill"
 )]
 
 use std::{
+    io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use nd_fetch::{Fetcher, Freshness, Request};
 use nd_names::Sha256;
-use nd_report::{Cancel, Silent};
+use nd_report::{Cancel, Event, Reporter};
 use nd_store::{ItemKind, Store};
 
 use crate::{
     server::{Server, cut, part, stall, whole},
     support::{Bench, body, fetch, options, request, verified},
 };
+
+/// Says aloud what there is to note.
+struct Aloud;
+
+impl Reporter for Aloud {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Note { text } = event {
+            println!("{text}");
+        }
+    }
+}
 
 /// Not a test of its own: the process that the others start.
 #[test]
@@ -27,10 +41,8 @@ fn child() {
         return;
     };
     let text = std::env::var("ND_FETCH_TEST_URL").unwrap();
-    let mut options = options();
-    options.timeouts.idle = Duration::from_secs(60);
     let store = Store::open(std::path::PathBuf::from(root)).unwrap();
-    let fetcher = Fetcher::new(options, store, std::sync::Arc::new(Silent));
+    let fetcher = Fetcher::new(options(), store, Arc::new(Aloud));
     let asked = Request {
         sha256: std::env::var("ND_FETCH_TEST_SHA256")
             .ok()
@@ -41,13 +53,13 @@ fn child() {
     fetch(&fetcher, &asked, &Cancel::default()).unwrap();
 }
 
-fn start(bench: &Bench, url: &str, digest: Option<String>) -> Child {
+fn start(bench: &Bench, url: &str, digest: Option<String>, out: Stdio) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "processes::child", "--nocapture"])
         .env("ND_FETCH_TEST_ROOT", bench.dir.path())
         .env("ND_FETCH_TEST_URL", url)
-        .stdout(Stdio::null());
+        .stdout(out);
     if let Some(digest) = digest {
         command.env("ND_FETCH_TEST_SHA256", digest);
     }
@@ -57,15 +69,27 @@ fn start(bench: &Bench, url: &str, digest: Option<String>) -> Child {
 #[test]
 fn eight_processes_ask_and_the_server_sees_one_download() {
     for digest in [None, Some(Sha256::of(body(400_000)).hex())] {
-        let server = Server::start(|_, out| {
-            // Long enough for all of them to come and wait.
-            std::thread::sleep(Duration::from_millis(700));
+        let gate = Arc::new(Mutex::new(()));
+        let shut = gate.lock().unwrap();
+        let opens = gate.clone();
+        let server = Server::start(move |_, out| {
+            drop(opens.lock().unwrap());
             whole(out, &body(400_000), &[])
         });
         let bench = Bench::new();
+        let (said, saying) = std::io::pipe().unwrap();
         let children: Vec<_> = (0..8)
-            .map(|_| start(&bench, &server.url("/f"), digest.clone()))
+            .map(|_| {
+                let saying = saying.try_clone().unwrap();
+                start(&bench, &server.url("/f"), digest.clone(), saying.into())
+            })
             .collect();
+        drop(saying);
+        // The server answers when all others have come and wait.
+        let lines = BufReader::new(&said).lines().map(Result::unwrap);
+        let waiting = lines.filter(|line| line.ends_with("; waiting"));
+        assert_eq!(waiting.take(7).count(), 7);
+        drop(shut);
         for mut child in children {
             assert!(child.wait().unwrap().success());
         }
@@ -88,7 +112,7 @@ fn after_a_kill_the_download_goes_on_at_the_byte_it_had_reached() {
         });
         let bench = Bench::new();
         let digest = known.then(|| Sha256::of(body(N)).hex());
-        let mut child = start(&bench, &server.url("/f"), digest);
+        let mut child = start(&bench, &server.url("/f"), digest, Stdio::null());
         let reached = || {
             let items = bench.store.list().unwrap();
             let partial = items.iter().find(|item| item.kind == ItemKind::Partial);

@@ -13,7 +13,7 @@ use nd_report::Cancel;
 use crate::{
     registry::{Sample, basic, registries},
     server::{Asked, Server, empty, stall, whole},
-    support::Bench,
+    support::{Bench, SHORT},
 };
 
 /// The sample in the store of the bench.
@@ -155,6 +155,7 @@ fn a_registry_that_takes_nothing_or_refuses_is_given_up_and_no_tag_is_set() {
     });
     let mut bench = Bench::new();
     bench.options.retries.attempts = 1;
+    let usual = std::mem::replace(&mut bench.options.timeouts, SHORT);
     let image = stored(&bench, &Sample::new("amd64", &[1000]));
     let error = push(&bench, &server, &image, "a", None).unwrap_err();
     let RegistryError::Answer { cause, .. } = &error else {
@@ -162,6 +163,7 @@ fn a_registry_that_takes_nothing_or_refuses_is_given_up_and_no_tag_is_set() {
     };
     assert!(matches!(**cause, Cause::Timeout { .. }), "{error}");
     *silent.lock().unwrap() = false;
+    bench.options.timeouts = usual;
     let error = push(&bench, &server, &image, "a", None).unwrap_err();
     assert!(error.to_string().contains("HTTP 400"), "{error}");
     let puts = targets(&server, "PUT");

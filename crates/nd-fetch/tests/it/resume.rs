@@ -1,5 +1,7 @@
 //! Going on after a cut, with servers that know how and servers that do not.
 
+use std::time::Duration;
+
 use nd_fetch::{Cause, Origin, Rate, Request};
 use nd_names::Sha256;
 use nd_store::ItemKind;
@@ -25,7 +27,10 @@ fn a_cut_and_a_stalled_download_go_on_where_they_stood() {
             }
             _ => part(asked, out, &body(N), &[TAG]),
         });
-        let bench = Bench::new();
+        let mut bench = Bench::new();
+        if stalls {
+            bench.options.timeouts.idle = Duration::from_secs(2);
+        }
         let fetched = bench.fetch(&request(&server.url("/f"))).unwrap();
         assert_eq!(fs_err::read(fetched.path).unwrap(), body(N));
         let log = server.log();

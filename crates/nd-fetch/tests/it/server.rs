@@ -211,5 +211,5 @@ pub(crate) fn part(
 /// Keeps the connection open and says nothing, for longer than any limit of a test.
 pub(crate) fn stall(out: &mut dyn Write) {
     let _ = out.flush();
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(600));
 }
