@@ -1,8 +1,8 @@
 //! What is not done again, and why the rest is.
 
-use std::{os::unix::fs::PermissionsExt as _, time::Instant};
+use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
-use nd_builder::{Because, Part, StepState, prune};
+use nd_builder::{Because, HostMount, Part, StepState, prune};
 use nd_instructions::Op;
 use nd_report::Cancel;
 
@@ -34,14 +34,11 @@ pub(crate) fn a_second_build_starts_nothing() {
         fs_err::remove_dir_all(root.join(folder)).unwrap();
         fs_err::create_dir(root.join(folder)).unwrap();
     }
-    let started = Instant::now();
     let second = lab.build(ops.clone());
-    let took = started.elapsed();
     assert_eq!(cached(&second), [true; 4]);
     assert_eq!(second.layers, first.layers);
     assert_eq!(second.steps[0].entries, first.steps[0].entries);
     assert_eq!(fs_err::read_dir(root.join("trees")).unwrap().count(), 0);
-    assert!(took.as_millis() < 100, "{took:?}");
     assert_eq!(states(&lab, ops), [const { StepState::Cached }; 4]);
 }
 
@@ -121,28 +118,45 @@ pub(crate) fn what_stood_on_other_bytes_is_built_again() {
 }
 
 pub(crate) fn two_builds_share_their_work() {
-    let lab = Lab::new();
-    let other = Lab::at(tempfile::tempdir().unwrap(), lab.store.root());
+    let mut lab = Lab::new();
+    let mut other = Lab::at(tempfile::tempdir().unwrap(), lab.store.root());
+    let gate = tempfile::tempdir().unwrap();
+    for lab in [&mut lab, &mut other] {
+        lab.host_mounts = vec![HostMount {
+            source: gate.path().to_owned(),
+            target: "/gate".into(),
+        }];
+    }
     let ops = || {
         vec![
-            run("sleep 1; head -c 16 /dev/urandom > /random"),
+            run("until test -e /gate/open; do sleep 0.02; done; head -c 16 /dev/urandom > /random"),
             run("cat /random > /copy"),
         ]
+    };
+    let waits = |lab: &Lab| {
+        let said = lab.said.lines();
+        said.iter()
+            .any(|line| line.contains("waiting for another build"))
     };
     let (a, b) = std::thread::scope(|scope| {
         let a = scope.spawn(|| lab.build(ops()));
         let b = scope.spawn(|| other.build(ops()));
+        // The one goes on when the other waits for it.
+        while !(waits(&lab) || waits(&other) || a.is_finished() || b.is_finished()) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        fs_err::write(gate.path().join("open"), "").unwrap();
         (a.join().unwrap(), b.join().unwrap())
     });
     assert_eq!(a.layers, b.layers);
     for step in 0..2 {
         assert_ne!(a.steps[step].cached, b.steps[step].cached, "step {step}");
     }
-    let said: Vec<_> = [lab.said.lines(), other.said.lines()].concat();
     assert!(
-        said.iter()
-            .any(|line| line.contains("waiting for another build")),
-        "{said:?}"
+        waits(&lab) || waits(&other),
+        "{:?} {:?}",
+        lab.said.lines(),
+        other.said.lines()
     );
 }
 

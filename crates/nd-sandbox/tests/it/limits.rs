@@ -1,6 +1,6 @@
 //! Limits of memory, processes and disk, by every means that this machine has.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use nd_sandbox::Enforcement;
 
@@ -46,7 +46,7 @@ fn limited(script: &str, enforcement: Enforcement) -> Job {
         enforcement: Some(enforcement),
         memory: Some(100 * MIB),
         processes: Some(100),
-        limit_ms: Some(20_000),
+        limit_ms: Some(600_000),
         ..sh(script)
     }
 }
@@ -87,7 +87,7 @@ fn memory() {
         );
         assert_eq!(outcome.enforcement, means.to_string());
         // And by many together.
-        let many = "for i in $(seq 8); do (head -c 30000000 /dev/zero; sleep 9) | tail > /dev/null & done; wait";
+        let many = "for i in $(seq 8); do (head -c 30000000 /dev/zero; sleep 900) | tail > /dev/null & done; wait";
         let job = limited(many, means);
         let outcome = image.start(job, &[]).finish();
         assert_eq!(
@@ -105,20 +105,17 @@ fn bomb() {
         let image = Image::new();
         let word = format!("nd-test-bomb-{}", std::process::id());
         let script = format!("f() {{ f | f & }}; (f; : {word}); exec sleep 1000");
-        let job = Job {
-            limit_ms: Some(1500),
-            ..limited(&script, means)
-        };
-        let mut running = image.start(job, &[]);
+        let mut running = image.start(limited(&script, means), &[]);
         let said = running.line();
         assert!(said.contains("fork"), "{said}");
         // Each is counted, whoever started it; a handful of ours is among them at most.
         let count = processes_with(&word).len();
         assert!(count <= 101, "{count} processes by {means:?}");
+        running.engine.cancel();
         let outcome = running.finish();
         assert_eq!(
             outcome.exit.as_deref(),
-            Ok("TimedOut"),
+            Ok("Cancelled"),
             "{means:?}: {}",
             outcome.shown()
         );
@@ -128,23 +125,36 @@ fn bomb() {
     eventually("a control group stayed", || groups().is_empty());
 }
 
+/// The disk is one of the test's own: nobody else takes or gives room, and no real one is filled.
 fn disk() {
+    let Some(unshare) = nd_testkit::peer("unshare") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        "mount -t tmpfs -o size=96m,mode=755 small \"$1\" && TMPDIR=$1 exec \"$0\" fill-a-disk";
+    let output = Command::new(unshare)
+        .args(["--mount", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"DiskFull\n", "{output:?}");
+}
+
+/// What this program does in there.
+pub(crate) fn fill_a_disk() {
     let image = Image::new();
-    let stat = rustix::fs::statvfs(image.upper().as_path()).unwrap();
-    let free = stat.f_bavail * stat.f_frsize;
     let job = Job {
-        // So much is free that a few bytes of others do not matter, and no disk is filled.
-        reserve: Some(free.saturating_sub(200 * MIB)),
-        limit_ms: Some(60_000),
+        reserve: Some(32 * MIB),
+        limit_ms: Some(600_000),
         ..sh("while :; do cat /bin/busybox >> /tmp/grows; done")
     };
     let outcome = image.start(job, &[]).finish();
-    assert_eq!(
-        outcome.exit.as_deref(),
-        Ok("DiskFull"),
-        "{}",
-        outcome.shown()
-    );
+    match outcome.exit.as_deref() {
+        Ok(exit) => println!("{exit}"),
+        Err(_) => println!("{}", outcome.shown()),
+    }
 }
 
 fn within() {

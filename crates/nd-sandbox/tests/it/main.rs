@@ -38,6 +38,10 @@ fn main() -> std::process::ExitCode {
             modes::run_a_step();
             return std::process::ExitCode::SUCCESS;
         }
+        Some("fill-a-disk") => {
+            limits::fill_a_disk();
+            return std::process::ExitCode::SUCCESS;
+        }
         Some("be-a-user") => {
             modes::be_a_user();
             return std::process::ExitCode::SUCCESS;
