@@ -47,3 +47,30 @@ pub fn not_stacked(error: io::Error, upper: Option<BorrowedFd<'_>>) -> SandboxEr
     };
     SandboxError::NotStacked { why, source: error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(errno: Errno) -> String {
+        not_stacked(errno.into(), None).to_string()
+    }
+
+    #[test]
+    fn a_kernel_without_overlays_is_told_what_is_missing() {
+        assert_eq!(
+            said(Errno::NODEV),
+            "layers cannot be stacked here: the kernel has no overlay file system; root can load the \
+             module `overlay`"
+        );
+        for errno in [Errno::PERM, Errno::ACCESS] {
+            assert_eq!(
+                said(errno),
+                "layers cannot be stacked here: the kernel lets no user namespace mount an overlay; \
+                 Linux 5.11 and later do"
+            );
+        }
+        // Of what is not known, the kernel's own word is given.
+        assert_eq!(said(Errno::IO), "failed to mount the root file system");
+    }
+}
