@@ -112,7 +112,7 @@ impl Victim {
     fn nothing_left(&self, when: &str) {
         let begin = Instant::now();
         while !self.processes().is_empty() {
-            let waited = begin.elapsed() < Duration::from_secs(10);
+            let waited = begin.elapsed() < Duration::from_secs(120);
             assert!(waited, "{when}: {:?}", self.processes());
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -184,13 +184,17 @@ fn kill_at_random(kind: Kind, times: u32) {
     let victim = Victim::new(&place, kind, &base);
     let started = Instant::now();
     let expected = victim.build();
-    let took = started.elapsed();
+    let mut took = started.elapsed();
     victim.forget();
     let now = std::time::SystemTime::now();
     let mut seed = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let first = seed;
     let mut killed = 0;
-    for turn in 0..times {
+    // More than is asked for only until one kill came in time.
+    for turn in 0.. {
+        if turn >= times && killed > 0 {
+            break;
+        }
         // What was built stays, so that later kills hit later parts; a build without anything left
         // to do begins anew.
         let delay = took.mul_f64(0.02 + (random(&mut seed) % 1000) as f64 / 1000.0);
@@ -203,13 +207,16 @@ fn kill_at_random(kind: Kind, times: u32) {
         if status.signal() == Some(9) {
             killed += 1;
         }
+        if status.success() {
+            // The first build took longer, on a machine that was busier.
+            took = took.mul_f64(0.7);
+        }
         if status.success() || turn % 5 == 4 {
             victim.ends_like(&expected, &when);
             victim.forget();
         }
     }
     victim.ends_like(&expected, &format!("{kind:?}, seed {first}, at the end"));
-    assert!(killed > 0, "nothing was killed: builds took {took:?}");
 }
 
 /// How often each kind of user is killed.
@@ -273,15 +280,14 @@ fn a_build_that_is_asked_to_stop_says_so_and_leaves_nothing() {
         let expected = victim.build();
         for signal in [Signal::TERM, Signal::INT] {
             victim.forget();
-            let child = victim.start();
-            let begin = Instant::now();
+            let mut child = victim.start();
             // In the middle of a step.
             while !victim
                 .processes()
                 .iter()
                 .any(|line| line.contains(&victim.word))
             {
-                assert!(begin.elapsed() < Duration::from_secs(20), "no step ran");
+                assert!(child.try_wait().unwrap().is_none(), "no step was seen");
                 std::thread::sleep(Duration::from_millis(2));
             }
             let pid = i32::try_from(child.id()).unwrap();

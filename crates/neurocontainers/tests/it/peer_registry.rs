@@ -1,10 +1,6 @@
 //! Debian's registry, and bases that come from it.
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{net::TcpListener, path::Path};
 
 use nd_testkit::skopeo;
 use serde_json::Value;
@@ -234,13 +230,11 @@ fn a_registry_that_nobody_configured_has_three_seconds_to_its_first_answer() {
         BUSYBOX,
         &format!("base-image: {name}"),
     );
-    let started = Instant::now();
     let output = fixture
         .command(&["build", "demo"])
         .env("CONTAINERS_REGISTRIES_CONF", "/dev/null")
         .output()
         .unwrap();
-    let took = started.elapsed();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
@@ -248,11 +242,9 @@ fn a_registry_that_nobody_configured_has_three_seconds_to_its_first_answer() {
         "{said}"
     );
     assert!(said.contains("there was no answer for 3 s"), "{said}");
-    assert!(
-        took >= Duration::from_secs(3) && took < Duration::from_secs(20),
-        "{took:?}"
-    );
-    drop(silent);
+    // It was asked once.
+    silent.set_nonblocking(true).unwrap();
+    assert_eq!(silent.incoming().map_while(Result::ok).count(), 1);
 }
 
 #[test]
