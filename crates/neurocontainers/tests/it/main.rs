@@ -18,6 +18,7 @@ mod engines;
 mod foreign;
 mod kills;
 mod leaks;
+mod limits;
 mod lock;
 mod looking;
 mod lsp;
