@@ -15,6 +15,7 @@ mod objects;
 mod peer_registry;
 mod processes;
 mod push;
+mod referrers;
 mod registry;
 mod resume;
 mod s3;
