@@ -11,6 +11,7 @@ use crate::{
     setup::{self, Purpose},
     tidy,
     totals::Totals,
+    unpacked,
 };
 
 /// What recipes are compiled for besides the machine: an editor in a web page reads and checks them.
@@ -53,6 +54,7 @@ fn everything(machine: &Machine, args: &TestArgs) -> Result<Totals, Failure> {
     totals += fuzz(machine, args.slow)?;
     if args.slow && !args.no_recipes {
         totals += reproduce::all(machine)?;
+        totals += unpacked::run(machine);
     }
     Ok(totals)
 }

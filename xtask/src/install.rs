@@ -84,8 +84,13 @@ pub(crate) fn install(machine: &Machine, args: &InstallArgs) -> Result<(), Failu
 
 /// The command `dist`.
 pub(crate) fn dist(machine: &Machine, args: &DistArgs) -> Result<(), Failure> {
-    let out = machine.root.join(&args.out);
-    fs_err::create_dir_all(&out)?;
+    let archive = archive(machine, &machine.root.join(&args.out), args.profile)?;
+    machine.printer.data(&archive.display().to_string())
+}
+
+/// Makes the archive in the folder `out`; gives its path.
+pub(crate) fn archive(machine: &Machine, out: &Path, profile: Profile) -> Result<PathBuf, Failure> {
+    fs_err::create_dir_all(out)?;
     let name = format!(
         "neurodesk-{}-{}-linux",
         env!("CARGO_PKG_VERSION"),
@@ -95,7 +100,7 @@ pub(crate) fn dist(machine: &Machine, args: &DistArgs) -> Result<(), Failure> {
     if folder.exists() {
         fs_err::remove_dir_all(&folder)?;
     }
-    let programs = compile(machine, args.profile, Linked::Statically)?;
+    let programs = compile(machine, profile, Linked::Statically)?;
     place(machine, &programs, &folder)?;
     for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "CHANGELOG.md"] {
         fs_err::copy(machine.root.join(file), folder.join(file))?;
@@ -108,8 +113,7 @@ pub(crate) fn dist(machine: &Machine, args: &DistArgs) -> Result<(), Failure> {
     let parts = sbom::spdx(machine, &programs, &target)?;
     fs_err::write(folder.join("sbom.spdx.json"), parts)?;
     sums(machine, &folder)?;
-    let archive = pack(machine, &out, &name)?;
-    machine.printer.data(&archive.display().to_string())
+    pack(machine, out, &name)
 }
 
 /// What a program needs when it starts.

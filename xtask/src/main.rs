@@ -22,6 +22,7 @@ mod sbom;
 mod setup;
 mod tidy;
 mod totals;
+mod unpacked;
 
 use std::process::ExitCode;
 
