@@ -24,6 +24,7 @@
 //! }
 //! ```
 
+mod about;
 mod args;
 mod diagnostics;
 mod diff;
@@ -40,6 +41,7 @@ mod reporter;
 mod run;
 mod table;
 
+pub use about::AboutCommand;
 pub use args::{ColorArg, OutputArgs, OutputFormat};
 pub use diagnostics::{DiagnosticStyle, Sources, render_diagnostic, render_diagnostics};
 pub use diff::unified_diff;

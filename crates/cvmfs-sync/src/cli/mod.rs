@@ -13,7 +13,7 @@ mod sync;
 mod verify;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use nd_terminal::{Documents, Failure, OutputArgs};
+use nd_terminal::{AboutCommand, Documents, Failure, OutputArgs};
 
 use self::args::Context;
 
@@ -90,24 +90,8 @@ enum Command {
     /// Set up the servers and clients of a repository from one description
     #[command(subcommand)]
     Server(server::ServerCommand),
-    /// Write the documents that are made from code
-    #[command(hide = true)]
-    Docs {
-        /// Folder that gets them
-        #[arg(long, value_name = "DIR")]
-        out: std::path::PathBuf,
-    },
-    /// Print the manual pages, or write them to a folder
-    #[command(hide = true)]
-    Man {
-        /// Where to write them
-        folder: Option<std::path::PathBuf>,
-    },
-    /// Print the completion script for a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    #[command(flatten)]
+    About(AboutCommand),
 }
 
 /// Does what the arguments say.
@@ -117,19 +101,13 @@ enum Command {
 )]
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let printer = cli.output.printer();
-    match &cli.command {
-        Command::Completions { shell } => {
-            return printer.data(&nd_terminal::completions(Cli::command(), *shell));
-        }
-        Command::Man { folder } => {
-            return nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer);
-        }
-        Command::Docs { out } => {
-            let mut documents = Documents::of(Cli::command());
+    if let Command::About(command) = &cli.command {
+        let documents = |command| {
+            let mut documents = Documents::of(command);
             documents.codes(crate::codes::EXPLANATIONS, "");
-            return documents.write(out, &printer);
-        }
-        _ => {}
+            documents
+        };
+        return command.run(Cli::command(), documents, &printer);
     }
     let context = Context::new(printer)?;
     match &cli.command {
@@ -161,6 +139,6 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Probe(args) => probe::probe(&context, args),
         Command::Client(command) => probe::client(&context, command),
         Command::Server(command) => server::run(&context, command),
-        Command::Man { .. } | Command::Docs { .. } | Command::Completions { .. } => Ok(()),
+        Command::About(_) => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ mod trying;
 mod upgrading;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use nd_terminal::{Failure, FailureKind, OutputArgs};
+use nd_terminal::{AboutCommand, Failure, FailureKind, OutputArgs};
 
 /// Find containers, and make lists and menus of them
 #[derive(Debug, Parser)]
@@ -69,24 +69,8 @@ enum Command {
     /// Show the deployment, or carry an older one over
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Print the completion script for a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Write the documents that are made from code
-    #[command(hide = true)]
-    Docs {
-        /// Folder that gets them
-        #[arg(long, value_name = "DIR")]
-        out: std::path::PathBuf,
-    },
-    /// Print the manual pages, or write them to a folder
-    #[command(hide = true)]
-    Man {
-        /// Where to write them
-        folder: Option<std::path::PathBuf>,
-    },
+    #[command(flatten)]
+    About(AboutCommand),
 }
 
 /// Does what the arguments say.
@@ -118,12 +102,6 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Images(command) => images::run(&command, &printer),
         Command::Menu(command) => menu::run(&command, &printer),
         Command::Config(command) => config::run(&command, &printer),
-        Command::Completions { shell } => {
-            printer.data(&nd_terminal::completions(Cli::command(), shell))
-        }
-        Command::Docs { out } => crate::docs::documents(Cli::command()).write(&out, &printer),
-        Command::Man { folder } => {
-            nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer)
-        }
+        Command::About(command) => command.run(Cli::command(), crate::docs::documents, &printer),
     }
 }

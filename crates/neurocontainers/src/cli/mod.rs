@@ -21,7 +21,7 @@ mod show;
 mod text;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use nd_terminal::{Failure, FailureKind, OutputArgs};
+use nd_terminal::{AboutCommand, Failure, FailureKind, OutputArgs};
 
 use self::args::{BuildArgs, ListArgs, RenderArgs, ShowArgs, VariantsArgs};
 use self::session::Session;
@@ -44,13 +44,6 @@ enum Command {
     Init(init::InitArgs),
     /// Serve diagnostics, explanations and repairs to an editor over standard input and output
     Lsp,
-    /// Write the documents that are made from code
-    #[command(hide = true)]
-    Docs {
-        /// Folder that gets them
-        #[arg(long, value_name = "DIR")]
-        out: std::path::PathBuf,
-    },
     /// Build a container, write its image as OCI layout and SIF, and test it
     Build(build::BuildCommand),
     /// Print the Dockerfile or Apptainer definition of a container
@@ -78,17 +71,8 @@ enum Command {
     /// Look at or clear what is kept between builds
     #[command(subcommand)]
     Cache(cache::CacheCommand),
-    /// Print the completion script for a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual pages, or write them to a folder
-    #[command(hide = true)]
-    Man {
-        /// Where to write them
-        folder: Option<std::path::PathBuf>,
-    },
+    #[command(flatten)]
+    About(AboutCommand),
 }
 
 /// Does what the arguments say.
@@ -100,16 +84,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         return Err(Failure::new(FailureKind::Usage, message));
     }
     match cli.command {
-        Command::Completions { shell } => {
-            printer.data(&nd_terminal::completions(Cli::command(), shell))
-        }
-        Command::Man { folder } => {
-            nd_terminal::give_man_pages(&Cli::command(), folder.as_deref(), &printer)
-        }
         Command::Check(args) => check::run(&args, &printer),
         Command::Init(args) => init::run(&args, &printer),
         Command::Lsp => lsp::run(),
-        Command::Docs { out } => crate::docs::documents(Cli::command()).write(&out, &printer),
         Command::Build(args) => Session::run(printer, |session| build::run(session, &args)),
         Command::Render(args) => Session::run(printer, |session| render::run(session, &args)),
         Command::Fetch(args) => Session::run(printer, |session| fetch::run(session, &args)),
@@ -123,5 +100,6 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Diff(args) => Session::run(printer, |session| diff::run(session, &args)),
         Command::Convert(args) => Session::run(printer, |session| convert::run(session, &args)),
         Command::Cache(command) => Session::run(printer, |session| cache::run(session, &command)),
+        Command::About(command) => command.run(Cli::command(), crate::docs::documents, &printer),
     }
 }
